@@ -1,0 +1,368 @@
+"""The upper half of the panel: image, project, prompts, accept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFormLayout,
+    QMenu,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QElidingLabel
+
+from napari_infosam._napari.keys import shown
+from napari_infosam._napari.places import SUFFIX, free_project
+from napari_infosam._napari.small_widgets import (
+    NameField,
+    Toggles,
+    button,
+    choice,
+    row,
+    sentence,
+    silently,
+    swatch,
+)
+
+if TYPE_CHECKING:
+    from napari_infosam._napari.session import Session
+    from napari_infosam._napari.viewer_link import ViewerLink
+
+MODELS = (
+    ("vit_t", "vit_t · in the box"),
+    ("vit_b", "vit_b · 375 MB"),
+    ("vit_l", "vit_l · 1.2 GB"),
+    ("vit_h", "vit_h · 2.6 GB"),
+)
+_FROM_FILE = "Weights file …"
+_POINTS, _BOX, _OFF = range(3)
+
+
+class AnnotateWidget(QWidget):
+    """Shows and steers the annotation side of a session.
+
+    Parameters
+    ----------
+    session
+        What decides.
+    link
+        The session's hold on the viewer.
+    """
+
+    def __init__(self, session: Session, link: ViewerLink) -> None:
+        super().__init__()
+        self._session = session
+        self._link = link
+        self._build()
+        session.engine.changed.connect(self._show_model)
+        session.prompts_changed.connect(self._show_prompts)
+        session.objects_changed.connect(self._show_counts)
+        session.desk.changed.connect(self._show_project)
+        link.images_changed.connect(self._show_images)
+        link.tool.changed.connect(self._show_tool)
+        self._show_model()
+        self._show_project()
+        self._show_images()
+        self._show_tool()
+
+    def close_down(self) -> None:
+        """Stop listening."""
+        self._session.engine.changed.disconnect(self._show_model)
+        self._session.prompts_changed.disconnect(self._show_prompts)
+        self._session.objects_changed.disconnect(self._show_counts)
+        self._session.desk.changed.disconnect(self._show_project)
+        self._link.images_changed.disconnect(self._show_images)
+        self._link.tool.changed.disconnect(self._show_tool)
+
+    # ----------------------------------------------------------------- build
+    def _build(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(5)
+        form = QFormLayout()
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setSpacing(4)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        layout.addLayout(form)
+        self._build_model(form)
+        self._build_project(form)
+        self._build_class(form)
+        layout.addWidget(self._prompt_modes())
+        layout.addWidget(self._decisions())
+        self.counts = sentence("counts")
+        layout.addWidget(self.counts)
+
+    def _build_model(self, form: QFormLayout) -> None:
+        self.model = choice(
+            "The model that segments. vit_t ships with the plugin and is quick on "
+            "any computer; the others are larger and are downloaded once."
+        )
+        for name, title in MODELS:
+            self.model.addItem(title, name)
+        self.model.addItem(_FROM_FILE, None)
+        self.model.activated.connect(self._on_model_chosen)
+        form.addRow("Model", self.model)
+        self.model_line = QElidingLabel()
+        self.cancel_download = button(
+            "Cancel",
+            "Stop the download; what is there already is kept",
+            self._session.engine.cancel_loading,
+        )
+        form.addRow("", row(self.model_line, self.cancel_download, stretch=(1, 0)))
+        self.image = choice(
+            "The image that is annotated: the one selected last in the layer list. "
+            "Of a stack it is the slice in view."
+        )
+        self.image.activated.connect(self._on_image_chosen)
+        form.addRow("Image", self.image)
+
+    def _build_project(self, form: QFormLayout) -> None:
+        self.project = QElidingLabel()
+        self.project.setElideMode(Qt.TextElideMode.ElideMiddle)
+        self.project_menu = button("Change", "Open another project, or make one")
+        menu = QMenu(self.project_menu)
+        menu.addAction("New project …", self._ask_new_project)
+        menu.addAction("Open project …", self._ask_open_project)
+        self.project_menu.setMenu(menu)
+        form.addRow("Project", row(self.project, self.project_menu, stretch=(1, 0)))
+        self.other_project = button(
+            "Make another project",
+            "Work in a new project beside the one that can not be opened",
+            self._make_other_project,
+        )
+        form.addRow("", self.other_project)
+
+    def _build_class(self, form: QFormLayout) -> None:
+        self.class_name = choice("The class of the next object you accept")
+        self.class_name.activated.connect(self._on_class_chosen)
+        self.add_class = button("+", "Add a class", self._begin_class)
+        self.add_class.setFixedWidth(28)
+        form.addRow("Class", row(self.class_name, self.add_class, stretch=(1, 0)))
+        self.new_class = NameField()
+        self.new_class.setPlaceholderText("Name of the new class, then Enter")
+        self.new_class.setToolTip("Type a name and press Enter; Esc leaves it")
+        self.new_class.returnPressed.connect(self._finish_class)
+        self.new_class.escaped.connect(self._leave_class)
+        self.new_class.hide()
+        form.addRow("", self.new_class)
+
+    def _prompt_modes(self) -> QWidget:
+        self.mode = Toggles(
+            (
+                ("Points", f"Click on the object ({shown('points')})"),
+                ("Box", f"Drag a box around the object ({shown('box')})"),
+                ("Off", "Clicks do nothing; napari as without the plugin"),
+            ),
+            self._on_mode_chosen,
+        )
+        self.polarity = Toggles(
+            (
+                (
+                    "+ Object",
+                    "A click says: this belongs to the object "
+                    f"({shown('polarity')} switches)",
+                ),
+                (
+                    "\N{MINUS SIGN} Background",
+                    "A click says: this does not belong to the object "
+                    f"({shown('polarity')} switches). Right-click, Shift-click and "
+                    "Ctrl-click always do the opposite of a plain click.",
+                ),
+            ),
+            self._on_polarity_chosen,
+        )
+        made = QWidget()
+        layout = QVBoxLayout(made)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addWidget(self.mode)
+        layout.addWidget(self.polarity)
+        return made
+
+    def _decisions(self) -> QWidget:
+        actions = self._link.actions
+        self.accept = button(
+            "Accept",
+            f"Keep the proposal as an object, on disk at once ({shown('accept')})",
+            actions["accept"],
+        )
+        self.reject = button(
+            "Reject",
+            f"Clear the proposal and its prompts ({shown('clear')})",
+            actions["clear"],
+        )
+        self.undo = button(
+            "Undo",
+            f"Take back the last prompt, or else the last accept ({shown('undo')})",
+            actions["undo"],
+        )
+        self.redo = button("Redo", f"Do it again ({shown('redo')})", actions["redo"])
+        self.keys = button("Keys", f"All keys ({shown('help')})", actions["help"])
+        made = QWidget()
+        layout = QVBoxLayout(made)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addWidget(row(self.accept, self.reject, stretch=(1, 1)))
+        layout.addWidget(row(self.undo, self.redo, self.keys, stretch=(1, 1, 1)))
+        return made
+
+    # ------------------------------------------------------------------ show
+    def _show_model(self) -> None:
+        name, engine = self._session.desk.model_name, self._session.engine
+        with silently(self.model):
+            known = self.model.findData(name)
+            if known < 0:
+                self.model.insertItem(len(MODELS), Path(name).name, name)
+                known = len(MODELS)
+            self.model.setCurrentIndex(known)
+        state = self._model_sentence()
+        self.model_line.setText(state)
+        self.model_line.setToolTip(
+            f"Which version of the model answers, and where: {state}"
+        )
+        self.cancel_download.setVisible(engine.loading.startswith("Downloading"))
+        self._show_prompts()
+
+    def _model_sentence(self) -> str:
+        engine = self._session.engine
+        if engine.loading:
+            return engine.loading
+        if engine.model is None:
+            return engine.load_error or "No model is loaded."
+        where = {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU"}
+        device = where.get(engine.model.device.type, str(engine.model.device))
+        if engine.next_version:
+            return f"{engine.model.version} answers; {engine.next_version} next"
+        return f"{engine.model.version} answers, on the {device}"
+
+    def _show_images(self) -> None:
+        images = self._link.images()
+        with silently(self.image):
+            self.image.clear()
+            for layer in images:
+                self.image.addItem(layer.name)
+            if self._link.image is not None:
+                place = [layer == self._link.image for layer in images].index(True)
+                self.image.setCurrentIndex(place)
+        self.image.setEnabled(bool(images))
+        self._show_project()
+
+    def _show_project(self) -> None:
+        desk = self._session.desk
+        path = desk.path
+        self.project.setText(path.stem)
+        made = "" if desk.project else " (made with the first accepted object)"
+        self.project.setToolTip(f"{path}{made}")
+        self.other_project.setVisible(desk.refused is not None)
+        with silently(self.class_name):
+            self.class_name.clear()
+            colors = {record.name: record.color for record in desk.class_records()}
+            for name in desk.classes():
+                if name in colors:
+                    self.class_name.addItem(swatch(colors[name]), name)
+                else:
+                    self.class_name.addItem(name)
+            self.class_name.setCurrentText(self._session.class_name)
+        self._show_counts()
+        self._show_prompts()
+
+    def _show_counts(self) -> None:
+        self.counts.setText(self._counts_sentence())
+
+    def _counts_sentence(self) -> str:
+        project = self._session.desk.project
+        if project is None or not project.n_objects():
+            return "Nothing accepted yet."
+        here, total = self._session.objects_here(), project.n_objects()
+        n_images = sum(image.split is not None for image in project.images())
+        return (
+            f"{here} {_objects(here)} here, {total} in {n_images} "
+            f"{'image' if n_images == 1 else 'images'} of the project"
+        )
+
+    def _show_prompts(self) -> None:
+        session = self._session
+        self.accept.setEnabled(session.is_answered)
+        self.reject.setEnabled(bool(session.prompts))
+        self.undo.setEnabled(session.can_undo)
+        self.redo.setEnabled(session.can_redo)
+
+    def _show_tool(self) -> None:
+        tool = self._link.tool
+        mode = _OFF if not tool.active else _BOX if tool.boxing else _POINTS
+        self.mode.show_choice(mode)
+        self.polarity.show_choice(int(tool.negative))
+        self.polarity.setEnabled(tool.active)
+
+    # ---------------------------------------------------------------- choose
+    def _on_mode_chosen(self, number: int) -> None:
+        if number == _OFF:
+            self._link.tool.active = False
+        elif number == _BOX:
+            self._link.use_box()
+        else:
+            self._link.use_points()
+
+    def _on_polarity_chosen(self, number: int) -> None:
+        self._link.tool.negative = bool(number)
+
+    def _on_image_chosen(self, number: int) -> None:
+        self._link.choose(self._link.images()[number])
+
+    def _on_class_chosen(self, number: int) -> None:
+        self._session.class_name = self.class_name.itemText(number)
+
+    def _begin_class(self) -> None:
+        self.new_class.show()
+        self.new_class.setFocus()
+
+    def _finish_class(self) -> None:
+        name = self.new_class.text().strip()
+        if self._session.desk.add_class(name):
+            self._session.class_name = name
+            self._show_project()
+            self._leave_class()
+
+    def _leave_class(self) -> None:
+        self.new_class.clear()
+        self.new_class.hide()
+
+    def _on_model_chosen(self, number: int) -> None:
+        name = self.model.itemData(number)
+        if name is None:
+            name, _ = QFileDialog.getOpenFileName(
+                self, "Weights file", "", "Weights (*.safetensors *.pt *.pth)"
+            )
+        if name:
+            self._session.desk.set_model(name)
+        self._show_model()
+
+    def _ask_new_project(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(
+            self,
+            "New project",
+            str(free_project(self._session.desk.path)),
+            f"InfoSAM projects (*{SUFFIX})",
+        )
+        if path:
+            self._session.desk.new(Path(path).with_suffix(SUFFIX))
+
+    def _ask_open_project(self) -> None:
+        path = QFileDialog.getExistingDirectory(
+            self, "Open project: choose its folder", str(self._session.desk.path.parent)
+        )
+        if path:
+            self._session.desk.open(Path(path))
+
+    def _make_other_project(self) -> None:
+        refused = self._session.desk.refused
+        if refused is not None:
+            self._session.desk.choose(free_project(refused))
+
+
+def _objects(number: int) -> str:
+    return "object" if number == 1 else "objects"

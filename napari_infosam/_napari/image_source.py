@@ -1,0 +1,115 @@
+"""Which picture of the viewer is annotated: a layer, or the slice of it in view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_infosam.core.errors import InfosamError
+
+if TYPE_CHECKING:
+    from napari.components import Dims
+    from napari.layers import Image
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSource:
+    """One two-dimensional picture, read when it is needed.
+
+    A slice of a stack is a picture of its own, also in the project: what is stored
+    is what was seen.
+
+    Attributes
+    ----------
+    key
+        Equal for the same picture of the same layer.
+    layer
+        Name of the layer.
+    name
+        Shown to people: the layer, and which slice of it.
+    shape
+        (height, width) in pixels.
+    slice_index
+        Position on the leading axes, for a slice of a stack.
+    source
+        Where it came from, as text, or None.
+    read
+        Returns the pixels, ``(Y, X)`` or ``(Y, X, C)``; may take long.
+    """
+
+    key: Hashable
+    layer: str
+    name: str
+    shape: tuple[int, int]
+    slice_index: tuple[int, ...]
+    source: str | None
+    read: Callable[[], NDArray[Any]]
+
+
+def source_of(layer: Image, dims: Dims) -> ImageSource:
+    """Return the picture of an image layer that is in view.
+
+    Parameters
+    ----------
+    layer
+        Any image layer: YX, RGB, a stack, multiscale, lazy.
+    dims
+        The viewer's dims, which say which slice of a stack is in view.
+
+    Raises
+    ------
+    InfosamError
+        If something else than a plane of rows and columns is in view.
+    """
+    _check_view(layer, dims)
+    data = layer.data[0] if layer.multiscale else layer.data
+    n_leading = layer.ndim - 2
+    slice_index = _slice_index(layer, dims)
+    shape = tuple(int(n) for n in data.shape[n_leading : n_leading + 2])
+    name = layer.name
+    if slice_index:
+        name += f" [{', '.join(map(str, slice_index))}]"
+
+    def read() -> NDArray[Any]:
+        # a copy: what was clicked on must be what is stored
+        return np.array(data[slice_index])
+
+    return ImageSource(
+        key=(id(layer), slice_index),
+        layer=layer.name,
+        name=name,
+        shape=(shape[0], shape[1]),
+        slice_index=slice_index,
+        source=None if layer.source.path is None else str(layer.source.path),
+        read=read,
+    )
+
+
+def _check_view(layer: Image, dims: Dims) -> None:
+    if dims.ndisplay != 2:
+        raise InfosamError(
+            "Prompts go on a plane: switch the viewer from 3D to 2D (Ctrl+Y)."
+        )
+    if layer.ndim < 2:
+        raise InfosamError(f"{layer.name} is no picture: it has {layer.ndim} axis.")
+    if tuple(dims.displayed) != (dims.ndim - 2, dims.ndim - 1):
+        raise InfosamError(
+            "Prompts go on the last two axes: put the axes of the viewer back in "
+            "their order (the buttons below the layer list)."
+        )
+
+
+def _slice_index(layer: Image, dims: Dims) -> tuple[int, ...]:
+    """Return where on its leading axes the viewer cuts the layer."""
+    if layer.ndim == 2:
+        return ()
+    position = layer.world_to_data(dims.point)
+    limits = (layer.data[0] if layer.multiscale else layer.data).shape
+    return tuple(
+        int(np.clip(round(float(value)), 0, size - 1))
+        for value, size in zip(position[: layer.ndim - 2], limits, strict=False)
+    )

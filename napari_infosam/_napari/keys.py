@@ -1,0 +1,154 @@
+"""The keys: one table for what they do, how they are bound and what the help says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QApplication,
+    QLineEdit,
+    QPlainTextEdit,
+    QTextEdit,
+)
+
+if TYPE_CHECKING:
+    from napari.utils.key_bindings import KeymapProvider
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One action and the keys that start it.
+
+    Attributes
+    ----------
+    action
+        Name of the action.
+    keys
+        In napari's notation; the first one is shown on buttons.
+    says
+        What it does, for the help.
+    """
+
+    action: str
+    keys: tuple[str, ...]
+    says: str
+
+
+KEYS = (
+    Key("points", ("S",), "Segment: click on an object to place points"),
+    Key("box", ("B",), "Draw boxes by dragging (again: points)"),
+    Key("polarity", ("T",), "Switch a plain click between object and background"),
+    Key("accept", ("C", "Enter"), "Accept the proposal as an object"),
+    Key("clear", ("Escape", "Shift-C"), "Reject: clear the proposal and its prompts"),
+    Key("undo", ("Control-Z",), "Undo the last prompt, or else the last accept"),
+    Key("redo", ("Control-Shift-Z",), "Redo"),
+    Key("delete", ("D",), "Delete the accepted object under the pointer"),
+    Key("next", ("N",), "Next slice of a stack, or next image"),
+    Key("help", ("F1",), "Show this list"),
+)
+MOUSE = (
+    ("Click", "This belongs to the object"),
+    ("Right-click, Shift-click or Ctrl-click", "This does not belong to it"),
+    ("Drag", "Move the picture; in box mode draw a box"),
+    ("Space and drag", "Move the picture, also in box mode"),
+    ("Wheel", "Zoom"),
+)
+_PAN = "Space"
+
+
+def shown(action: str) -> str:
+    """Return the keys of an action as people write them, for tooltips."""
+    keys = next(key.keys for key in KEYS if key.action == action)
+    return " or ".join(_readable(key) for key in keys)
+
+
+def _readable(key: str) -> str:
+    return key.replace("Control", "Ctrl").replace("Escape", "Esc").replace("-", "+")
+
+
+def is_typing() -> bool:
+    """Return whether the keyboard belongs to a text field at the moment."""
+    focus = QApplication.focusWidget()
+    fields = (QLineEdit, QTextEdit, QPlainTextEdit, QAbstractSpinBox)
+    return isinstance(focus, fields)
+
+
+class KeyBindings:
+    """Binds the table to the viewer and to layers, and takes it off again.
+
+    Parameters
+    ----------
+    actions
+        What to do, by the names of the table.
+    may_act
+        Says whether the keys are ours at the moment.
+    hold_to_pan
+        Called with True while Space is held down and with False afterwards.
+    """
+
+    def __init__(
+        self,
+        actions: dict[str, Callable[[], None]],
+        may_act: Callable[[], bool],
+        hold_to_pan: Callable[[bool], None],
+    ) -> None:
+        self._actions = actions
+        self._may_act = may_act
+        self._hold_to_pan = hold_to_pan
+        self._bound: list[tuple[KeymapProvider, list[tuple[str, Any]]]] = []
+
+    def bind(self, provider: KeymapProvider) -> None:
+        """Let the keys work on a layer or the viewer; binding twice does nothing."""
+        if any(provider == known for known, _ in self._bound):
+            return
+        replaced = [
+            (key, provider.bind_key(key, self._handler(row.action), overwrite=True))
+            for row in KEYS
+            for key in row.keys
+        ]
+        replaced.append((_PAN, provider.bind_key(_PAN, self._pan(), overwrite=True)))
+        self._bound.append((provider, replaced))
+
+    def keep_only(self, providers: Iterable[KeymapProvider]) -> None:
+        """Bind these and release all others."""
+        wanted = list(providers)
+        for provider, replaced in list(self._bound):
+            if not any(provider == keep for keep in wanted):
+                self._release(provider, replaced)
+        for provider in wanted:
+            self.bind(provider)
+
+    def release(self) -> None:
+        """Give all keys back."""
+        self.keep_only(())
+
+    def _release(
+        self, provider: KeymapProvider, replaced: list[tuple[str, Any]]
+    ) -> None:
+        for key, old in replaced:
+            provider.bind_key(key, old, overwrite=True)
+        self._bound = [pair for pair in self._bound if pair[0] != provider]
+
+    def _handler(self, action: str) -> Callable[[Any], None]:
+        def act(_provider: Any) -> None:
+            if self._may_act() and not is_typing():
+                self._actions[action]()
+
+        return act
+
+    def _pan(self) -> Callable[[Any], Any]:
+        def pan(provider: Any) -> Any:
+            # what napari's own Space does, and box mode stands back as well
+            mode = getattr(provider, "mode", None)
+            if mode is not None:
+                provider.mode = "pan_zoom"
+            self._hold_to_pan(True)
+            yield
+            self._hold_to_pan(False)
+            if mode is not None:
+                provider.mode = mode
+
+        return pan

@@ -1,0 +1,223 @@
+"""The lower half of the panel: fine-tuning, its course, and the versions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QListWidget,
+    QListWidgetItem,
+    QProgressBar,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
+
+from napari_infosam._napari.curves import Curves
+from napari_infosam._napari.learning import STAGES
+from napari_infosam._napari.options_form import options_form
+from napari_infosam._napari.small_widgets import (
+    button,
+    row,
+    sentence,
+    silently,
+    tame,
+)
+from napari_infosam._napari.version_text import comparison, details, entry
+
+if TYPE_CHECKING:
+    from napari_infosam._napari.session import Session
+
+_VERSION_ROWS = 4
+_ID = Qt.ItemDataRole.UserRole
+
+
+class LearnWidget(QWidget):
+    """Shows and steers the learning side of a session.
+
+    Parameters
+    ----------
+    session
+        What decides.
+    theme
+        Name of napari's theme, for the curves.
+    """
+
+    def __init__(self, session: Session, theme: str) -> None:
+        super().__init__()
+        self._session = session
+        self._shown_active = ""
+        self._build(theme)
+        session.learning.changed.connect(self._show_run)
+        session.desk.changed.connect(self._show_all)
+        self._show_all()
+
+    def close_down(self) -> None:
+        """Stop listening."""
+        self._session.learning.changed.disconnect(self._show_run)
+        self._session.desk.changed.disconnect(self._show_all)
+
+    # ----------------------------------------------------------------- build
+    def _build(self, theme: str) -> None:
+        desk, learning = self._session.desk, self._session.learning
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(5)
+        self.finetune = button("Fine-tune", "", desk.finetune)
+        self.finetune.setObjectName("finetune")
+        self.cancel = button(
+            "Cancel",
+            "Stop the training within two seconds; what it reached is kept",
+            learning.cancel,
+        )
+        self.resume = button(
+            "Resume", "Go on with the training that was interrupted", desk.resume
+        )
+        layout.addWidget(
+            row(self.finetune, self.resume, self.cancel, stretch=(2, 1, 1))
+        )
+        self.reason = sentence("reason")
+        layout.addWidget(self.reason)
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(True)
+        self.bar.setToolTip("Where the present stage of the training is")
+        layout.addWidget(self.bar)
+        self.message = sentence("training_message")
+        layout.addWidget(self.message)
+        self.curves = Curves(theme)
+        layout.addWidget(self.curves)
+        self.outcome = sentence("outcome")
+        layout.addWidget(self.outcome)
+        self.comparison = sentence("comparison")
+        layout.addWidget(self.comparison)
+        self._build_versions(layout)
+        layout.addWidget(self._advanced())
+
+    def _build_versions(self, layout: QVBoxLayout) -> None:
+        self.versions = QListWidget()
+        self.versions.setToolTip("All versions; double-click one to let it answer")
+        self.versions.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.versions.setSizePolicy(
+            QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed
+        )
+        self.versions.setHorizontalScrollBarPolicy(
+            Qt.ScrollBarPolicy.ScrollBarAlwaysOff
+        )
+        self.versions.setTextElideMode(Qt.TextElideMode.ElideRight)
+        self.versions.itemDoubleClicked.connect(self._activate_item)
+        self.versions.currentItemChanged.connect(self._show_activate)
+        layout.addWidget(self.versions)
+        self.activate = button(
+            "Use this version",
+            "Let the chosen version answer from the next object on",
+            self._activate_chosen,
+        )
+        layout.addWidget(self.activate)
+
+    def _advanced(self) -> QWidget:
+        self.options = options_form(self._session.desk.options, self._take_options)
+        for box in self.options.native.findChildren(QComboBox):
+            tame(box)
+        self.advanced = QCollapsible(
+            "Advanced",
+            expandedIcon="\N{BLACK DOWN-POINTING SMALL TRIANGLE}",
+            collapsedIcon="\N{BLACK RIGHT-POINTING SMALL TRIANGLE}",
+        )
+        self.advanced.setDuration(0)
+        self.advanced.setContent(self.options.native)
+        self.advanced.collapse(animate=False)
+        self.advanced.toggleButton().setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        return cast("QWidget", self.advanced)
+
+    # ------------------------------------------------------------------ show
+    def _show_all(self) -> None:
+        self._show_versions()
+        self._show_run()
+
+    def _show_run(self) -> None:
+        learning, desk = self._session.learning, self._session.desk
+        running, reason = learning.is_running, desk.why_not_finetune()
+        self.finetune.setEnabled(not reason)
+        self.finetune.setToolTip(
+            reason
+            or "Let the model learn from everything you accepted, in the background"
+        )
+        self.reason.setText("" if running else reason)
+        self.reason.setVisible(bool(reason) and not running)
+        self.cancel.setVisible(running)
+        self.cancel.setEnabled(not learning.is_cancelling)
+        self.resume.setVisible(not running and desk.resumable is not None)
+        self.bar.setVisible(running)
+        self.message.setVisible(running)
+        self.message.setText("\n".join([learning.message, *learning.notices]))
+        self.outcome.setText(learning.outcome)
+        self.outcome.setVisible(bool(learning.outcome))
+        self.curves.setVisible(bool(learning.losses or learning.ious))
+        self.curves.show_run(learning)
+        self._show_progress()
+
+    def _show_progress(self) -> None:
+        learning = self._session.learning
+        self.bar.setMaximum(learning.steps)
+        self.bar.setValue(learning.step)
+        stage = STAGES.get(learning.stage, "Starting")
+        left = learning.seconds_left
+        eta = "" if left is None else f" · {duration(left)} left"
+        self.bar.setFormat(f"{stage}{eta}")
+
+    def _show_versions(self) -> None:
+        desk = self._session.desk
+        active, records = desk.active_version, desk.versions()
+        chosen = self._chosen_id() if active == self._shown_active else active
+        self._shown_active = active
+        with silently(self.versions):
+            self.versions.clear()
+            for record in reversed(records):
+                item = QListWidgetItem(entry(record))
+                item.setToolTip(details(record))
+                item.setData(_ID, record.id)
+                self.versions.addItem(item)
+            base = QListWidgetItem("base" + (" · in use" if active == "base" else ""))
+            base.setToolTip(f"{desk.model_name} as it was before any training")
+            base.setData(_ID, "base")
+            self.versions.addItem(base)
+            ids = [*(record.id for record in reversed(records)), "base"]
+            wanted = chosen if chosen in ids else active
+            self.versions.setCurrentRow(ids.index(wanted))
+        rows = min(self.versions.count(), _VERSION_ROWS)
+        height = max(self.versions.sizeHintForRow(0), 16)
+        self.versions.setFixedHeight(rows * height + 6)
+        self.versions.setVisible(bool(records))
+        self.activate.setVisible(bool(records))
+        self.comparison.setText(comparison(active, records))
+        self._show_activate()
+
+    def _show_activate(self, *_: object) -> None:
+        chosen = self._chosen_id()
+        active = self._session.desk.active_version
+        self.activate.setEnabled(bool(chosen) and chosen != active)
+        self.activate.setText(f"Use {chosen}" if chosen else "Use this version")
+
+    def _chosen_id(self) -> str:
+        item = self.versions.currentItem()
+        return "" if item is None else str(item.data(_ID))
+
+    # ---------------------------------------------------------------- choose
+    def _activate_chosen(self) -> None:
+        self._session.desk.activate(self._chosen_id())
+
+    def _activate_item(self, item: QListWidgetItem) -> None:
+        self._session.desk.activate(str(item.data(_ID)))
+
+    def _take_options(self, values: dict[str, Any]) -> None:
+        desk = self._session.desk
+        desk.options = desk.options.model_copy(update=values)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: ``45 s``, ``2 min 5 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,140 @@
+"""The object that is being prompted: its prompts, their undo steps, their answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_infosam.core.metrics import iou
+from napari_infosam.core.prompts import PromptSet
+
+if TYPE_CHECKING:
+    from napari_infosam.core.masks import BoolArray
+    from napari_infosam.core.prompts import Prompt
+    from napari_infosam.models.predictor import Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model version proposed for a set of prompts."""
+
+    prediction: Prediction
+    version: str
+
+
+class ObjectInWork:
+    """Prompts of one object with an undo history; knows no model and no window.
+
+    Attributes
+    ----------
+    committed_as
+        Id of the object that these prompts made, while its acceptance is undone and
+        the prompts have not been changed since.
+    """
+
+    def __init__(self) -> None:
+        self._steps: list[PromptSet] = [PromptSet()]
+        self._position = 0
+        self._answers: dict[PromptSet, Answer] = {}
+        self.committed_as: int | None = None
+
+    @property
+    def prompts(self) -> PromptSet:
+        """The prompts as they are now."""
+        return self._steps[self._position]
+
+    @property
+    def answer(self) -> Answer | None:
+        """The answer to the prompts as they are now, if there is one yet."""
+        return self._answers.get(self.prompts)
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a step back."""
+        return self._position > 0
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is a step forward."""
+        return self._position + 1 < len(self._steps)
+
+    def add(self, prompt: Prompt) -> None:
+        """Add a point, or set the box."""
+        self.set(self.prompts.add(prompt))
+
+    def set(self, prompts: PromptSet) -> None:
+        """Make another set of prompts the current one; undo leads back to the old."""
+        if prompts == self.prompts:
+            return
+        del self._steps[self._position + 1 :]
+        self._steps.append(prompts)
+        self._position += 1
+        self.committed_as = None
+
+    def undo(self) -> bool:
+        """Go one step back; False when there is none."""
+        if not self.can_undo:
+            return False
+        self._position -= 1
+        return True
+
+    def redo(self) -> bool:
+        """Go one step forward again; False when there is none."""
+        if not self.can_redo:
+            return False
+        self._position += 1
+        return True
+
+    def remember(self, prompts: PromptSet, answer: Answer) -> None:
+        """Keep the answer to a set of prompts."""
+        self._answers[prompts] = answer
+
+    def forget_answers(self) -> None:
+        """Drop all answers, as another model answers from now on."""
+        self._answers.clear()
+
+    def shown_answer(self) -> Answer | None:
+        """Return the newest answer on the way to the prompts as they are now.
+
+        It stays in sight while the next one is computed.
+        """
+        for prompts in reversed(self._steps[: self._position + 1]):
+            if not prompts:
+                return None
+            if prompts in self._answers:
+                return self._answers[prompts]
+        return None
+
+    def previous_answer(self) -> Answer | None:
+        """Return the newest answer to a part of the prompts, to be refined."""
+        for prompts in reversed(self._steps[: self._position]):
+            if not prompts:
+                return None
+            if prompts in self._answers and _is_part(prompts, self.prompts):
+                return self._answers[prompts]
+        return None
+
+    def proposal_ious(self, accepted: BoolArray) -> list[float]:
+        """Return the IoU of the proposal with the accepted mask after each prompt.
+
+        The box counts before the points. Prompts that were answered together with
+        later ones take over their value.
+        """
+        now = self.prompts
+        known = [
+            (step, iou(self._answers[step].prediction.mask, accepted))
+            for step in self._steps[: self._position + 1]
+            if step and step in self._answers and _is_part(step, now)
+        ]
+        values: list[float] = []
+        if now.box is not None:
+            values += [value for step, value in known if step.box is not None][:1]
+        for number in range(1, len(now.points) + 1):
+            values += [value for step, value in known if len(step.points) >= number][:1]
+        return values
+
+
+def _is_part(part: PromptSet, whole: PromptSet) -> bool:
+    """Return whether prompts were only added to ``part`` to make ``whole``."""
+    same_box = part.box is None or part.box == whole.box
+    return same_box and part.points == whole.points[: len(part.points)]

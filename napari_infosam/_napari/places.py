@@ -1,0 +1,66 @@
+"""Where projects are kept unless a person says otherwise."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from napari_infosam.core.errors import InfosamError
+from napari_infosam.project import Project
+
+FOLDER_VARIABLE = "INFOSAM_PROJECTS"
+SUFFIX = ".infosam"
+
+
+def projects_folder() -> Path:
+    """Return the folder of projects that were made without being asked for."""
+    chosen = os.environ.get(FOLDER_VARIABLE)
+    return Path(chosen).expanduser() if chosen else Path.home() / "InfoSAM projects"
+
+
+def default_project(image_name: str) -> Path:
+    """Return where the project of an image is made by itself."""
+    name = re.sub(r"[^\w .()-]+", "_", image_name).strip(" ._") or "untitled"
+    return projects_folder() / f"{name[:80]}{SUFFIX}"
+
+
+def find_home(default: Path, digest: str) -> tuple[Path, bool]:
+    """Return where an image belongs, and whether that project is there already.
+
+    Many images have the same name: a project is theirs only if it holds the very
+    pixels.
+
+    Parameters
+    ----------
+    default
+        The place that its name leads to; others beside it carry a number.
+    digest
+        Content hash of the image.
+    """
+    path, number = default, 2
+    while path.exists():
+        if _holds(path, digest):
+            return path, True
+        path = default.with_name(f"{default.stem} {number}{SUFFIX}")
+        number += 1
+    return path, False
+
+
+def _holds(path: Path, digest: str) -> bool:
+    if not (path / "project.sqlite").is_file():
+        return False
+    try:
+        with Project.open(path, lock=False) as project:
+            return any(image.content_hash == digest for image in project.images())
+    except InfosamError:
+        return True  # to be opened, so that the person is told what is wrong with it
+
+
+def free_project(path: Path) -> Path:
+    """Return the path, with a number if something is there already."""
+    free, number = path, 2
+    while free.exists():
+        free = path.with_name(f"{path.stem} {number}{SUFFIX}")
+        number += 1
+    return free

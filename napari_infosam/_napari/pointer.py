@@ -1,0 +1,168 @@
+"""Clicks and drags in the viewer become prompts; one gesture is one prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.geometry import box_from_corners, point_from_row_column
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+    from napari.viewer import Viewer
+
+    from napari_infosam._napari.layers import PromptLayers
+    from napari_infosam._napari.session import Session
+    from napari_infosam._napari.tool import Tool
+
+LEFT, RIGHT = 1, 2
+_STILL_PIXELS = 4
+"""A press that moves less than this on the screen is a click."""
+
+
+class Pointer:
+    """Listens to the mouse while the tool is active.
+
+    A click places a point: left for the object, right, or left with Shift or Ctrl,
+    for what does not belong to it. In box mode dragging draws a box, otherwise it
+    moves the picture as always.
+
+    Parameters
+    ----------
+    viewer
+        Whose canvas is clicked on.
+    session, layers, tool
+        Who gets the prompts, who shows a box while it is drawn, and what a click
+        means.
+    image
+        Returns the layer that is annotated.
+    """
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        session: Session,
+        layers: PromptLayers,
+        tool: Tool,
+        image: Callable[[], Image | None],
+    ) -> None:
+        self._viewer = viewer
+        self._session = session
+        self._layers = layers
+        self._tool = tool
+        self._image = image
+        self._double_click = list(viewer.mouse_double_click_callbacks)
+        viewer.mouse_double_click_callbacks[:] = [self._on_double_click]
+        viewer.mouse_drag_callbacks.append(self._on_press)
+
+    def detach(self) -> None:
+        """Give the mouse back to napari."""
+        if self._on_press in self._viewer.mouse_drag_callbacks:
+            self._viewer.mouse_drag_callbacks.remove(self._on_press)
+            others = [
+                callback
+                for callback in self._viewer.mouse_double_click_callbacks
+                if callback != self._on_double_click
+            ]
+            self._viewer.mouse_double_click_callbacks[:] = self._double_click + others
+
+    def takes_clicks(self) -> bool:
+        """Return whether a click now would be a prompt.
+
+        It is not while the person works in a layer of their own, or with one of
+        napari's tools.
+        """
+        image, active = self._image(), self._viewer.layers.selection.active
+        if not self._tool.active or image is None or self._session.source is None:
+            return False
+        if self._viewer.dims.ndisplay != 2:
+            return False
+        if active is None:
+            return True
+        ours = active == image or self._layers.owns(active)
+        return ours and str(active.mode) == "pan_zoom"
+
+    def position(self) -> tuple[float, float] | None:
+        """Return the (row, column) under the mouse pointer."""
+        image = self._image()
+        return None if image is None else _row_column(image, self._viewer.cursor)
+
+    def _on_double_click(self, viewer: Viewer, event: Any) -> None:
+        # the first click of the two was the prompt; zooming as well would lose it
+        if not self.takes_clicks():
+            for callback in self._double_click:
+                callback(viewer, event)
+
+    def _on_press(self, _viewer: Viewer, event: Any) -> Iterator[None]:
+        image = self._image()
+        if image is None or not self.takes_clicks():
+            return
+        if event.button not in (LEFT, RIGHT) or "Alt" in event.modifiers:
+            return
+        by_hand = event.button == RIGHT or bool(
+            {"Shift", "Control"} & set(event.modifiers)
+        )
+        boxing = self._tool.boxing and event.button == LEFT and not self._tool.panning
+        start, anchor = np.array(event.pos), _row_column(image, event)
+        dragged = False
+        yield
+        while event.type == "mouse_move":
+            dragged |= _is_far(event.pos, start)
+            if boxing and dragged:
+                self._preview(anchor, _row_column(image, event))
+            # a click must not move the picture, nor a box
+            event.handled = event.handled or boxing or not dragged
+            yield
+        dragged |= _is_far(event.pos, start)  # a quick drag may have had no move
+        if boxing and dragged:
+            self._place_box(anchor, _row_column(image, event))
+        elif not dragged:
+            negative = self._tool.is_negative(reversed_by_hand=by_hand)
+            self._place_point(anchor, positive=not negative)
+
+    def _place_point(self, where: tuple[float, float], *, positive: bool) -> None:
+        source = self._session.source
+        if source is None:
+            return
+        try:
+            prompt = point_from_row_column(where, positive, source.shape)
+        except InfosamError as error:
+            self._session.voice.say(str(error))
+        else:
+            self._session.add_prompt(prompt)
+
+    def _preview(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        source = self._session.source
+        if source is None:
+            return
+        try:
+            box = box_from_corners([start, end], source.shape)
+        except InfosamError:
+            return  # still outside the image
+        self._layers.show_box(box)
+
+    def _place_box(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        source = self._session.source
+        if source is None:
+            return
+        try:
+            prompt = box_from_corners([start, end], source.shape)
+        except InfosamError as error:
+            self._session.voice.say(str(error))
+            self._layers.show_box(self._session.prompts.box)
+        else:
+            self._session.add_prompt(prompt)
+
+
+def _is_far(position: Any, start: NDArray[Any]) -> bool:
+    return bool(np.abs(np.array(position) - start).max() > _STILL_PIXELS)
+
+
+def _row_column(image: Image, event: Any) -> tuple[float, float]:
+    """Return where in the picture something with a world position is."""
+    position = image.world_to_data(event.position)
+    return float(position[-2]), float(position[-1])

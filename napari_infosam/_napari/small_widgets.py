@@ -1,0 +1,185 @@
+"""Small pieces the panels are built of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal
+from qtpy.QtGui import QColor, QIcon, QKeyEvent, QPixmap, QResizeEvent
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QComboBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QWidget,
+)
+
+
+def button(
+    text: str, tip: str, on_click: Callable[[], None] | None = None
+) -> QPushButton:
+    """Return a push button.
+
+    It takes the focus by Tab only, so that keys stay with the viewer after a click.
+    """
+    made = QPushButton(text)
+    made.setToolTip(tip)
+    made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    made.setMinimumWidth(40)
+    if on_click is not None:
+        made.clicked.connect(lambda: on_click())
+    return made
+
+
+def choice(tip: str) -> QComboBox:
+    """Return a combo box that neither widens the panel nor keeps the keyboard."""
+    made = QComboBox()
+    made.setToolTip(tip)
+    tame(made)
+    return made
+
+
+def tame(box: QComboBox) -> None:
+    """Keep a combo box from widening the panel and from keeping the keyboard."""
+    box.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    box.setSizeAdjustPolicy(
+        QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+    )
+    box.setMinimumContentsLength(8)
+    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+
+def sentence(name: str = "") -> QLabel:
+    """Return a label for sentences: it wraps, and can be copied from."""
+    made = QLabel()
+    made.setObjectName(name)
+    made.setWordWrap(True)
+    made.setTextFormat(Qt.TextFormat.PlainText)
+    made.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    return made
+
+
+def row(*widgets: QWidget, stretch: Sequence[int] = ()) -> QWidget:
+    """Return widgets side by side."""
+    made = QWidget()
+    layout = QHBoxLayout(made)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(4)
+    for number, widget in enumerate(widgets):
+        layout.addWidget(widget, stretch[number] if stretch else 0)
+    return made
+
+
+class Toggles(QWidget):
+    """Buttons of which exactly one is down.
+
+    Parameters
+    ----------
+    options
+        (text, tooltip) of each button.
+    on_choose
+        Called with the number of the button that a person presses.
+
+    Attributes
+    ----------
+    buttons
+        The buttons in their order.
+    """
+
+    def __init__(
+        self, options: Sequence[tuple[str, str]], on_choose: Callable[[int], None]
+    ) -> None:
+        super().__init__()
+        self.buttons: list[QPushButton] = []
+        group = QButtonGroup(self)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        for number, (text, tip) in enumerate(options):
+            made = button(text, tip)
+            made.setCheckable(True)
+            self.buttons.append(made)
+            group.addButton(made, number)
+            layout.addWidget(made, 1)
+        group.idClicked.connect(on_choose)
+
+    def show_choice(self, number: int) -> None:
+        """Show which one is down."""
+        self.buttons[number].setChecked(True)
+
+
+class NameField(QLineEdit):
+    """A line to type a name in; Enter and Esc end here and reach nobody else."""
+
+    escaped = Signal()
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Keep the keys that a plain line edit passes on to its parents."""
+        super().keyPressEvent(event)
+        if event is None:
+            return
+        if event.key() == Qt.Key.Key_Escape:
+            self.escaped.emit()
+        event.accept()
+
+
+class TallArea(QScrollArea):
+    """Scrolls its content up and down; as wide as the area, as high as it needs.
+
+    A plain scroll area asks wrapped text for its height at the least width, which
+    leaves an empty stretch below.
+    """
+
+    def __init__(self, content: QWidget) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWidget(content)
+        content.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Adapt the height when the content is laid out anew."""
+        if event is not None and event.type() == QEvent.Type.LayoutRequest:
+            self._adapt()
+        return super().eventFilter(watched, event)
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Adapt the height to the new width."""
+        super().resizeEvent(event)
+        self._adapt()
+
+    def _adapt(self) -> None:
+        content, port = self.widget(), self.viewport()
+        layout = None if content is None else content.layout()
+        bar = self.verticalScrollBar()
+        if content is None or layout is None or port is None or bar is None:
+            return
+        content.setMinimumHeight(layout.totalHeightForWidth(port.width()))
+        needed = content.minimumSizeHint().width() + bar.sizeHint().width()
+        self.setMinimumWidth(needed)
+
+
+@contextmanager
+def silently(*objects: QObject) -> Iterator[None]:
+    """Change widgets without taking it for a choice of the person."""
+    blockers = [QSignalBlocker(thing) for thing in objects]
+    try:
+        yield
+    finally:
+        for blocker in blockers:
+            blocker.unblock()
+
+
+def swatch(color: str) -> QIcon:
+    """Return a square of one colour."""
+    picture = QPixmap(12, 12)
+    picture.fill(QColor(color))
+    return QIcon(picture)

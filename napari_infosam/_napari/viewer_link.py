@@ -1,0 +1,286 @@
+"""Ties a session to a viewer: which image, which layers, mouse, keys and actions."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+from napari_infosam._napari.gl_state import forget_vertex_arrays
+from napari_infosam._napari.image_source import source_of
+from napari_infosam._napari.keys import KeyBindings
+from napari_infosam._napari.layers import PromptLayers
+from napari_infosam._napari.pointer import Pointer
+from napari_infosam._napari.tool import Tool
+from napari_infosam.core.errors import InfosamError
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+    from qtpy.QtWidgets import QWidget
+
+    from napari_infosam._napari.session import Session
+
+
+class ViewerLink:
+    """Keeps viewer and session in step; what it decides, the session does.
+
+    The picture that is annotated is the image layer that was selected last; for a
+    stack it is the slice in view.
+
+    Parameters
+    ----------
+    viewer
+        The viewer, as napari gives it to plugins.
+    session
+        What is decided with.
+    parent
+        The panel, in the window of the viewer.
+    """
+
+    images_changed = Signal()
+    """The image layers, or the one that is annotated."""
+    help_wanted = Signal()
+
+    def __init__(self, viewer: Viewer, session: Session, parent: QWidget) -> None:
+        self._viewer = viewer
+        self._parent = parent
+        self._session = session
+        self.tool = Tool()
+        self._image: Image | None = None
+        self._layers = PromptLayers(viewer, session.set_prompts)
+        self._pointer = Pointer(
+            viewer, session, self._layers, self.tool, lambda: self._image
+        )
+        self.actions = {
+            "points": self.use_points,
+            "box": self.toggle_box,
+            "polarity": self.toggle_polarity,
+            "accept": self.accept,
+            "clear": session.clear,
+            "undo": session.undo,
+            "redo": session.redo,
+            "delete": self.delete_under_pointer,
+            "next": self.next_image,
+            "help": self.help_wanted.emit,
+        }
+        self._keys = KeyBindings(self.actions, self._keys_are_ours, self._hold_to_pan)
+        # layers often come and go together: they are looked at once, afterwards
+        self._soon = QTimer(parent)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self._settle)
+        self._select_points = True
+        self._closed = False
+        self._connect()
+        self._image = self._first_image()
+        self._settle()
+
+    def _connect(self) -> None:
+        layers = self._viewer.layers
+        layers.events.inserted.connect(self._on_inserted)
+        layers.events.removed.connect(self._on_removed)
+        layers.selection.events.active.connect(self._on_active)
+        dims = self._viewer.dims
+        for emitter in (dims.events.current_step, dims.events.ndisplay):
+            emitter.connect(self._on_dims)
+        dims.events.order.connect(self._on_dims)
+        self._session.prompts_changed.connect(self._show_prompts)
+        self._session.objects_changed.connect(self._show_objects)
+
+    def close(self) -> None:
+        """Let go of the viewer; the accepted objects stay in it as a layer."""
+        if self._closed:
+            return
+        self._closed = True
+        with suppress(RuntimeError):  # its window, and the timer with it, may be gone
+            self._soon.stop()
+        layers = self._viewer.layers
+        layers.events.inserted.disconnect(self._on_inserted)
+        layers.events.removed.disconnect(self._on_removed)
+        layers.selection.events.active.disconnect(self._on_active)
+        dims = self._viewer.dims
+        for emitter in (dims.events.current_step, dims.events.ndisplay):
+            emitter.disconnect(self._on_dims)
+        dims.events.order.disconnect(self._on_dims)
+        self._session.prompts_changed.disconnect(self._show_prompts)
+        self._session.objects_changed.disconnect(self._show_objects)
+        self._pointer.detach()
+        self._keys.release()
+        self._layers.remove(keep_objects=True)
+
+    # ----------------------------------------------------------------- which
+    @property
+    def image(self) -> Image | None:
+        """The image layer that is annotated."""
+        return self._image
+
+    def images(self) -> list[Image]:
+        """Return all image layers, from the bottom to the top."""
+        return [layer for layer in self._viewer.layers if isinstance(layer, Image)]
+
+    def choose(self, image: Image) -> None:
+        """Annotate another image layer, and bring it to sight."""
+        old, self._image = self._image, image
+        if old is None or not np.array_equal(old.extent.world, image.extent.world):
+            self._viewer.reset_view()
+        self._select_points = True
+        self._bring_to_sight(image)
+        self._settle()
+
+    def _bring_to_sight(self, image: Image) -> None:
+        """Hide what covers an image: what is seen must be what is annotated."""
+        image.visible = True
+        above = False
+        for layer in self.images():
+            if above and layer.visible and _covers(layer, image):
+                layer.visible = False
+            above |= layer == image
+
+    def _first_image(self) -> Image | None:
+        active = self._viewer.layers.selection.active
+        images = self.images()
+        chosen = [layer for layer in images if layer == active] or images
+        return chosen[-1] if chosen else None
+
+    def _on_inserted(self, event: Any) -> None:
+        if isinstance(event.value, Image):
+            self._image = event.value
+            self._select_points = True
+            self._soon.start()
+
+    def _on_removed(self, event: Any) -> None:
+        window = self._parent.window()
+        if window is not None:
+            forget_vertex_arrays(window)
+        if self._layers.forget(event.value) or event.value == self._image:
+            self._soon.start()
+
+    def _on_active(self, event: Any) -> None:
+        if isinstance(event.value, Image) and event.value != self._image:
+            self._image = event.value
+            self._bring_to_sight(event.value)
+            self._soon.start()
+
+    def _on_dims(self, _event: Any = None) -> None:
+        self._soon.start()
+
+    def _settle(self) -> None:
+        """Bring picture, layers and keys in line with the viewer as it is now."""
+        if self._image is not None and self._image not in self._viewer.layers:
+            self._image = self._first_image()
+        source = None
+        if self._image is not None:
+            try:
+                source = source_of(self._image, self._viewer.dims)
+            except InfosamError as error:
+                self._session.voice.complain(str(error))
+        if source is None:
+            if self._image is None:
+                self._layers.remove()
+        elif self._image is not None:
+            self._layers.put_on(self._image, source.shape)
+        self._session.set_image(source)
+        self._show_prompts()
+        self._show_objects()
+        providers = [] if self._image is None else [self._image, *self._layers.all()]
+        self._keys.keep_only([self._viewer, *providers])
+        if self._select_points and source is not None:
+            self._select_points = False
+            if self.tool.active:
+                self._layers.select()
+        self.images_changed.emit()
+
+    # ------------------------------------------------------------------ show
+    def _show_prompts(self) -> None:
+        session = self._session
+        if session.source is None:
+            return
+        self._layers.show_prompts(session.prompts)
+        answer = session.proposal
+        self._layers.show_proposal(None if answer is None else answer.prediction.mask)
+
+    def _show_objects(self) -> None:
+        if self._session.labels is not None:
+            self._layers.show_objects(self._session.labels)
+
+    # --------------------------------------------------------------- actions
+    def _keys_are_ours(self) -> bool:
+        active = self._viewer.layers.selection.active
+        if not self.tool.active:
+            return False
+        return active is None or active == self._image or self._layers.owns(active)
+
+    def _hold_to_pan(self, held: bool) -> None:
+        self.tool.panning = held
+
+    def use_points(self) -> None:
+        """Let clicks place points, and take the keyboard to our layers."""
+        self.tool.active = True
+        self.tool.boxing = False
+        self._layers.select()
+        self._session.engine.ask(self._session.work)
+
+    def use_box(self) -> None:
+        """Let drags draw a box."""
+        self.tool.active = True
+        self.tool.boxing = True
+        self._layers.select()
+
+    def toggle_box(self) -> None:
+        """Change between drawing boxes and placing points."""
+        if self.tool.boxing:
+            self.use_points()
+        else:
+            self.use_box()
+
+    def toggle_polarity(self) -> None:
+        """Change what a plain click says: object, or background."""
+        self.tool.negative = not self.tool.negative
+
+    def accept(self) -> None:
+        """Accept the proposal; the next click is positive again."""
+        if self._session.accept() is not None:
+            self.tool.negative = False
+
+    def delete_under_pointer(self) -> None:
+        """Delete the accepted object under the mouse pointer."""
+        where = self._pointer.position()
+        if where is None:
+            self._session.voice.say("Open an image first.")
+        else:
+            self._session.delete_at(*where)
+
+    def next_image(self) -> None:
+        """Go to the next slice of a stack, or to the next image layer."""
+        if self._image is None:
+            self._session.voice.say("Open an image first.")
+            return
+        if self._image.ndim > 2:
+            axis = self._viewer.dims.ndim - 3
+            step = self._viewer.dims.current_step[axis]
+            if step < self._viewer.dims.nsteps[axis] - 1:
+                self._viewer.dims.set_current_step(axis, step + 1)
+                return
+        images = self.images()
+        if len(images) < 2:
+            self._session.voice.say("This is the last picture.")
+            return
+        place = next(i for i, layer in enumerate(images) if layer == self._image)
+        # downwards in the layer list, whose first line is the last layer
+        following = images[place - 1]
+        if _covers(self._image, following):
+            self._image.visible = False
+        self.choose(following)
+
+
+def _covers(upper: Image, lower: Image) -> bool:
+    """Return whether one image layer hides another that lies below it."""
+    see_through = upper.opacity < 1 or str(upper.blending) in ("additive", "minimum")
+    if see_through or upper.ndim < 2 or lower.ndim < 2:
+        return False
+    (low, high), (start, end) = (layer.extent.world[:, -2:] for layer in (upper, lower))
+    return bool((low < end).all() and (start < high).all())

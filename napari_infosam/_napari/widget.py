@@ -1,0 +1,210 @@
+"""The dock widget: annotate above, learn below, and one line that speaks."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import (
+    QApplication,
+    QFrame,
+    QMessageBox,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_infosam._napari.annotate_widget import AnnotateWidget
+from napari_infosam._napari.keys import KEYS, MOUSE, is_typing, shown
+from napari_infosam._napari.learn_widget import LearnWidget
+from napari_infosam._napari.q_training_job import QTrainingJob
+from napari_infosam._napari.session import Session
+from napari_infosam._napari.small_widgets import TallArea, sentence
+from napari_infosam._napari.viewer_link import ViewerLink
+from napari_infosam._napari.workers import ThreadExecutor
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from qtpy.QtGui import QHideEvent, QKeyEvent, QShowEvent
+
+logger = logging.getLogger(__name__)
+
+_MIN_WIDTH = 300
+
+
+class InfoSAMWidget(QWidget):
+    """Click to segment, accept, and let the model learn from it.
+
+    Parameters
+    ----------
+    viewer
+        The napari viewer it works in.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._closed = self._paused = self._docked = False
+        self._said, self._is_failure = "", False
+        self.status = sentence("status")
+        earlier = _close_others(viewer)
+        self._executor = ThreadExecutor()
+        self.session = Session(self._executor)
+        self.session.voice.said.connect(self._on_said)
+        if earlier is not None:
+            self.session.desk.open(earlier)
+        self.link = ViewerLink(viewer, self.session, self)
+        self.link.help_wanted.connect(self.show_help)
+        self.annotate = AnnotateWidget(self.session, self.link)
+        self.learn = LearnWidget(self.session, str(viewer.theme))
+        self._polling = QTrainingJob(self.session, self)
+        self._build()
+        self.session.engine.changed.connect(self._show_status)
+        self.session.prompts_changed.connect(self._on_prompts)
+        viewer.events.theme.connect(self._on_theme)
+        # a window that is closed takes its panels along without asking them
+        self.destroyed.connect(partial(_let_go, self.session, self.link))
+        application = QApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.close_down)
+        self._show_status()
+        self.session.start()
+
+    def _build(self) -> None:
+        self.setMinimumWidth(_MIN_WIDTH)
+        content = QWidget()
+        inner = QVBoxLayout(content)
+        inner.setContentsMargins(4, 4, 4, 4)
+        inner.setSpacing(6)
+        inner.addWidget(self.annotate)
+        line = QFrame()
+        line.setFrameShape(QFrame.Shape.HLine)
+        inner.addWidget(line)
+        inner.addWidget(self.learn)
+        inner.addStretch(1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(TallArea(content), 1)
+        layout.addWidget(self.status)
+        # tells napari's dock that this widget fills it
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+
+    # ------------------------------------------------------------------ show
+    def _on_said(self, text: str, is_failure: bool) -> None:
+        self._said, self._is_failure = text, is_failure
+        self._show_status()
+        if is_failure:
+            logger.warning("%s", text)
+            show_error(text)
+
+    def _on_prompts(self) -> None:
+        # what was said before this prompt is over
+        self._said, self._is_failure = "", False
+        self._show_status()
+
+    def _show_status(self) -> None:
+        self.status.setText(self._status_sentence())
+
+    def _status_sentence(self) -> str:
+        session = self.session
+        waiting = session.engine.activity
+        if self._said and self._is_failure:
+            return f"\N{WARNING SIGN} {self._said}"
+        if self._said and not session.prompts:
+            return self._said
+        if waiting and session.prompts:
+            return f"{waiting} Your prompts are kept and answered then."
+        if waiting:
+            return waiting
+        if session.proposal is not None and session.is_answered:
+            score = min(session.proposal.prediction.score, 1.0)
+            return (
+                f"Proposal; the model expects IoU {score:.2f}. "
+                f"Accept ({shown('accept')}), or click to correct it."
+            )
+        if session.source is None:
+            return "Open an image to begin: File > Open Sample > InfoSAM has some."
+        if session.prompts:
+            return "The mask is being computed …"
+        return "Click on an object to segment it."
+
+    def show_help(self) -> None:
+        """Show all keys."""
+        rows = [(shown(key.action), key.says) for key in KEYS]
+        lines = "".join(
+            f"<tr><td><b>{keys}</b>&nbsp;&nbsp;</td><td>{says}</td></tr>"
+            for keys, says in (*MOUSE, *rows)
+        )
+        box = QMessageBox(self)
+        box.setWindowTitle("InfoSAM: mouse and keys")
+        box.setTextFormat(Qt.TextFormat.RichText)
+        box.setText(f"<table>{lines}</table>")
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.open()
+
+    def _on_theme(self, _event: Any = None) -> None:
+        self.learn.curves.use_theme(str(self._viewer.theme))
+
+    # ---------------------------------------------------------------- events
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Let clicks be prompts again once the panel is in sight."""
+        super().showEvent(event)
+        if self._paused:
+            self._paused, self.link.tool.active = False, True
+
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """Leave clicks to others while the panel is out of sight."""
+        super().hideEvent(event)
+        if self.link.tool.active and not self._closed:
+            self._paused, self.link.tool.active = True, False
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Keep what is typed into number fields from reaching the viewer."""
+        if event is not None and is_typing():
+            event.accept()
+        else:
+            super().keyPressEvent(event)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Let go of everything when napari takes the panel out of its window."""
+        handled = super().event(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange:
+            if self.parent() is not None:
+                self._docked = True
+            elif self._docked:
+                self.close_down()
+        return bool(handled)
+
+    def close_down(self) -> None:
+        """Let go of viewer, project and thread; a training goes on by itself."""
+        if self._closed:
+            return
+        self._closed = True
+        self._viewer.events.theme.disconnect(self._on_theme)
+        self.session.voice.said.disconnect(self._on_said)
+        self.session.engine.changed.disconnect(self._show_status)
+        self.session.prompts_changed.disconnect(self._on_prompts)
+        self._polling.stop()
+        self.annotate.close_down()
+        self.learn.close_down()
+        _let_go(self.session, self.link)
+
+
+def _let_go(session: Session, link: ViewerLink, *_: object) -> None:
+    """Give viewer, project and thread back; works without the widgets as well."""
+    link.close()
+    session.close()
+
+
+def _close_others(viewer: napari.viewer.Viewer) -> Path | None:
+    """Take an older panel out of the window; return the project it had open."""
+    for panel in list(viewer.window.dock_widgets.values()):
+        if isinstance(panel, InfoSAMWidget):
+            project = panel.session.desk.project
+            viewer.window.remove_dock_widget(panel)
+            return None if project is None else project.path
+    return None

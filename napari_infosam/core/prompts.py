@@ -1,0 +1,85 @@
+"""Prompts: the points and the box a person places for one object.
+
+Coordinates are pixel coordinates of the image in (x, y) order, with pixel
+centres at integers; boxes are XYXY with both corners included.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_infosam.core.errors import InfosamError
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A click: on the object (positive) or on the background (negative)."""
+
+    x: float
+    y: float
+    positive: bool = True
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.x) and math.isfinite(self.y)):
+            raise InfosamError(
+                f"A point needs finite coordinates, not ({self.x}, {self.y})."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A box around the object, corners in any order; stored with x0 <= x1, y0 <= y1."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    def __post_init__(self) -> None:
+        corners = (self.x0, self.y0, self.x1, self.y1)
+        if not all(map(math.isfinite, corners)):
+            raise InfosamError(f"A box needs finite coordinates, not {corners}.")
+        x0, x1 = sorted((self.x0, self.x1))
+        y0, y1 = sorted((self.y0, self.y1))
+        for name, value in zip(("x0", "y0", "x1", "y1"), (x0, y0, x1, y1), strict=True):
+            object.__setattr__(self, name, value)
+
+    def as_array(self) -> NDArray[np.float32]:
+        """Return the corners as ``(4,)`` float32, XYXY."""
+        return np.array([self.x0, self.y0, self.x1, self.y1], np.float32)
+
+
+Prompt = Point | Box
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSet:
+    """All prompts of one object, in the order in which they were placed."""
+
+    points: tuple[Point, ...] = ()
+    box: Box | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.points) or self.box is not None
+
+    def __len__(self) -> int:
+        return len(self.points) + (self.box is not None)
+
+    def add(self, prompt: Prompt) -> PromptSet:
+        """Return a set with one more point, or with another box."""
+        if isinstance(prompt, Box):
+            return replace(self, box=prompt)
+        return replace(self, points=(*self.points, prompt))
+
+    def coordinates(self) -> NDArray[np.float32]:
+        """Return the points as ``(N, 2)`` float32 in (x, y) order."""
+        points = [(p.x, p.y) for p in self.points]
+        return np.array(points, np.float32).reshape(-1, 2)
+
+    def labels(self) -> NDArray[np.int64]:
+        """Return ``(N,)`` labels of the points: 1 positive, 0 negative."""
+        return np.array([int(p.positive) for p in self.points], np.int64)

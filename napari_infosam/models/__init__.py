@@ -1,0 +1,18 @@
+"""Segment Anything models: loading, embedding images, answering prompts."""
+
+from __future__ import annotations
+
+from napari_infosam.models.embeddings import EmbeddingCache
+from napari_infosam.models.loading import load_model, load_version
+from napari_infosam.models.predictor import ImageEmbedding, Prediction, Predictor
+from napari_infosam.models.sam_model import SamModel
+
+__all__ = [
+    "EmbeddingCache",
+    "ImageEmbedding",
+    "Prediction",
+    "Predictor",
+    "SamModel",
+    "load_model",
+    "load_version",
+]

@@ -1,0 +1,162 @@
+"""From prompts to mask logits: SAM's prompt encoder and mask decoder on tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_infosam.core.geometry import to_model_xy
+
+if TYPE_CHECKING:
+    from segment_anything.modeling import Sam
+
+    from napari_infosam.core.prompts import PromptSet
+
+LOW_RES = 256
+"""Side in pixels of the logits; one of them is four pixels of the model's input."""
+
+MASK_TOKEN = 1
+"""Index of the single-mask token among the output tokens; 0 is the IoU token."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTensors:
+    """Prompts of B objects of one image, in pixels of the model's input picture.
+
+    Attributes
+    ----------
+    coords, labels
+        ``(B, N, 2)`` points in (x, y) order and ``(B, N)`` labels (1 positive,
+        0 negative), or None without points.
+    boxes
+        ``(B, 4)`` XYXY, or None.
+    mask_input
+        ``(B, 1, 256, 256)`` low-res logits of an earlier answer, or None.
+    """
+
+    coords: Tensor | None = None
+    labels: Tensor | None = None
+    boxes: Tensor | None = None
+    mask_input: Tensor | None = None
+
+    @classmethod
+    def build(
+        cls,
+        prompts: list[PromptSet],
+        shape: tuple[int, int],
+        device: torch.device,
+        mask_input: Tensor | None = None,
+    ) -> PromptTensors:
+        """Return the tensors of prompt sets with equal numbers of points and boxes.
+
+        Parameters
+        ----------
+        prompts
+            One set an object, in pixels of the original image.
+        shape
+            (height, width) of the original image.
+        device
+            Where the tensors go.
+        mask_input
+            ``(B, 1, 256, 256)`` or None.
+        """
+        coords = labels = boxes = None
+        if prompts[0].points:
+            xy = np.stack([p.coordinates() for p in prompts])
+            coords = _to_device(to_model_xy(xy, shape), device)
+            labels = _to_device(np.stack([p.labels() for p in prompts]), device)
+        if prompts[0].box is not None:
+            corners = np.stack([p.box.as_array() for p in prompts if p.box])
+            xy = to_model_xy(corners.reshape(-1, 2, 2), shape)
+            boxes = _to_device(xy.reshape(-1, 4), device)
+        return cls(coords, labels, boxes, mask_input)
+
+
+def _to_device(array: NDArray[Any], device: torch.device) -> Tensor:
+    return torch.from_numpy(array).to(device)
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderOutput:
+    """What the mask decoder says of B objects.
+
+    Attributes
+    ----------
+    logits
+        ``(B, 4, 256, 256)``: the single mask, then the three ambiguity masks.
+    iou
+        ``(B, 4)`` predicted IoU of each.
+    mask_token
+        ``(B, 1, 256)`` output token of the single mask (InfoSAM's z_m).
+    """
+
+    logits: Tensor
+    iou: Tensor
+    mask_token: Tensor
+
+
+class Decoder:
+    """Prompt encoder and mask decoder of one model; differentiable.
+
+    Parameters
+    ----------
+    sam
+        The model whose parts are used; its prompt encoder must stay frozen, since
+        the positional encoding of the image is computed once.
+    """
+
+    def __init__(self, sam: Sam) -> None:
+        self.sam = sam
+        with torch.no_grad():
+            self._image_pe = sam.prompt_encoder.get_dense_pe()
+
+    def __call__(self, embedding: Tensor, prompts: PromptTensors) -> DecoderOutput:
+        """Decode the prompts of one image.
+
+        Parameters
+        ----------
+        embedding
+            ``(1, 256, 64, 64)`` image embedding.
+        prompts
+            Prompts of B objects.
+        """
+        points = None
+        if prompts.coords is not None:
+            points = (prompts.coords, prompts.labels)
+        sparse, dense = self.sam.prompt_encoder(
+            points=points, boxes=prompts.boxes, masks=prompts.mask_input
+        )
+        return self._masks(embedding, sparse, dense)
+
+    def _masks(self, embedding: Tensor, sparse: Tensor, dense: Tensor) -> DecoderOutput:
+        """Decode embedded prompts; what `MaskDecoder` does, with the mask token kept.
+
+        Parameters
+        ----------
+        embedding
+            ``(1, 256, 64, 64)``.
+        sparse, dense
+            ``(B, N, 256)`` points and boxes, ``(B, 256, 64, 64)`` masks.
+        """
+        decoder = self.sam.mask_decoder
+        learnt = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
+        queries = torch.cat([learnt.expand(len(sparse), -1, -1), sparse], dim=1)
+        image = embedding + dense
+        tokens, features = decoder.transformer(
+            image, self._image_pe.expand_as(image), queries
+        )
+        grid = features.transpose(1, 2).reshape(image.shape)
+        pixels = decoder.output_upscaling(grid)
+        mask_tokens = tokens[:, MASK_TOKEN : MASK_TOKEN + decoder.num_mask_tokens]
+        heads = zip(
+            decoder.output_hypernetworks_mlps, mask_tokens.unbind(1), strict=True
+        )
+        weights = torch.stack([head(token) for head, token in heads], dim=1)
+        logits = (weights @ pixels.flatten(2)).unflatten(2, pixels.shape[2:])
+        iou = decoder.iou_prediction_head(tokens[:, 0])
+        return DecoderOutput(logits, iou, mask_tokens[:, :1])

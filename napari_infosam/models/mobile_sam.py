@@ -1,0 +1,254 @@
+"""MobileSAM (``vit_t``): timm's TinyViT as the image encoder of Segment Anything.
+
+The convolutions carry their batch norms folded in: the weights in the box are
+stored that way, and `convert_original_keys` folds those of ``mobile_sam.pt``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from segment_anything.modeling import (
+    MaskDecoder,
+    PromptEncoder,
+    Sam,
+    TwoWayTransformer,
+)
+from segment_anything.modeling.common import LayerNorm2d
+from timm.models.tiny_vit import Attention, ConvNorm, TinyVit
+from torch import Tensor, nn
+
+from napari_infosam.core.geometry import MODEL_SIDE
+
+EMBEDDING_CHANNELS = 256
+EMBEDDING_SIDE = MODEL_SIDE // 16
+FIRST_STAGES = (1, 2, 3)
+"""Stages whose blocks may be the first to be trained."""
+
+_PIXEL_MEAN = (123.675, 116.28, 103.53)
+_PIXEL_STD = (58.395, 57.12, 57.375)
+_BATCH_NORM_EPS = 1e-5
+_RENAMED = (
+    (re.compile(r"^image_encoder\.patch_embed\.seq\.0\."), "patch_embed.conv1."),
+    (re.compile(r"^image_encoder\.patch_embed\.seq\.2\."), "patch_embed.conv2."),
+    (re.compile(r"^image_encoder\.layers\.0\.downsample\."), "stages.1.downsample."),
+    (re.compile(r"^image_encoder\.layers\.1\.downsample\."), "stages.2.downsample."),
+    (re.compile(r"^image_encoder\.layers\.2\.downsample\."), "stages.3.downsample."),
+    (re.compile(r"^image_encoder\.layers\."), "stages."),
+)
+# the ImageNet classifier that the published checkpoint carries along
+_UNUSED = re.compile(r"^image_encoder\.(norm_head|head)\.|\.attention_bias_idxs$")
+
+
+class MobileSamEncoder(nn.Module):
+    """TinyViT and SAM's neck: picture in, image embedding out.
+
+    The encoder can be cut at a stage, so that training computes what lies below
+    the first adapted block only once: ``forward(x)`` equals
+    ``from_early_features(early_features(x, s), s)`` for every ``s`` in
+    `FIRST_STAGES`.
+
+    Attributes
+    ----------
+    stages
+        Four stages; ``stages[1:]`` have ``downsample`` and ``blocks``, whose
+        blocks take and return ``(B, Y, X, C)``.
+    img_size
+        Side in pixels of the input, the name that `segment_anything` asks for.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.img_size = MODEL_SIDE
+        body = TinyVit(
+            num_classes=0,
+            embed_dims=(64, 128, 160, 320),
+            depths=(2, 2, 6, 2),
+            num_heads=(2, 4, 5, 10),
+            window_sizes=(7, 7, 14, 7),
+            drop_path_rate=0.0,
+        )
+        # MobileSAM keeps the 64 x 64 grid of stage 2, as SAM's decoder expects
+        last: Any = body.stages[3]
+        last.downsample.conv2.conv.stride = (1, 1)
+        _prepare(body)
+        self.patch_embed: nn.Module = body.patch_embed
+        self.stages: nn.Sequential = body.stages
+        self.neck = nn.Sequential(
+            nn.Conv2d(320, EMBEDDING_CHANNELS, 1, bias=False),
+            LayerNorm2d(EMBEDDING_CHANNELS),
+            nn.Conv2d(EMBEDDING_CHANNELS, EMBEDDING_CHANNELS, 3, padding=1, bias=False),
+            LayerNorm2d(EMBEDDING_CHANNELS),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the embedding ``(B, 256, 64, 64)`` of ``(B, 3, 1024, 1024)``.
+
+        The input is RGB, normalised with SAM's mean and deviation and padded
+        with zeros at the bottom and the right.
+        """
+        embedding: Tensor = self.neck(self.stages(self.patch_embed(x)))
+        return embedding
+
+    def early_features(self, x: Tensor, first_stage: int) -> Tensor:
+        """Return what the blocks of stage ``first_stage`` take.
+
+        Parameters
+        ----------
+        x
+            ``(B, 3, 1024, 1024)``, as for `forward`.
+        first_stage
+            1, 2 or 3. Everything below its blocks is computed, its downsampling
+            included.
+
+        Returns
+        -------
+        torch.Tensor
+            ``(B, 128, 128, 128)``, ``(B, 160, 64, 64)`` or ``(B, 320, 64, 64)``.
+        """
+        _check_stage(first_stage)
+        stage: Any = self.stages[first_stage]
+        below: Tensor = self.stages[:first_stage](self.patch_embed(x))
+        features: Tensor = stage.downsample(below)
+        return features
+
+    def from_early_features(self, features: Tensor, first_stage: int) -> Tensor:
+        """Return the embedding ``(B, 256, 64, 64)`` of `early_features`."""
+        _check_stage(first_stage)
+        stage: Any = self.stages[first_stage]
+        x: Tensor = stage.blocks(features.permute(0, 2, 3, 1))
+        embedding: Tensor = self.neck(
+            self.stages[first_stage + 1 :](x.permute(0, 3, 1, 2))
+        )
+        return embedding
+
+
+class _FreshAttention(Attention):
+    """timm's attention without its cache of biases.
+
+    The cache outlives `load_state_dict` and optimiser steps in eval mode, and a
+    tensor cached in inference mode can not take part in training.
+    """
+
+    attention_bias_idxs: Tensor
+
+    def get_attention_biases(self, device: torch.device) -> Tensor:
+        biases = self.attention_biases[:, self.attention_bias_idxs]
+        # torch's fused attention takes masks of four axes; on a CPU it is faster
+        # forward and slower backward than the plain one
+        return biases if torch.is_grad_enabled() else biases.unsqueeze(0)
+
+
+def _prepare(module: nn.Module) -> None:
+    """Fold batch norms into their convolutions and drop the bias caches."""
+    for name, child in module.named_children():
+        if isinstance(child, ConvNorm):
+            setattr(module, name, child.fuse())
+        elif isinstance(child, Attention):
+            fresh = _FreshAttention(
+                child.qkv.in_features,
+                child.key_dim,
+                child.num_heads,
+                child.attn_ratio,
+                child.resolution,
+            )
+            setattr(module, name, fresh)
+        else:
+            _prepare(child)
+
+
+def _check_stage(first_stage: int) -> None:
+    if first_stage not in FIRST_STAGES:
+        raise ValueError(f"first_stage is one of {FIRST_STAGES}, not {first_stage}")
+
+
+def build_mobile_sam(state_dict: Mapping[str, Tensor] | None = None) -> Sam:
+    """Return MobileSAM on the CPU in eval mode.
+
+    Parameters
+    ----------
+    state_dict
+        Weights with our keys (see `convert_original_keys`), of any float type;
+        the model is float32. None leaves the random initial values.
+
+    Raises
+    ------
+    RuntimeError
+        If keys are missing or left over, or shapes differ.
+    """
+    grid = (EMBEDDING_SIDE, EMBEDDING_SIDE)
+    sam = Sam(
+        image_encoder=MobileSamEncoder(),
+        prompt_encoder=PromptEncoder(
+            embed_dim=EMBEDDING_CHANNELS,
+            image_embedding_size=grid,
+            input_image_size=(MODEL_SIDE, MODEL_SIDE),
+            mask_in_chans=16,
+        ),
+        mask_decoder=MaskDecoder(
+            transformer_dim=EMBEDDING_CHANNELS,
+            transformer=TwoWayTransformer(
+                depth=2, embedding_dim=EMBEDDING_CHANNELS, mlp_dim=2048, num_heads=8
+            ),
+        ),
+        pixel_mean=list(_PIXEL_MEAN),
+        pixel_std=list(_PIXEL_STD),
+    )
+    if state_dict is not None:
+        sam.load_state_dict(state_dict)
+    return sam.eval()
+
+
+def convert_original_keys(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of the published ``mobile_sam.pt`` with our keys.
+
+    Batch norms are folded into their convolutions (in float64, so that folding
+    costs no precision), the unused classifier is left out, and the encoder's
+    modules get timm's names.
+
+    Parameters
+    ----------
+    state_dict
+        Keys such as ``image_encoder.patch_embed.seq.0.c.weight`` and
+        ``image_encoder.layers.0.blocks.0.conv1.bn.running_mean``.
+    """
+    converted: dict[str, Tensor] = {}
+    for key, value in state_dict.items():
+        if _UNUSED.search(key) or ".bn." in key:
+            continue
+        module, _, leaf = key.rpartition(".")
+        if not module.endswith(".c"):
+            converted[_rename(key)] = value
+            continue
+        name = _rename(module.removesuffix("c"))
+        batch_norm = module.removesuffix("c") + "bn."
+        if leaf == "weight" and batch_norm + "weight" in state_dict:
+            weight, bias = _fold(value, state_dict, batch_norm)
+            converted[name + "weight"], converted[name + "bias"] = weight, bias
+        else:
+            converted[name + leaf] = value
+    return converted
+
+
+def _fold(
+    weight: Tensor, state_dict: Mapping[str, Tensor], batch_norm: str
+) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of the convolution with its batch norm applied."""
+    gamma, beta, mean, variance = (
+        state_dict[batch_norm + leaf].double()
+        for leaf in ("weight", "bias", "running_mean", "running_var")
+    )
+    scale = gamma / torch.sqrt(variance + _BATCH_NORM_EPS)
+    folded = weight.double() * scale[:, None, None, None]
+    return folded.to(weight.dtype), (beta - mean * scale).to(weight.dtype)
+
+
+def _rename(key: str) -> str:
+    for pattern, name in _RENAMED:
+        key, found = pattern.subn("image_encoder." + name, key)
+        if found:
+            break
+    return key

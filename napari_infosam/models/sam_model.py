@@ -1,0 +1,152 @@
+"""One segmentation model: Segment Anything, base or student, ready to answer."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from napari_infosam.core.geometry import MODEL_SIDE, model_shape
+from napari_infosam.models.decoder import Decoder
+from napari_infosam.models.devices import inference_dtype
+
+if TYPE_CHECKING:
+    from segment_anything.modeling import Sam
+
+    from napari_infosam.core.preprocess import RGBImage
+
+FirstClick = Literal["single", "multimask"]
+
+
+class SamModel:
+    """A Segment Anything model on a device.
+
+    Parameters
+    ----------
+    sam
+        The network, in eval mode; it is moved to the device.
+    name
+        Name of the base model, for example ``vit_t``, or the path it came from.
+    device
+        Where it runs.
+    version
+        ``base``, or the version of the student it is.
+    first_click
+        How a single positive click is answered: with the ambiguity mask of the
+        highest predicted IoU (``multimask``, what Segment Anything recommends) or
+        with the single mask (``single``, what students are trained for).
+    """
+
+    def __init__(
+        self,
+        sam: Sam,
+        name: str,
+        device: torch.device,
+        *,
+        version: str = "base",
+        first_click: FirstClick = "multimask",
+    ) -> None:
+        self.name = name
+        self.version = version
+        self.device = device
+        self.first_click: FirstClick = first_click
+        self.sam = sam.to(device).eval()
+        self.sam.image_encoder.to(memory_format=torch.channels_last)
+        self.dtype = inference_dtype(device)
+        self.decoder = Decoder(self.sam)
+
+    @cached_property
+    def _encoder_digest(self) -> str:
+        return _digest(self.sam.image_encoder)
+
+    @cached_property
+    def _decoder_digest(self) -> str:
+        return _digest(self.sam.prompt_encoder, self.sam.mask_decoder)
+
+    @property
+    def weights_hash(self) -> str:
+        """Hash of all weights; ties a student to its exact base."""
+        return f"{self._encoder_digest}-{self._decoder_digest}"
+
+    @property
+    def encoder_hash(self) -> str:
+        """Hash of everything an embedding depends on beside the picture."""
+        return f"{self._encoder_digest}-{self.dtype or torch.float32}"
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return the context in which the encoder runs on this device."""
+        if self.dtype is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
+
+    def encoder_input(self, picture: RGBImage) -> Tensor:
+        """Return ``(1, 3, 1024, 1024)``: resized, normalised, then padded with 0.
+
+        Parameters
+        ----------
+        picture
+            ``(H, W, 3)`` uint8 RGB.
+        """
+        # as ResizeLongestSide of Segment Anything, but never to a side of 0 pixels
+        height, width = model_shape((picture.shape[0], picture.shape[1]))
+        resized = Image.fromarray(picture).resize(
+            (width, height), Image.Resampling.BILINEAR
+        )
+        x = torch.tensor(np.asarray(resized), device=self.device)
+        x = x.permute(2, 0, 1).unsqueeze(0).float()
+        x = (x - self.sam.pixel_mean) / self.sam.pixel_std
+        x = F.pad(x, (0, MODEL_SIDE - width, 0, MODEL_SIDE - height))
+        return x.contiguous(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def encode(self, picture: RGBImage) -> Tensor:
+        """Return the ``(1, 256, 64, 64)`` float16 embedding of an RGB uint8 picture.
+
+        float16 is also what the cache keeps: an embedding from the cache is equal
+        to a fresh one, bit by bit.
+        """
+        with self.autocast():
+            embedding: Tensor = self.sam.image_encoder(self.encoder_input(picture))
+        return embedding.half()
+
+
+def upscale_logits(logits: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Return low-res logits at the size of the original image.
+
+    As in Segment Anything: to the model's square, without the padding, to the image.
+
+    Parameters
+    ----------
+    logits
+        ``(B, M, 256, 256)``.
+    shape
+        (height, width) of the original image.
+
+    Returns
+    -------
+    Tensor
+        ``(B, M, height, width)``.
+    """
+    square = F.interpolate(
+        logits, (MODEL_SIDE, MODEL_SIDE), mode="bilinear", align_corners=False
+    )
+    height, width = model_shape(shape)
+    return F.interpolate(
+        square[..., :height, :width], shape, mode="bilinear", align_corners=False
+    )
+
+
+def _digest(*modules: nn.Module) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for module in modules:
+        for key, value in sorted(module.state_dict().items()):
+            digest.update(f"{key} {tuple(value.shape)} {value.dtype}".encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

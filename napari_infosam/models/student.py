@@ -1,0 +1,187 @@
+"""Students: what fine-tuning changed, as one small file beside the base weights."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from napari_infosam.core.errors import InfosamError
+from napari_infosam.models.peft.adapter import attach_adapters
+from napari_infosam.models.sam_model import FirstClick, SamModel
+
+if TYPE_CHECKING:
+    from segment_anything.modeling import Sam
+
+STUDENT_FILE = "student.safetensors"
+_METADATA = "infosam_student"
+
+
+class StudentSpec(BaseModel):
+    """How a student differs from its base; stored inside the weights file.
+
+    Attributes
+    ----------
+    base
+        Name of the base model or path of its weights.
+    base_hash
+        Hash of the base's exact weights: a student fits no other base.
+    method
+        ``decoder`` changes the mask decoder only, ``adapter`` the encoder too.
+    first_block
+        First attention block with adapters.
+    first_click
+        How a single click is answered; see `SamModel`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    base: str
+    base_hash: str
+    method: Literal["decoder", "adapter"]
+    first_block: int = 2
+    first_click: FirstClick = "single"
+
+
+def build_student(sam: Sam, spec: StudentSpec) -> tuple[Sam, list[nn.Parameter]]:
+    """Return a student that still equals its base, and what may be trained of it.
+
+    Parameters
+    ----------
+    sam
+        The base; not changed.
+    spec
+        What to add.
+
+    Returns
+    -------
+    student, parameters
+        The parameters of the decoder come first, those of the encoder after.
+    """
+    student: Sam = copy.deepcopy(sam)
+    student.requires_grad_(False)
+    trained = list(student.mask_decoder.parameters())
+    if spec.method == "adapter":
+        encoder = attach_adapters(student.image_encoder, spec.first_block)
+        device = next(sam.parameters()).device
+        student.image_encoder.to(device)
+        trained += encoder
+    for parameter in trained:
+        parameter.requires_grad_(True)
+    return student, trained
+
+
+def save_student(student: Sam, path: Path, spec: StudentSpec) -> None:
+    """Write the trainable weights of a student, atomically.
+
+    Raises
+    ------
+    InfosamError
+        If the disk is full or read-only.
+    """
+    weights = {
+        key: value.detach().cpu().contiguous()
+        for key, value in student.named_parameters()
+        if value.requires_grad
+    }
+    temporary = path.with_suffix(".tmp")
+    try:
+        save_file(weights, temporary, metadata={_METADATA: spec.model_dump_json()})
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise InfosamError(
+            f"The model could not be written to {path}: {error}. Free some space "
+            "and fine-tune again."
+        ) from error
+
+
+def read_spec(path: Path) -> StudentSpec:
+    """Return what a student file says of itself.
+
+    Raises
+    ------
+    InfosamError
+        If the file is missing, damaged, or no student of this program.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+        return StudentSpec.model_validate(json.loads(metadata[_METADATA]))
+    except (OSError, SafetensorError, KeyError, ValidationError, ValueError) as error:
+        raise InfosamError(
+            f"{path} is missing or not a student of napari-infosam: activate "
+            "another version."
+        ) from error
+
+
+def load_weights(student: Sam, path: Path) -> None:
+    """Copy the weights of a file into a student built with the same spec.
+
+    Raises
+    ------
+    InfosamError
+        If the file is damaged or does not fit.
+    """
+    try:
+        with safe_open(path, "pt") as file, torch.no_grad():
+            wanted = {k: p for k, p in student.named_parameters() if p.requires_grad}
+            if set(file.keys()) != set(wanted):
+                raise InfosamError(f"{path} does not fit its model description.")
+            for key, parameter in wanted.items():
+                value: Tensor = file.get_tensor(key)
+                if value.shape != parameter.shape:
+                    raise InfosamError(f"{path} does not fit its model description.")
+                parameter.copy_(value)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise InfosamError(
+            f"{path} is damaged ({error}): activate another version."
+        ) from error
+
+
+def load_student(base: SamModel, path: Path, version: str) -> SamModel:
+    """Return the student of a file on top of its base.
+
+    Parameters
+    ----------
+    base
+        The base model; not changed.
+    path
+        The student's weights.
+    version
+        Name the student answers under.
+
+    Raises
+    ------
+    InfosamError
+        If the file is damaged or belongs to another base.
+    """
+    spec = read_spec(path)
+    if spec.base_hash != base.weights_hash:
+        raise InfosamError(
+            f"{path} was trained on other weights of {spec.base} than those of "
+            f"{base.name}: load the base it belongs to."
+        )
+    student, _ = build_student(base.sam, spec)
+    load_weights(student, path)
+    student.requires_grad_(False)
+    return SamModel(
+        student,
+        base.name,
+        base.device,
+        version=version,
+        first_click=spec.first_click,
+    )

@@ -1,0 +1,224 @@
+"""The images and classes of a project, in its database and in ``images/``."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.preprocess import Preprocessing, check_image
+from napari_infosam.project.failures import one_sentence
+from napari_infosam.project.files import content_hash, write_array
+from napari_infosam.project.records import ClassRecord, ImageRecord
+
+PALETTE = (
+    "#e69f00",
+    "#56b4e9",
+    "#009e73",
+    "#f0e442",
+    "#0072b2",
+    "#d55e00",
+    "#cc79a7",
+    "#999999",
+)
+"""Colours of new classes in turn: Okabe and Ito, told apart by colour-blind people."""
+
+VALIDATE_EVERY = 6
+"""Every sixth image validates, beginning with the first."""
+
+_COLOR = re.compile("#[0-9a-fA-F]{6}")
+
+
+def check_pixels(image: NDArray[Any], preprocessing: Preprocessing) -> None:
+    """Raise a sentence unless the model can be shown this image.
+
+    Raises
+    ------
+    InfosamError
+        As `napari_infosam.core.preprocess.to_rgb_uint8` would.
+    """
+    chosen = preprocessing.channels
+    if chosen is None:
+        check_image(image)
+        return
+    if image.ndim != 3 or not all(0 <= c < image.shape[2] for c in chosen):
+        raise InfosamError(
+            f"The image of shape {image.shape} has no channels {chosen}: "
+            "choose others in the preprocessing."
+        )
+    check_image(image[:, :, list(chosen)])
+
+
+def store_pixels(folder: Path, image: NDArray[Any]) -> str:
+    """Write an image to its place unless it is there; return its content hash."""
+    image = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
+    digest = content_hash(image)
+    path = pixel_path(folder, digest)
+    if _load_intact(path, image.shape, image.dtype.name) is None:
+        with one_sentence(folder):
+            write_array(path, image)
+    return digest
+
+
+def load_pixels(folder: Path, record: ImageRecord) -> NDArray[Any]:
+    """Return an image as a read-only memory map.
+
+    Raises
+    ------
+    InfosamError
+        If the file is missing or damaged.
+    """
+    path = pixel_path(folder, record.content_hash)
+    pixels = _load_intact(path, record.shape, record.dtype)
+    if pixels is None:
+        raise InfosamError(
+            f"The stored pixels of {record.name} are missing or damaged ({path}): "
+            "put the file back, or add the same image again."
+        )
+    return pixels
+
+
+def _load_intact(path: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any] | None:
+    """Return a stored array if its header and size are as they should be."""
+    try:
+        pixels: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return pixels if pixels.shape == shape and pixels.dtype.name == dtype else None
+
+
+def pixel_path(folder: Path, digest: str) -> Path:
+    """Return where the image of a content hash lies."""
+    return folder / "images" / f"{digest}.npy"
+
+
+def insert_image(
+    connection: sqlite3.Connection,
+    digest: str,
+    image: NDArray[Any],
+    name: str,
+    source: str | None,
+    preprocessing: Preprocessing,
+) -> ImageRecord:
+    """Add an image, or return the record it already has."""
+    how = preprocessing.model_dump_json()
+    connection.execute(
+        "INSERT INTO images"
+        " (name, content_hash, shape, axes, dtype, source, preprocessing, created)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (
+            _text(name),
+            digest,
+            json.dumps(image.shape),
+            "YXC"[: image.ndim],
+            image.dtype.name,
+            None if source is None else _text(source),
+            how,
+            time.time(),
+        ),
+    )
+    row = connection.execute(
+        "SELECT * FROM images WHERE content_hash = ? AND preprocessing = ?",
+        (digest, how),
+    ).fetchone()
+    return _image(row)
+
+
+def select_images(connection: sqlite3.Connection) -> list[ImageRecord]:
+    """Return all images in the order in which they were added."""
+    rows = connection.execute("SELECT * FROM images ORDER BY id")
+    return [_image(row) for row in rows]
+
+
+def select_image(connection: sqlite3.Connection, image_id: int) -> ImageRecord:
+    """Return an image, or raise a sentence."""
+    row = connection.execute(
+        "SELECT * FROM images WHERE id = ?", (int(image_id),)
+    ).fetchone()
+    if row is None:
+        raise InfosamError(f"The project has no image {image_id}: add the image first.")
+    return _image(row)
+
+
+def update_preprocessing(
+    connection: sqlite3.Connection, image_id: int, preprocessing: Preprocessing
+) -> None:
+    """Change how an image is shown to the model."""
+    how = preprocessing.model_dump_json()
+    try:
+        connection.execute(
+            "UPDATE images SET preprocessing = ? WHERE id = ?", (how, image_id)
+        )
+    except sqlite3.IntegrityError:
+        raise InfosamError(
+            f"Image {image_id} is in the project a second time with this "
+            "preprocessing: annotate that one."
+        ) from None
+
+
+def decide_split(connection: sqlite3.Connection, image_id: int) -> None:
+    """Give an image that gets a reviewed object its part, once and for all.
+
+    The first image validates, then every sixth: held-out figures exist from the
+    first object on, and never lose an image to training.
+    """
+    decided = connection.execute(
+        "SELECT count(*) FROM images WHERE split IS NOT NULL"
+    ).fetchone()[0]
+    split = "val" if decided % VALIDATE_EVERY == 0 else "train"
+    connection.execute(
+        "UPDATE images SET split = ? WHERE id = ? AND split IS NULL",
+        (split, image_id),
+    )
+
+
+def select_classes(connection: sqlite3.Connection) -> list[ClassRecord]:
+    """Return all classes in the order in which they were added."""
+    rows = connection.execute("SELECT id, name, color FROM classes ORDER BY id")
+    return [ClassRecord(**row) for row in rows]
+
+
+def insert_class(
+    connection: sqlite3.Connection, name: str, color: str | None
+) -> ClassRecord:
+    """Add a class, or return the one of this name."""
+    name = name.strip()
+    if not name:
+        raise InfosamError("A class needs a name: type at least one letter.")
+    if color is not None and not _COLOR.fullmatch(color):
+        raise InfosamError(f"{color!r} is not a colour: give it as #rrggbb.")
+    known = select_classes(connection)
+    for record in known:
+        if record.name == name:
+            return record
+    color = color or PALETTE[len(known) % len(PALETTE)]
+    cursor = connection.execute(
+        "INSERT INTO classes (name, color) VALUES (?, ?) RETURNING id", (name, color)
+    )
+    return ClassRecord(cursor.fetchone()["id"], name, color)
+
+
+def _text(name: str) -> str:
+    """Return a name that can be stored, whatever bytes a file system allowed in it."""
+    return name.encode(errors="backslashreplace").decode()
+
+
+def _image(row: sqlite3.Row) -> ImageRecord:
+    return ImageRecord(
+        id=row["id"],
+        name=row["name"],
+        content_hash=row["content_hash"],
+        shape=tuple(json.loads(row["shape"])),
+        axes=row["axes"],
+        dtype=row["dtype"],
+        source=row["source"],
+        preprocessing=Preprocessing.model_validate_json(row["preprocessing"]),
+        split=row["split"],
+    )

@@ -1,0 +1,284 @@
+"""The accepted objects of a project with the prompts that made them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.masks import BoolArray, encode_rle, mask_box
+from napari_infosam.core.prompts import Box, Point, PromptSet
+from napari_infosam.project import history
+from napari_infosam.project.images import decide_split, select_images
+from napari_infosam.project.records import ImageRecord, ObjectRecord
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A checked mask, ready to be written."""
+
+    rle: bytes
+    shape: tuple[int, int]
+    box: Box
+    area: int
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How a mask came about, apart from its pixels."""
+
+    class_name: str
+    slice_index: tuple[int, ...]
+    model_version: str
+    score: float | None
+    reviewed: bool
+    prompts: PromptSet = field(default_factory=PromptSet)
+    proposal_ious: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.proposal_ious) > len(self.prompts):
+            raise InfosamError(
+                f"{len(self.proposal_ious)} proposal IoUs were given for "
+                f"{len(self.prompts)} prompts: give at most one for each."
+            )
+        if not all(0 <= iou <= 1 for iou in self.proposal_ious):
+            raise InfosamError(
+                f"Proposal IoUs lie between 0 and 1, not {self.proposal_ious}."
+            )
+
+
+def encode(mask: BoolArray, image: ImageRecord) -> Encoded:
+    """Check an ``(H, W)`` mask against its image and encode it.
+
+    Raises
+    ------
+    InfosamError
+        If the mask is empty, not a mask, or not of the image's height and width.
+    """
+    mask = np.asarray(mask)
+    height, width = image.shape[:2]
+    if mask.shape != (height, width):
+        raise InfosamError(
+            f"The mask has the shape {mask.shape}, but {image.name} is "
+            f"{height} x {width} pixels: give a mask of the same height and width."
+        )
+    if mask.dtype.kind not in "bui":
+        raise InfosamError(
+            f"A mask of type {mask.dtype} is not one of yes and no: threshold it first."
+        )
+    mask = mask.astype(np.bool_, copy=False)
+    area = int(np.count_nonzero(mask))
+    if not area:
+        raise InfosamError(
+            f"The mask for {image.name} is empty: mark at least one pixel."
+        )
+    return Encoded(encode_rle(mask), (height, width), mask_box(mask), area)
+
+
+def insert_objects(
+    connection: sqlite3.Connection,
+    image_id: int,
+    masks: Sequence[Encoded],
+    origin: Origin,
+) -> list[ObjectRecord]:
+    """Write objects of one image with prompts, journal steps and the image's split."""
+    class_id = _class_id(connection, origin.class_name)
+    if masks and origin.reviewed:
+        decide_split(connection, image_id)
+    written = []
+    for mask in masks:
+        object_id = _insert_object(connection, image_id, class_id, mask, origin)
+        _insert_prompts(connection, object_id, origin)
+        history.record(connection, "commit", object_id)
+        written.append(require_object(connection, object_id))
+    return written
+
+
+def _insert_object(
+    connection: sqlite3.Connection,
+    image_id: int,
+    class_id: int,
+    mask: Encoded,
+    origin: Origin,
+) -> int:
+    position = _slice_text(origin.slice_index)
+    instance_id = connection.execute(
+        "SELECT coalesce(max(instance_id), 0) + 1 FROM objects"
+        " WHERE image_id = ? AND slice_index = ?",
+        (image_id, position),
+    ).fetchone()[0]
+    score = origin.score
+    values: dict[str, Any] = {
+        "image_id": image_id,
+        "slice_index": position,
+        "class_id": class_id,
+        "instance_id": instance_id,
+        "rle": mask.rle,
+        "height": mask.shape[0],
+        "width": mask.shape[1],
+        "x0": mask.box.x0,
+        "y0": mask.box.y0,
+        "x1": mask.box.x1,
+        "y1": mask.box.y1,
+        "area": mask.area,
+        "score": float(score) if score is not None and math.isfinite(score) else None,
+        "model_version": origin.model_version,
+        "reviewed": bool(origin.reviewed),
+        "created": time.time(),
+    }
+    row = connection.execute(
+        f"INSERT INTO objects ({', '.join(values)})"
+        f" VALUES ({', '.join(':' + name for name in values)}) RETURNING id",
+        values,
+    ).fetchone()
+    return int(row["id"])
+
+
+def select_objects(
+    connection: sqlite3.Connection,
+    *,
+    object_id: int | None = None,
+    image_id: int | None = None,
+    reviewed: bool | None = None,
+    slice_index: tuple[int, ...] | None = None,
+) -> list[ObjectRecord]:
+    """Return the objects that were not deleted, in the order of their ids."""
+    wanted = {
+        "objects.id": None if object_id is None else int(object_id),
+        "image_id": None if image_id is None else int(image_id),
+        "reviewed": None if reviewed is None else bool(reviewed),
+        "slice_index": None if slice_index is None else _slice_text(slice_index),
+    }
+    chosen = {name: value for name, value in wanted.items() if value is not None}
+    where = " AND ".join(["deleted = 0", *(f"{name} = ?" for name in chosen)])
+    parameters = tuple(chosen.values())
+    rows = connection.execute(
+        "SELECT objects.*, classes.name AS class_name FROM objects"
+        f" JOIN classes ON classes.id = class_id WHERE {where} ORDER BY objects.id",
+        parameters,
+    ).fetchall()
+    prompts = _select_prompts(connection, where, parameters)
+    return [_object(row, prompts[row["id"]]) for row in rows]
+
+
+def require_object(connection: sqlite3.Connection, object_id: int) -> ObjectRecord:
+    """Return an object that was not deleted, or raise a sentence."""
+    found = select_objects(connection, object_id=object_id)
+    if not found:
+        raise InfosamError(
+            f"The project has no object {object_id}: it was deleted or never accepted."
+        )
+    return found[0]
+
+
+def count_objects(connection: sqlite3.Connection) -> int:
+    """Return how many objects were not deleted."""
+    query = "SELECT count(*) FROM objects WHERE deleted = 0"
+    return int(connection.execute(query).fetchone()[0])
+
+
+def data_hash(connection: sqlite3.Connection) -> str:
+    """Return a SHA-256 over the reviewed objects and how they are used."""
+    known = {image.id: image for image in select_images(connection)}
+    lines = []
+    for record in select_objects(connection, reviewed=True):
+        image = known[record.image_id]
+        how = image.preprocessing.model_dump_json()
+        where = f"{image.content_hash} {how} {image.split} {record.slice_index} "
+        lines.append(where.encode() + record.rle)
+    return hashlib.sha256(b"\n".join(sorted(lines))).hexdigest()
+
+
+def _slice_text(slice_index: Sequence[int]) -> str:
+    return json.dumps([int(i) for i in slice_index])
+
+
+def _class_id(connection: sqlite3.Connection, name: str) -> int:
+    names = {
+        row["name"]: row["id"]
+        for row in connection.execute("SELECT id, name FROM classes ORDER BY id")
+    }
+    if name not in names:
+        raise InfosamError(
+            f"The project has no class {name!r}: add it, or choose one of "
+            f"{', '.join(names)}."
+        )
+    return int(names[name])
+
+
+def _insert_prompts(
+    connection: sqlite3.Connection, object_id: int, origin: Origin
+) -> None:
+    prompts = origin.prompts
+    rows: list[tuple[Any, ...]] = []
+    if prompts.box is not None:
+        corners = (prompts.box.x0, prompts.box.y0, prompts.box.x1, prompts.box.y1)
+        rows.append(("box", *map(float, corners), None))
+    rows += [
+        ("point", float(p.x), float(p.y), None, None, bool(p.positive))
+        for p in prompts.points
+    ]
+    ious = (*map(float, origin.proposal_ious), *[None] * len(rows))
+    connection.executemany(
+        "INSERT INTO prompts (object_id, position, kind, x0, y0, x1, y1, positive,"
+        " proposal_iou, model_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (object_id, position, *row, ious[position], origin.model_version)
+            for position, row in enumerate(rows)
+        ],
+    )
+
+
+def _select_prompts(
+    connection: sqlite3.Connection, where: str, parameters: Sequence[Any]
+) -> dict[int, list[sqlite3.Row]]:
+    rows = connection.execute(
+        "SELECT prompts.* FROM prompts JOIN objects ON objects.id = object_id"
+        f" WHERE {where} ORDER BY object_id, position",
+        parameters,
+    )
+    prompts: dict[int, list[sqlite3.Row]] = defaultdict(list)
+    for row in rows:
+        prompts[row["object_id"]].append(row)
+    return prompts
+
+
+def _object(row: sqlite3.Row, prompts: Sequence[sqlite3.Row]) -> ObjectRecord:
+    boxes = [
+        Box(p["x0"], p["y0"], p["x1"], p["y1"]) for p in prompts if p["kind"] == "box"
+    ]
+    points = tuple(
+        Point(p["x0"], p["y0"], bool(p["positive"]))
+        for p in prompts
+        if p["kind"] == "point"
+    )
+    return ObjectRecord(
+        id=row["id"],
+        image_id=row["image_id"],
+        slice_index=tuple(json.loads(row["slice_index"])),
+        class_name=row["class_name"],
+        instance_id=row["instance_id"],
+        rle=row["rle"],
+        shape=(row["height"], row["width"]),
+        box=Box(row["x0"], row["y0"], row["x1"], row["y1"]),
+        area=row["area"],
+        score=row["score"],
+        model_version=row["model_version"],
+        reviewed=bool(row["reviewed"]),
+        created=row["created"],
+        prompts=PromptSet(points, boxes[0] if boxes else None),
+        proposal_ious=tuple(
+            p["proposal_iou"] for p in prompts if p["proposal_iou"] is not None
+        ),
+    )

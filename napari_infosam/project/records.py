@@ -1,0 +1,123 @@
+"""What a project holds, as read from its database."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from napari_infosam.core.masks import BoolArray, decode_rle
+
+if TYPE_CHECKING:
+    from napari_infosam.core.preprocess import Preprocessing
+    from napari_infosam.core.prompts import Box, PromptSet
+
+Split = Literal["train", "val"]
+Status = Literal["active", "accepted", "rejected"]
+Action = Literal["commit", "delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """An image of the project, whose pixels lie in ``images/<content_hash>.npy``.
+
+    ``axes`` is ``YX`` or ``YXC`` and ``shape`` follows it. ``source`` is where the
+    image came from, as text, or None. ``split`` is None until the image gets its
+    first reviewed object, and never changes afterwards.
+    """
+
+    id: int
+    name: str
+    content_hash: str
+    shape: tuple[int, ...]
+    axes: str
+    dtype: str
+    source: str | None
+    preprocessing: Preprocessing
+    split: Split | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRecord:
+    """A class of objects; ``color`` is ``#rrggbb``."""
+
+    id: int
+    name: str
+    color: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRecord:
+    """An accepted object.
+
+    Attributes
+    ----------
+    instance_id
+        Its value in the label image: 1, 2, ... within an image and slice.
+    rle, shape
+        COCO run-length encoding of the mask, and its (height, width).
+    box
+        Tight box in pixel coordinates, XYXY, both corners included.
+    area
+        Number of pixels.
+    score
+        IoU the model predicted for its own proposal, or None.
+    model_version
+        What answered the prompts: ``base``, ``v003``, or ``import``.
+    created
+        Seconds since the epoch.
+    prompts, proposal_ious
+        The prompts of its author, and the IoU of the proposal with the accepted mask
+        after each of them, where known. The box counts before the points.
+    """
+
+    id: int
+    image_id: int
+    slice_index: tuple[int, ...]
+    class_name: str
+    instance_id: int
+    rle: bytes
+    shape: tuple[int, int]
+    box: Box
+    area: int
+    score: float | None
+    model_version: str
+    reviewed: bool
+    created: float
+    prompts: PromptSet
+    proposal_ious: tuple[float, ...]
+
+    def mask(self) -> BoolArray:
+        """Return the ``(H, W)`` mask."""
+        return decode_rle(self.rle, self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRecord:
+    """A trained student and what the gate said about it.
+
+    ``id`` is ``vNNN`` and ``parent`` the version it was trained from, or ``base``.
+    ``status`` is ``active`` for the version that answers clicks, else the gate's
+    verdict. ``options`` and ``metrics`` hold plain JSON values; ``created`` is in
+    seconds since the epoch.
+    """
+
+    id: str
+    parent: str
+    method: str
+    stage: str
+    options: dict[str, Any]
+    data_hash: str
+    metrics: dict[str, Any]
+    status: Status
+    reason: str = ""
+    created: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """A step of the undo journal: what was done to which object."""
+
+    action: Action
+    object_id: int
+    image_id: int

@@ -1,0 +1,396 @@
+"""A project: the folder in which images, accepted objects and versions live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.preprocess import Preprocessing
+from napari_infosam.core.prompts import PromptSet
+from napari_infosam.project import history, images, objects, settings, versions
+from napari_infosam.project.database import Database
+from napari_infosam.project.folder import AnyPath, create_folder, find_folder
+from napari_infosam.project.lock import WindowLock
+from napari_infosam.project.objects import Origin
+from napari_infosam.project.painting import paint
+
+if TYPE_CHECKING:
+    from napari_infosam.core.masks import BoolArray
+    from napari_infosam.core.options import FinetuneOptions
+    from napari_infosam.project.records import (
+        ClassRecord,
+        HistoryEntry,
+        ImageRecord,
+        ObjectRecord,
+        VersionRecord,
+    )
+
+
+class Project:
+    """An open project folder; make one with `create` or `open`.
+
+    Everything a method changes is on disk when it returns. Every method may be called
+    from any thread, and the training process may have the project open as well.
+    Failures of the disk, and wrong input, raise `InfosamError` and change nothing.
+
+    Attributes
+    ----------
+    path
+        The folder ``NAME.infosam``, absolute.
+    model
+        Name or path of the base model.
+    cache_dir
+        For embeddings; may be deleted at any time.
+    """
+
+    def __init__(self, path: Path, *, lock: bool = True) -> None:
+        self.path = path
+        self.cache_dir = path / "cache"
+        self._writes = lock
+        with ExitStack() as resources:
+            if lock:
+                resources.enter_context(WindowLock(path))
+            self._database = Database(path, thorough=lock)
+            resources.callback(self._database.close)
+            if self._database.is_outdated:
+                # never under the feet of an older program that has it open
+                with nullcontext() if lock else WindowLock(path):
+                    self._database.migrate()
+            with self._database.read() as connection:
+                self.model = settings.get(connection, "model")
+            self._resources = resources.pop_all()
+
+    @classmethod
+    def create(cls, path: AnyPath, *, model: str = "vit_t") -> Project:
+        """Make a new project and open it with its lock.
+
+        Parameters
+        ----------
+        path
+            Where to make the folder; ``.infosam`` is added to the name if missing.
+            An empty folder is taken over.
+        model
+            Name (``vit_t``, ``vit_b``, ...) or path of the base model.
+
+        Raises
+        ------
+        InfosamError
+            If something is there already, or the place can not be written to.
+        """
+        return cls(create_folder(path, model))
+
+    @classmethod
+    def open(cls, path: AnyPath, *, lock: bool = True) -> Project:
+        """Open an existing project.
+
+        Parameters
+        ----------
+        path
+            The folder, with or without ``.infosam``.
+        lock
+            Whether to change annotations: one window or command at a time may. The
+            training process and readers open without.
+
+        Raises
+        ------
+        InfosamError
+            If there is no project, another window has it open, it comes from a newer
+            napari-infosam, or its database is damaged.
+        """
+        return cls(find_folder(path), lock=lock)
+
+    def close(self) -> None:
+        """Close the project and let another window have it."""
+        self._resources.close()
+
+    def __enter__(self) -> Project:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def add_image(
+        self,
+        image: NDArray[Any],
+        name: str,
+        *,
+        source: str | None = None,
+        preprocessing: Preprocessing | None = None,
+    ) -> ImageRecord:
+        """Keep a copy of an image; the same pixels come back as the same record.
+
+        Parameters
+        ----------
+        image
+            ``(Y, X)`` or ``(Y, X, C)``, bool, integer or float.
+        name
+            Shown to people.
+        source
+            Where it came from, as text.
+        preprocessing
+            How the model sees it. The same pixels may be in a project once for each.
+        """
+        self._require_lock()
+        image = np.asarray(image)
+        preprocessing = preprocessing or Preprocessing()
+        images.check_pixels(image, preprocessing)
+        digest = images.store_pixels(self.path, image)
+        with self._database.write() as connection:
+            return images.insert_image(
+                connection, digest, image, name, source, preprocessing
+            )
+
+    def images(self) -> list[ImageRecord]:
+        """Return all images in the order in which they were added."""
+        with self._database.read() as connection:
+            return images.select_images(connection)
+
+    def image(self, image_id: int) -> ImageRecord:
+        """Return one image."""
+        with self._database.read() as connection:
+            return images.select_image(connection, image_id)
+
+    def read_image(self, image_id: int) -> NDArray[Any]:
+        """Return the pixels of an image as a read-only memory map."""
+        return images.load_pixels(self.path, self.image(image_id))
+
+    def set_preprocessing(
+        self, image_id: int, preprocessing: Preprocessing
+    ) -> ImageRecord:
+        """Change how the model sees an image."""
+        self._require_lock()
+        images.check_pixels(self.read_image(image_id), preprocessing)
+        with self._database.write() as connection:
+            images.update_preprocessing(connection, image_id, preprocessing)
+            return images.select_image(connection, image_id)
+
+    def classes(self) -> list[ClassRecord]:
+        """Return all classes; a new project has one, ``object``."""
+        with self._database.read() as connection:
+            return images.select_classes(connection)
+
+    def add_class(self, name: str, color: str | None = None) -> ClassRecord:
+        """Add a class, or return the one that has this name already.
+
+        Parameters
+        ----------
+        name
+            Shown to people.
+        color
+            ``#rrggbb``; by default the next one of a fixed palette.
+        """
+        self._require_lock()
+        with self._database.write() as connection:
+            return images.insert_class(connection, name, color)
+
+    def commit(
+        self,
+        image_id: int,
+        mask: BoolArray,
+        *,
+        prompts: PromptSet | None = None,
+        class_name: str = "object",
+        slice_index: tuple[int, ...] = (),
+        model_version: str = "base",
+        score: float | None = None,
+        proposal_ious: Sequence[float] = (),
+        reviewed: bool = True,
+    ) -> ObjectRecord:
+        """Write one accepted object; it is on disk when this returns.
+
+        Parameters
+        ----------
+        image_id
+            The image it lies in. With its first reviewed object an image is assigned
+            to training or validation for good.
+        mask
+            ``(H, W)`` bool, as high and wide as the image, not empty.
+        prompts, proposal_ious
+            What the author placed, and the IoU of the proposal with ``mask`` after
+            each prompt; the box counts before the points.
+        class_name
+            One of `classes`.
+        slice_index
+            Position on the leading axes, for a slice of a stack.
+        model_version
+            Which version answered.
+        score
+            IoU the model predicted for its proposal.
+        reviewed
+            Whether a person accepted it; only reviewed objects train.
+        """
+        origin = Origin(
+            class_name=class_name,
+            slice_index=slice_index,
+            model_version=model_version,
+            score=score,
+            reviewed=reviewed,
+            prompts=prompts or PromptSet(),
+            proposal_ious=tuple(map(float, proposal_ious)),
+        )
+        return self._insert(image_id, [mask], origin)[0]
+
+    def commit_many(
+        self,
+        image_id: int,
+        masks: Iterable[BoolArray],
+        *,
+        class_name: str = "object",
+        slice_index: tuple[int, ...] = (),
+        model_version: str = "import",
+        reviewed: bool = True,
+    ) -> list[ObjectRecord]:
+        """Write several objects of one image in one transaction, all or none.
+
+        Each is a step of its own in the undo journal. Parameters as in `commit`.
+        """
+        origin = Origin(
+            class_name=class_name,
+            slice_index=slice_index,
+            model_version=model_version,
+            score=None,
+            reviewed=reviewed,
+        )
+        return self._insert(image_id, masks, origin)
+
+    def objects(
+        self,
+        image_id: int | None = None,
+        *,
+        reviewed: bool | None = None,
+        slice_index: tuple[int, ...] | None = None,
+    ) -> list[ObjectRecord]:
+        """Return the objects, without deleted ones, in the order of their ids.
+
+        Parameters
+        ----------
+        image_id, reviewed, slice_index
+            Only objects that are so; None takes all.
+        """
+        with self._database.read() as connection:
+            return objects.select_objects(
+                connection,
+                image_id=image_id,
+                reviewed=reviewed,
+                slice_index=slice_index,
+            )
+
+    def n_objects(self) -> int:
+        """Return how many objects there are, without deleted ones."""
+        with self._database.read() as connection:
+            return objects.count_objects(connection)
+
+    def delete(self, object_id: int) -> None:
+        """Delete an object; `undo` brings it back."""
+        self._require_lock()
+        with self._database.write() as connection:
+            record = objects.require_object(connection, object_id)
+            history.delete(connection, record.id)
+
+    def undo(self) -> HistoryEntry | None:
+        """Take the last commit or delete back; return it, or None if there is none."""
+        self._require_lock()
+        with self._database.write() as connection:
+            return history.undo(connection)
+
+    def redo(self) -> HistoryEntry | None:
+        """Do again what was undone last; return it, or None if there is nothing."""
+        self._require_lock()
+        with self._database.write() as connection:
+            return history.redo(connection)
+
+    def label_image(
+        self, image_id: int, slice_index: tuple[int, ...] = ()
+    ) -> NDArray[np.int32]:
+        """Return the ``(H, W)`` label image of an image: 0, or an instance id.
+
+        Where objects overlap the later one is on top.
+        """
+        shape = self.image(image_id).shape
+        found = self.objects(image_id, slice_index=slice_index)
+        return paint(found, (shape[0], shape[1]))
+
+    @property
+    def active_version(self) -> str:
+        """The version that answers clicks: ``base`` or ``vNNN``."""
+        with self._database.read() as connection:
+            return settings.get(connection, "active_version")
+
+    def versions(self) -> list[VersionRecord]:
+        """Return all trained versions, oldest first."""
+        with self._database.read() as connection:
+            return versions.select_versions(connection)
+
+    def version(self, version_id: str) -> VersionRecord:
+        """Return one trained version."""
+        with self._database.read() as connection:
+            return versions.select_version(connection, version_id)
+
+    def reserve_version(self) -> str:
+        """Make the directory of the next version and return its id, ``vNNN``.
+
+        No id is given out twice, whichever process asks.
+        """
+        with self._database.write() as connection:
+            return versions.reserve(connection, self.path)
+
+    def add_version(self, record: VersionRecord) -> None:
+        """Add the row of a reserved version; status ``active`` also activates it."""
+        with self._database.write() as connection:
+            versions.insert(connection, self.path, record)
+
+    def activate(self, version_id: str) -> None:
+        """Let a version, or ``base``, answer from now on.
+
+        Raises
+        ------
+        InfosamError
+            If there is no such version or its weights are missing.
+        """
+        with self._database.write() as connection:
+            versions.activate(connection, self.path, version_id)
+
+    def version_dir(self, version_id: str) -> Path:
+        """Return where ``student.safetensors`` and ``card.json`` of a version lie."""
+        return versions.directory(self.path, version_id)
+
+    def new_run(self, options: FinetuneOptions) -> Path:
+        """Make ``runs/rNNN`` with its ``config.json``: schema, project, options."""
+        with self._database.write() as connection:
+            return versions.new_run(connection, self.path, options)
+
+    def runs(self) -> list[Path]:
+        """Return the folders of all runs, oldest first."""
+        with self._database.read() as connection:
+            return versions.select_runs(connection, self.path)
+
+    def data_hash(self) -> str:
+        """Return a SHA-256 over all a training run learns from.
+
+        These are the reviewed objects with their image, preprocessing and split, in
+        whatever order they were accepted.
+        """
+        with self._database.read() as connection:
+            return objects.data_hash(connection)
+
+    def _insert(
+        self, image_id: int, masks: Iterable[BoolArray], origin: Origin
+    ) -> list[ObjectRecord]:
+        self._require_lock()
+        image = self.image(image_id)
+        encoded = [objects.encode(mask, image) for mask in masks]
+        with self._database.write() as connection:
+            return objects.insert_objects(connection, image.id, encoded, origin)
+
+    def _require_lock(self) -> None:
+        if not self._writes:
+            raise InfosamError(
+                f"The project {self.path} was opened for reading: open it with its "
+                "lock to change annotations."
+            )

@@ -1,0 +1,174 @@
+"""The trained students of a project, and the runs that make them."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_infosam.core.errors import InfosamError
+from napari_infosam.project import settings
+from napari_infosam.project.files import (
+    numbered_directory,
+    sync_directory,
+    write_json,
+)
+from napari_infosam.project.records import VersionRecord
+from napari_infosam.project.schema import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from napari_infosam.core.options import FinetuneOptions
+
+BASE = "base"
+WEIGHTS_NAME = "student.safetensors"
+_NUMBERED = re.compile(r"v(\d{3,})")
+
+
+def version_name(number: int) -> str:
+    """Return the name of a version: 3 -> ``v003``."""
+    return f"v{number:03d}"
+
+
+def reserve(connection: sqlite3.Connection, folder: Path) -> str:
+    """Make the directory of the next version and return its name."""
+    models = folder / "models"
+    models.mkdir(exist_ok=True)
+    # rows count too: a version whose directory was deleted keeps its number
+    names = [row["id"] for row in connection.execute("SELECT id FROM versions")]
+    names += [path.name for path in models.iterdir()]
+    numbers = [int(m[1]) for m in map(_NUMBERED.fullmatch, names) if m]
+    start = max(numbers, default=0) + 1
+    return numbered_directory(models, version_name, start).name
+
+
+def insert(connection: sqlite3.Connection, folder: Path, record: VersionRecord) -> None:
+    """Add the row of a reserved version."""
+    if not _NUMBERED.fullmatch(record.id) or not directory(folder, record.id).is_dir():
+        raise InfosamError(
+            f"Version {record.id!r} was not reserved: call reserve_version() first."
+        )
+    active = record.status == "active"
+    try:
+        connection.execute(
+            "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                record.id,
+                record.parent,
+                record.method,
+                record.stage,
+                json.dumps(record.options),
+                record.data_hash,
+                json.dumps(record.metrics),
+                "accepted" if active else record.status,
+                record.reason,
+                record.created,
+            ),
+        )
+    except sqlite3.IntegrityError:
+        raise InfosamError(
+            f"Version {record.id!r} is in the project already: reserve another id."
+        ) from None
+    if active:
+        activate(connection, folder, record.id)
+
+
+def select_versions(connection: sqlite3.Connection) -> list[VersionRecord]:
+    """Return all versions, oldest first."""
+    active = settings.get(connection, "active_version")
+    rows = connection.execute("SELECT * FROM versions").fetchall()
+    rows.sort(key=lambda row: int(row["id"][1:]))
+    return [_version(row, active) for row in rows]
+
+
+def select_version(connection: sqlite3.Connection, version_id: str) -> VersionRecord:
+    """Return a version, or raise a sentence that names the choices."""
+    versions = select_versions(connection)
+    for record in versions:
+        if record.id == version_id:
+            return record
+    raise InfosamError(
+        f"The project has no version {version_id!r}: "
+        f"choose one of {_choices(versions)}."
+    )
+
+
+def activate(connection: sqlite3.Connection, folder: Path, version_id: str) -> None:
+    """Let a version, or the base, answer from now on."""
+    if version_id != BASE:
+        select_version(connection, version_id)
+        weights = directory(folder, version_id) / WEIGHTS_NAME
+        if not weights.is_file():
+            usable = [
+                record
+                for record in select_versions(connection)
+                if (directory(folder, record.id) / WEIGHTS_NAME).is_file()
+            ]
+            raise InfosamError(
+                f"The weights of version {version_id} are missing ({weights}): put "
+                f"them back, or choose one of {_choices(usable)}."
+            )
+    settings.put(connection, "active_version", version_id)
+
+
+def directory(folder: Path, version_id: str) -> Path:
+    """Return where the weights and the card of a version lie."""
+    return folder / "models" / version_id
+
+
+def new_run(
+    connection: sqlite3.Connection, folder: Path, options: FinetuneOptions
+) -> Path:
+    """Make the folder of a training run, with everything its process needs."""
+    chosen = options.model_dump(mode="json")
+    last = connection.execute("SELECT coalesce(max(id), 0) FROM runs").fetchone()[0]
+    run = numbered_directory(folder / "runs", _run_name, last + 1)
+    config: dict[str, Any] = {
+        "schema": SCHEMA_VERSION,
+        "project": str(folder),
+        "options": chosen,
+    }
+    try:
+        write_json(run / "config.json", config)
+        connection.execute(
+            "INSERT INTO runs VALUES (?, ?, ?)",
+            (int(run.name[1:]), json.dumps(chosen), time.time()),
+        )
+    except BaseException:
+        (run / "config.json").unlink(missing_ok=True)
+        run.rmdir()
+        raise
+    sync_directory(run.parent)
+    return run
+
+
+def select_runs(connection: sqlite3.Connection, folder: Path) -> list[Path]:
+    """Return the folders of all runs that are still there, oldest first."""
+    rows = connection.execute("SELECT id FROM runs ORDER BY id")
+    paths = (folder / "runs" / _run_name(row["id"]) for row in rows)
+    return [path for path in paths if path.is_dir()]
+
+
+def _run_name(number: int) -> str:
+    return f"r{number:03d}"
+
+
+def _choices(versions: list[VersionRecord]) -> str:
+    return ", ".join([BASE, *(record.id for record in versions)])
+
+
+def _version(row: sqlite3.Row, active: str) -> VersionRecord:
+    return VersionRecord(
+        id=row["id"],
+        parent=row["parent"],
+        method=row["method"],
+        stage=row["stage"],
+        options=json.loads(row["options"]),
+        data_hash=row["data_hash"],
+        metrics=json.loads(row["metrics"]),
+        status="active" if row["id"] == active else row["status"],
+        reason=row["reason"],
+        created=row["created"],
+    )

@@ -1,0 +1,162 @@
+"""What a run learns from and what it is judged by: reviewed objects of a project."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_infosam.core.geometry import MODEL_SIDE, model_shape
+from napari_infosam.core.masks import BoolArray, decode_rle
+from napari_infosam.core.preprocess import RGBImage, to_rgb_uint8
+from napari_infosam.models.decoder import LOW_RES
+
+if TYPE_CHECKING:
+    from napari_infosam.project import Project
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image (or slice) with its objects.
+
+    Attributes
+    ----------
+    name
+        For people.
+    picture
+        ``(H, W, 3)`` RGB uint8.
+    rles
+        COCO run-length encodings of its objects, each a mask of ``(H, W)``.
+    """
+
+    name: str
+    picture: RGBImage
+    rles: tuple[bytes, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of the picture."""
+        return self.picture.shape[0], self.picture.shape[1]
+
+    def mask(self, index: int) -> BoolArray:
+        """Return the ``(H, W)`` mask of one object."""
+        return decode_rle(self.rles[index], self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Training and validation samples; no object is in both."""
+
+    train: tuple[Sample, ...]
+    validation: tuple[Sample, ...]
+
+
+def load_split(project: Project) -> Split:
+    """Return the reviewed objects of a project, by its sticky split.
+
+    Where all images validate (the first image does), the objects of those images are
+    split instead: every third one validates.
+    """
+    parts: dict[str, list[Sample]] = {"train": [], "val": []}
+    for image in project.images():
+        objects = project.objects(image.id, reviewed=True)
+        if image.split is None or not objects:
+            continue
+        pixels = project.read_image(image.id)
+        for index in sorted({o.slice_index for o in objects}):
+            picture = to_rgb_uint8(pixels[index], image.preprocessing)
+            rles = tuple(o.rle for o in objects if o.slice_index == index)
+            parts[image.split].append(Sample(image.name, picture, rles))
+    if not parts["train"]:
+        return split_objects(parts["val"])
+    return Split(tuple(parts["train"]), tuple(parts["val"]))
+
+
+def split_objects(samples: Sequence[Sample]) -> Split:
+    """Split the objects of each sample: every third one validates."""
+
+    def part(validation: bool) -> tuple[Sample, ...]:
+        parts = (
+            replace(
+                s,
+                rles=tuple(
+                    r for i, r in enumerate(s.rles) if (i % 3 == 1) is validation
+                ),
+            )
+            for s in samples
+        )
+        return tuple(p for p in parts if p.rles)
+
+    return Split(part(validation=False), part(validation=True))
+
+
+def count_objects(samples: Sequence[Sample]) -> int:
+    """Return the number of objects of all samples."""
+    return sum(len(s.rles) for s in samples)
+
+
+def limit_objects(
+    samples: Sequence[Sample], most: int, seed: int
+) -> tuple[Sample, ...]:
+    """Return at most this many objects, drawn evenly over the samples."""
+    rng = random.Random(seed)
+    queues = []
+    for sample in samples:
+        order = list(sample.rles)
+        rng.shuffle(order)
+        queues.append((sample, order))
+    taken: list[list[bytes]] = [[] for _ in queues]
+    left = most
+    for turn in range(max((len(order) for _, order in queues), default=0)):
+        for number, (_, order) in enumerate(queues):
+            if left and turn < len(order):
+                taken[number].append(order[turn])
+                left -= 1
+    return tuple(
+        replace(sample, rles=tuple(rles))
+        for (sample, _), rles in zip(queues, taken, strict=True)
+        if rles
+    )
+
+
+def low_res_shape(shape: tuple[int, int]) -> tuple[int, int]:
+    """Return (height, width) of the decoder's logits that hold the image."""
+    height, width = model_shape(shape)
+    step = MODEL_SIDE // LOW_RES
+    return -(-height // step), -(-width // step)
+
+
+def low_res_target(mask: BoolArray) -> Tensor:
+    """Return a mask at the decoder's resolution, soft at the border.
+
+    Parameters
+    ----------
+    mask
+        ``(H, W)`` bool.
+
+    Returns
+    -------
+    Tensor
+        ``(1, 1, h, w)`` float in [0, 1], where ``(h, w)`` is `low_res_shape`. At
+        least one pixel is above one half, however small the object.
+    """
+    if mask.shape[1] == 1 < mask.shape[0]:
+        # torch takes every row of a single column for the first, with antialiasing
+        return low_res_target(mask.T).mT.contiguous()
+    full = torch.from_numpy(mask.astype(np.float32))[None, None]
+    small = F.interpolate(
+        full,
+        low_res_shape((mask.shape[0], mask.shape[1])),
+        mode="bilinear",
+        antialias=True,
+        align_corners=False,
+    ).clamp(0, 1)
+    if not (small > 0.5).any():
+        small = (small == small.max()).float()
+    return small

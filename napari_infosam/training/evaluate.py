@@ -1,0 +1,177 @@
+"""How good a model is in a person's hand: simulated clicks on known masks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_infosam.core.clicks import next_click
+from napari_infosam.core.events import Metrics
+from napari_infosam.core.masks import BoolArray, mask_box
+from napari_infosam.core.metrics import MAX_CLICKS, clicks_to_reach, dice, iou
+from napari_infosam.core.prompts import PromptSet
+from napari_infosam.training.dataset import Sample, count_objects
+
+if TYPE_CHECKING:
+    from napari_infosam.models.predictor import ImageEmbedding, Prediction, Predictor
+
+GOOD_ENOUGH = 0.9
+"""The simulated annotator stops here, after `REPORTED_CLICKS` clicks."""
+
+REPORTED_CLICKS = 5
+
+Progress = Callable[[int, int], None]
+"""Called with the number of objects done and of all objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectResult:
+    """One object under the click protocol.
+
+    Attributes
+    ----------
+    ious
+        IoU after click 1, 2, ...; ends early where the object was good enough.
+    iou_box, dice_box
+        For the tight box alone.
+    """
+
+    ious: tuple[float, ...]
+    iou_box: float
+    dice_box: float
+
+    def iou_after(self, clicks: int) -> float:
+        """Return the IoU after this many clicks (1 is the first)."""
+        return self.ious[min(clicks, len(self.ious)) - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Results of all objects, in the order of the samples."""
+
+    objects: tuple[ObjectResult, ...]
+    n_images: int
+    max_clicks: int
+    seconds_per_click: float
+
+    def iou_after(self, clicks: int) -> float:
+        """Return the mean IoU after this many clicks."""
+        return float(np.mean([o.iou_after(clicks) for o in self.objects]))
+
+    def noc(self, threshold: float) -> float:
+        """Return the mean number of clicks to reach an IoU."""
+        return float(
+            np.mean(
+                [
+                    clicks_to_reach(o.ious, threshold, self.max_clicks)
+                    for o in self.objects
+                ]
+            )
+        )
+
+    def nof(self, threshold: float) -> int:
+        """Return how many objects never reached an IoU."""
+        return sum(max(o.ious) < threshold for o in self.objects)
+
+    @property
+    def iou_box(self) -> float:
+        """Mean IoU of the answers to tight boxes."""
+        return float(np.mean([o.iou_box for o in self.objects]))
+
+    @property
+    def dice_box(self) -> float:
+        """Mean Dice coefficient of the answers to tight boxes."""
+        return float(np.mean([o.dice_box for o in self.objects]))
+
+    def metrics(self) -> Metrics:
+        """Return the means that events and model cards carry."""
+        return Metrics(
+            n_images=self.n_images,
+            n_objects=len(self.objects),
+            iou_1=self.iou_after(1),
+            iou_3=self.iou_after(3),
+            iou_5=self.iou_after(5),
+            iou_box=self.iou_box,
+            noc85=self.noc(0.85),
+            max_clicks=self.max_clicks,
+        )
+
+
+def evaluate(
+    predictor: Predictor,
+    samples: Sequence[Sample],
+    *,
+    max_clicks: int = MAX_CLICKS,
+    on_progress: Progress | None = None,
+    embeddings: Sequence[ImageEmbedding] | None = None,
+) -> Evaluation:
+    """Let the simulated annotator label every object.
+
+    Each object is clicked at least five times (three figures need it) and then until
+    its IoU reaches 0.9 or `max_clicks` is spent. How click 1 and later clicks are
+    decoded is told at `Predictor.answer`.
+
+    Parameters
+    ----------
+    predictor
+        Who answers.
+    samples
+        Images with known masks.
+    max_clicks
+        Counted for objects that never get there.
+    on_progress
+        Called after each object.
+    embeddings
+        One a sample, if they are there already.
+    """
+    total, done, clicks, seconds = count_objects(samples), 0, 0, 0.0
+    results: list[ObjectResult] = []
+    for number, sample in enumerate(samples):
+        if embeddings is not None:
+            embedding = embeddings[number]
+        else:
+            embedding = predictor.embed(sample.picture)
+        for index in range(len(sample.rles)):
+            mask = sample.mask(index)
+            start = time.perf_counter()
+            ious = annotate(predictor, embedding, mask, max_clicks)
+            seconds += time.perf_counter() - start
+            clicks += len(ious)
+            boxed = predictor.answer(PromptSet(box=mask_box(mask)), None, embedding)
+            results.append(
+                ObjectResult(ious, iou(boxed.mask, mask), dice(boxed.mask, mask))
+            )
+            done += 1
+            if on_progress is not None:
+                on_progress(done, total)
+    return Evaluation(
+        tuple(results), len(samples), max_clicks, seconds / max(clicks, 1)
+    )
+
+
+def annotate(
+    predictor: Predictor,
+    embedding: ImageEmbedding,
+    mask: BoolArray,
+    max_clicks: int = MAX_CLICKS,
+) -> tuple[float, ...]:
+    """Return the IoU after each simulated click on one object."""
+    prompts = PromptSet()
+    answer: Prediction | None = None
+    prediction = np.zeros_like(mask)
+    ious: list[float] = []
+    while len(ious) < max_clicks:
+        click = next_click(mask, prediction, prompts.points)
+        if click is None:
+            break
+        prompts = prompts.add(click)
+        answer = predictor.answer(prompts, answer, embedding)
+        prediction = answer.mask
+        ious.append(iou(prediction, mask))
+        if len(ious) >= REPORTED_CLICKS and ious[-1] >= GOOD_ENOUGH:
+            break
+    return tuple(ious)

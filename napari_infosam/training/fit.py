@@ -1,0 +1,201 @@
+"""The loop around the steps: learning rate, averaged weights, best student so far."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from napari_infosam.training.batches import Group
+    from napari_infosam.training.stages import Stage, StepLoss
+
+WARM_UP_STEPS = 10
+FINAL_RATE = 0.1
+"""Learning rate at the end, over its peak (published recipe)."""
+
+AVERAGE_DECAY = 0.95
+GRADIENT_NORM = 1.0
+VALIDATIONS = 4
+"""Looks at the held-out objects during a stage."""
+
+
+@dataclass
+class Progress:
+    """Where a stage stands; the greater of the shares of steps and of time."""
+
+    steps: int
+    seconds: float
+    step: int = 0
+    spent: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """Part of the stage that is over, in [0, 1]."""
+        by_time = self.spent / self.seconds if self.seconds > 0 else 1.0
+        return min(1.0, max(self.step / max(self.steps, 1), by_time))
+
+    @property
+    def expected_steps(self) -> int:
+        """Steps the stage will have taken when its time is over."""
+        return (
+            max(self.step, round(self.step / self.share)) if self.share else self.steps
+        )
+
+    @property
+    def seconds_left(self) -> float:
+        """Estimate from the pace so far."""
+        return (
+            self.spent * (1 - self.share) / self.share if self.share else self.seconds
+        )
+
+
+@dataclass
+class Best:
+    """The best weights on the held-out objects so far."""
+
+    score: float = -math.inf
+    weights: list[Tensor] = field(default_factory=list)
+
+
+class Fit:
+    """One stage: optimiser, averaged weights and progress; can be saved and resumed.
+
+    The learning rate warms up for ten steps and then falls along a cosine to a tenth.
+    What is validated and kept is a running average of the weights.
+
+    Parameters
+    ----------
+    stage
+        The student.
+    steps, seconds
+        Bounds of the stage; the one reached first ends it.
+    """
+
+    def __init__(self, stage: Stage, steps: int, seconds: float) -> None:
+        self.stage = stage
+        self.progress = Progress(steps, seconds)
+        self.best = Best()
+        self._optimizer = torch.optim.Adam(
+            stage.parameters, lr=stage.options.learning_rate
+        )
+        self._average = [p.detach().clone() for p in stage.trained]
+
+    def run(
+        self,
+        batches: Callable[[], Iterator[list[Group]]],
+        *,
+        on_step: Callable[[Progress, StepLoss], None],
+        validate: Callable[[], float],
+    ) -> None:
+        """Train until the steps or the seconds are over.
+
+        Parameters
+        ----------
+        batches
+            Starts an epoch.
+        on_step
+            Called after each step; may raise to stop.
+        validate
+            Score of the student as it stands, higher is better.
+        """
+        rng = np.random.default_rng((self.stage.options.seed, self.progress.step))
+        next_look = 1 / VALIDATIONS
+        while next_look <= self.progress.share:
+            next_look += 1 / VALIDATIONS
+        while self.progress.share < 1:
+            for batch in batches():
+                started = time.perf_counter()
+                loss = self._step(batch, rng)
+                self.progress.step += 1
+                self.progress.spent += time.perf_counter() - started
+                on_step(self.progress, loss)
+                if self.progress.share >= min(next_look, 1):
+                    started = time.perf_counter()
+                    self._look(validate)
+                    self.progress.spent += time.perf_counter() - started
+                    # slow steps may pass several: one look is enough
+                    while next_look <= self.progress.share:
+                        next_look += 1 / VALIDATIONS
+                if self.progress.share >= 1:
+                    break
+        if not self.best.weights:  # stopped in its only look, and resumed
+            self._look(validate)
+        self._set_weights(self.best.weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that `load_state_dict` needs to go on."""
+        relation = self.stage.relation
+        return {
+            "weights": [p.detach() for p in self.stage.trained],
+            "relation": relation.state_dict() if relation else {},
+            "average": self._average,
+            "optimizer": self._optimizer.state_dict(),
+            "step": self.progress.step,
+            "seconds": self.progress.seconds,
+            "spent": self.progress.spent,
+            "best_score": self.best.score,
+            "best_weights": self.best.weights,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where a saved stage stopped."""
+        self._set_weights(state["weights"])
+        if self.stage.relation is not None:
+            self.stage.relation.load_state_dict(state["relation"])
+        # copies, on the device of the student: a checkpoint is loaded to the CPU
+        self._average = [
+            mean.to(parameter.device, copy=True)
+            for mean, parameter in zip(
+                state["average"], self.stage.trained, strict=True
+            )
+        ]
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.progress.step = state["step"]
+        self.progress.seconds = state["seconds"]
+        self.progress.spent = state["spent"]
+        self.best = Best(state["best_score"], state["best_weights"])
+
+    def _step(self, batch: list[Group], rng: np.random.Generator) -> StepLoss:
+        rate = self.stage.options.learning_rate * self._rate()
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.zero_grad(set_to_none=True)
+        loss = self.stage.step(batch, rng)
+        if not math.isfinite(loss.total):
+            raise FloatingPointError("the loss is not a number")
+        torch.nn.utils.clip_grad_norm_(self.stage.parameters, GRADIENT_NORM)
+        self._optimizer.step()
+        step = self.progress.step
+        decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for mean, parameter in zip(self._average, self.stage.trained, strict=True):
+                mean.lerp_(parameter, 1 - decay)
+        return loss
+
+    def _rate(self) -> float:
+        warm_up = min(1.0, (self.progress.step + 1) / WARM_UP_STEPS)
+        cosine = (1 + math.cos(math.pi * self.progress.share)) / 2
+        return warm_up * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
+
+    def _look(self, validate: Callable[[], float]) -> None:
+        """Validate the averaged weights; they become the best unless they are worse."""
+        running = [p.detach().clone() for p in self.stage.trained]
+        self._set_weights(self._average)
+        try:
+            score = validate()
+        finally:
+            self._set_weights(running)
+        if score >= self.best.score:
+            self.best = Best(score, [mean.clone() for mean in self._average])
+
+    def _set_weights(self, weights: list[Tensor]) -> None:
+        with torch.no_grad():
+            for parameter, value in zip(self.stage.trained, weights, strict=True):
+                parameter.copy_(value)

@@ -1,0 +1,106 @@
+"""The gate: a student replaces the active version only if it is better.
+
+Better means: on the same held-out objects, paired, by clicks and by IoU, than the
+active version and than the base, by more than a margin that chance does not pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from napari_infosam.training.evaluate import Evaluation
+
+MARGIN = 0.005
+"""The least gain in mean IoU (over 1, 3, 5 clicks and the box) that counts."""
+
+TOLERANCE = 0.02
+"""The most that any one kind of prompt may lose; more only within its noise."""
+
+MORE_STUCK = 0.05
+"""Share of the objects that may newly fail to reach 0.85 IoU, however many clicks."""
+
+KINDS = (
+    "IoU after 1 click",
+    "IoU after 3 clicks",
+    "IoU after 5 clicks",
+    "IoU of boxes",
+)
+"""What is compared, in the order of the columns of `_table`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a candidate is accepted, and why, in one sentence."""
+
+    accepted: bool
+    reason: str
+
+
+def judge(candidate: Evaluation, rivals: Mapping[str, Evaluation]) -> Verdict:
+    """Compare a candidate with the active version and the base.
+
+    Parameters
+    ----------
+    candidate
+        Results of the student.
+    rivals
+        Results by name on the same objects, for example ``{"base": ..., "v002": ...}``.
+    """
+    for name, rival in rivals.items():
+        refusal = _refusal(candidate, rival)
+        if refusal:
+            return Verdict(False, f"Not better than {name}: {refusal}.")
+    summary = ", ".join(
+        f"{name} {rival.iou_after(1):.2f} -> {candidate.iou_after(1):.2f}"
+        for name, rival in rivals.items()
+    )
+    return Verdict(
+        True,
+        f"IoU after 1 click {summary}; "
+        f"{candidate.noc(0.85):.1f} clicks to 0.85 IoU instead of "
+        f"{min(rival.noc(0.85) for rival in rivals.values()):.1f}, on "
+        f"{len(candidate.objects)} held-out objects.",
+    )
+
+
+def _refusal(candidate: Evaluation, rival: Evaluation) -> str:
+    """Return why a candidate is not better than a rival, or an empty string."""
+    before, after = _table(rival), _table(candidate)
+    for column, words in enumerate(KINDS):
+        old, new = before[:, column], after[:, column]
+        if new.mean() < old.mean() - max(TOLERANCE, _noise(new - old)):
+            return f"{words} fell from {old.mean():.2f} to {new.mean():.2f}"
+    old_clicks, new_clicks = rival.noc(0.85), candidate.noc(0.85)
+    if new_clicks > old_clicks:
+        return f"clicks to 0.85 IoU rose from {old_clicks:.1f} to {new_clicks:.1f}"
+    stuck = candidate.nof(0.85) - rival.nof(0.85)
+    if stuck > MORE_STUCK * len(candidate.objects):
+        return f"{stuck} more objects never reached 0.85 IoU"
+    gains = (after - before).mean(axis=1)
+    gain, noise = float(gains.mean()), _noise(gains)
+    if gain < MARGIN:
+        return f"mean IoU changed by {gain:+.3f}, and {MARGIN:+.3f} is the least"
+    if gain < noise:
+        return f"a gain of {gain:.3f} in mean IoU is within the noise of {noise:.3f}"
+    return ""
+
+
+def _table(evaluation: Evaluation) -> NDArray[np.float64]:
+    """Return ``(objects, KINDS)``."""
+    return np.array(
+        [[*map(o.iou_after, (1, 3, 5)), o.iou_box] for o in evaluation.objects]
+    )
+
+
+def _noise(differences: NDArray[np.float64]) -> float:
+    """Return the standard error of the mean of paired differences."""
+    if len(differences) < 2:
+        return 0.0
+    return float(differences.std(ddof=1)) / math.sqrt(len(differences))

@@ -1,0 +1,326 @@
+"""The training process as its owner sees it; needs neither torch nor Qt.
+
+The run folder is the only link: events are read from a file, so a window that was
+closed, or killed, finds its run again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+from pydantic import ValidationError
+
+from napari_infosam.core import events
+from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.events import TrainingEvent, parse_event
+from napari_infosam.project import Project, VersionRecord
+from napari_infosam.training.reporter import (
+    CANCEL_FILE,
+    CHECKPOINT_FILE,
+    EVENTS_FILE,
+    LOG_FILE,
+    PROCESS_FILE,
+    events_size,
+    write_process,
+)
+
+if TYPE_CHECKING:
+    from napari_infosam.core.options import FinetuneOptions
+
+CANCEL_SECONDS = 1.5
+"""A cancelled process that still runs after this long is killed."""
+
+POLL_SECONDS = 0.1
+EXIT_SECONDS = 5.0
+"""What a process that has said its last word may take to go."""
+
+_FRUGAL = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""OpenMP threads that wait give their core to others, such as the window."""
+
+
+class TrainingJob:
+    """A run of the training process, alive or over; see `start`, `resume`, `attach`.
+
+    Attributes
+    ----------
+    run_dir
+        Folder of the run.
+    """
+
+    def __init__(self, run_dir: Path, process: psutil.Process | None) -> None:
+        self.run_dir = run_dir
+        self._process = process
+        self._position = 0
+        self._closed = False
+        self._cancelled = False
+
+    @classmethod
+    def start(cls, project_path: Path, options: FinetuneOptions) -> TrainingJob:
+        """Start a run of a project and return at once.
+
+        Raises
+        ------
+        InfosamError
+            If nothing has been accepted yet, if a run is under way, or if the disk is
+            full.
+        """
+        with Project.open(project_path, lock=False) as project:
+            if not project.objects(reviewed=True):
+                raise InfosamError(
+                    "Nothing has been accepted yet: accept at least two objects, then "
+                    "fine-tune."
+                )
+            for run_dir in project.runs():
+                if _is_under_way(run_dir):
+                    raise InfosamError(
+                        "This project is being fine-tuned already: wait, or cancel "
+                        "that run."
+                    )
+            return cls._spawn(project.new_run(options))
+
+    @classmethod
+    def resume(cls, run_dir: Path) -> TrainingJob:
+        """Go on with a run that was cancelled or killed.
+
+        Raises
+        ------
+        InfosamError
+            If the run is still alive.
+        """
+        if _is_under_way(run_dir):
+            raise InfosamError("This run is still under way.")
+        (run_dir / CANCEL_FILE).unlink(missing_ok=True)
+        return cls._spawn(run_dir)
+
+    @classmethod
+    def attach(cls, run_dir: Path) -> TrainingJob:
+        """Follow a run that another window has started; replays its events."""
+        return cls(run_dir, _live_process(run_dir))
+
+    @classmethod
+    def _spawn(cls, run_dir: Path) -> TrainingJob:
+        position = events_size(run_dir)
+        try:
+            with (run_dir / LOG_FILE).open("ab") as log:
+                process = psutil.Popen(
+                    [sys.executable, "-m", "napari_infosam.training", str(run_dir)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env={**_FRUGAL, **os.environ},
+                    # a Ctrl-C in the terminal is the owner's to handle
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise InfosamError(
+                f"The training process could not be started: {error.strerror}."
+            ) from error
+        with suppress(OSError, psutil.Error):
+            # not left to the process alone: it takes a while to get there
+            write_process(run_dir, process, position)
+        job = cls(run_dir, process)
+        job._position = position
+        return job
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is alive."""
+        return _is_alive(self._process)
+
+    def poll(self) -> list[TrainingEvent]:
+        """Return the events since the last call; cheap, and never waits."""
+        # before reading: what a process writes as it ends must not be missed
+        alive = self.running
+        found = self._read()
+        for event in found:
+            if isinstance(event, events.Started):
+                self._closed = False  # an end before this one was resumed from
+            elif isinstance(event, events.Finished | events.Failed):
+                self._closed = True
+        if not alive and not self._closed:
+            self._closed = True
+            found.append(self._obituary())
+        return found
+
+    def cancel(self) -> None:
+        """End the run; returns at once, and the process is gone within 2 s.
+
+        What has been learnt stays in a checkpoint for `resume`.
+        """
+        self._cancelled = True
+        with suppress(OSError):  # a process that can not be asked is killed
+            (self.run_dir / CANCEL_FILE).touch()
+        timer = threading.Timer(CANCEL_SECONDS, self.kill)
+        timer.daemon = True
+        timer.start()
+
+    def kill(self) -> None:
+        """End the process without asking it."""
+        if self._process is not None and self.running:
+            try:
+                self._process.kill()
+            except psutil.NoSuchProcess:
+                return
+
+    def _read(self) -> list[TrainingEvent]:
+        try:
+            with (self.run_dir / EVENTS_FILE).open("rb") as file:
+                file.seek(self._position)
+                data = file.read()
+        except FileNotFoundError:
+            return []
+        # a line may be half written
+        complete = data[: data.rfind(b"\n") + 1]
+        self._position += len(complete)
+        found = []
+        for line in complete.splitlines():
+            try:
+                found.append(parse_event(line))
+            except ValidationError:
+                continue
+        return found
+
+    def _obituary(self) -> TrainingEvent:
+        if self._cancelled or (self.run_dir / CANCEL_FILE).exists():
+            return events.Finished(
+                version_id=None, accepted=False, seconds=0.0, cancelled=True
+            )
+        if not self.run_dir.is_dir():
+            return events.Failed(message=f"The folder {self.run_dir} was deleted.")
+        return events.Failed(
+            message="The training process ended unexpectedly; nothing is lost. Resume "
+            f"it, or look into {self.run_dir / LOG_FILE}."
+        )
+
+
+def find_resumable(project_path: Path) -> Path | None:
+    """Return the newest run if it stopped with a checkpoint before it was over."""
+    with Project.open(project_path, lock=False) as project:
+        runs = project.runs()
+    if not runs or not (runs[-1] / CHECKPOINT_FILE).is_file():
+        return None
+    if _is_under_way(runs[-1]):
+        return None
+    over = [
+        event
+        for event in TrainingJob.attach(runs[-1]).poll()
+        if isinstance(event, events.Finished) and not event.cancelled
+    ]
+    return None if over else runs[-1]
+
+
+def find_running(project_path: Path) -> Path | None:
+    """Return the run of a project that is under way, or None."""
+    with Project.open(project_path, lock=False) as project:
+        runs = project.runs()
+    return next((r for r in reversed(runs) if _is_under_way(r)), None)
+
+
+def finetune(
+    project: Project,
+    options: FinetuneOptions,
+    on_event: Callable[[TrainingEvent], None] | None = None,
+    *,
+    resume: Path | None = None,
+) -> VersionRecord:
+    """Fine-tune and wait for the student.
+
+    Parameters
+    ----------
+    project
+        The project; the training process opens it by its path.
+    options
+        Of the run.
+    on_event
+        Called with every event.
+    resume
+        Folder of a run to go on with; `options` are then those it was started with.
+
+    Returns
+    -------
+    VersionRecord
+        The student, whether or not the gate accepted it.
+
+    Raises
+    ------
+    InfosamError
+        If the run failed; the sentence says why.
+    KeyboardInterrupt
+        On Ctrl-C, after the run was cancelled with a checkpoint.
+    """
+    if resume is None:
+        job = TrainingJob.start(project.path, options)
+    else:
+        job = TrainingJob.resume(resume)
+    try:
+        while True:
+            for event in job.poll():
+                if on_event is not None:
+                    on_event(event)
+                if isinstance(event, events.Failed):
+                    raise InfosamError(event.message)
+                if isinstance(event, events.Finished):
+                    if event.version_id is None:
+                        raise InfosamError("The run was cancelled.")
+                    _wait(job, EXIT_SECONDS)
+                    return project.version(event.version_id)
+            time.sleep(POLL_SECONDS)
+    except BaseException:
+        if job.running:
+            job.cancel()
+            _wait(job, CANCEL_SECONDS + 1)
+        raise
+
+
+def _wait(job: TrainingJob, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while job.running and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+
+
+def _is_under_way(run_dir: Path) -> bool:
+    """Return whether a process works on a run, and has not said its last word."""
+    job = TrainingJob(run_dir, _live_process(run_dir))
+    if not job.running:
+        return False
+    job._position = _read_note(run_dir).get("position", 0)
+    job.poll()
+    return not job._closed
+
+
+def _read_note(run_dir: Path) -> dict[str, Any]:
+    note: dict[str, Any] = json.loads((run_dir / PROCESS_FILE).read_text("utf-8"))
+    return note
+
+
+def _live_process(run_dir: Path) -> psutil.Process | None:
+    """Return the process of a run if it is alive; pids are reused, so compare times."""
+    try:
+        known = _read_note(run_dir)
+        process = psutil.Process(known["pid"])
+        same = abs(process.create_time() - known["created"]) < 1
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        return None
+    return process if same and _is_alive(process) else None
+
+
+def _is_alive(process: psutil.Process | None) -> bool:
+    if process is None:
+        return False
+    if isinstance(process, psutil.Popen):
+        return process.poll() is None
+    try:
+        status: str = process.status()
+        return status != psutil.STATUS_ZOMBIE and bool(process.is_running())
+    except psutil.NoSuchProcess:
+        return False

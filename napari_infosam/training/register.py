@@ -1,0 +1,79 @@
+"""A trained student becomes a version of its project: weights, card, database row."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import timm
+import torch
+
+from napari_infosam.core.errors import InfosamError
+from napari_infosam.models.student import STUDENT_FILE, save_student
+from napari_infosam.project import Project, VersionRecord
+from napari_infosam.project.files import write_json
+
+if TYPE_CHECKING:
+    from napari_infosam.core.events import Gate
+    from napari_infosam.core.options import FinetuneOptions
+    from napari_infosam.training.stages import Stage
+
+CARD_FILE = "card.json"
+
+
+def register(
+    project: Project,
+    stage: Stage,
+    options: FinetuneOptions,
+    gate: Gate,
+    parent: str,
+    data_hash: str,
+) -> None:
+    """Write weights and card, add the version, and activate it if it was accepted.
+
+    Raises
+    ------
+    InfosamError
+        If the disk is full or read-only.
+    """
+    record = VersionRecord(
+        id=gate.version_id,
+        parent=parent,
+        method=stage.spec.method,
+        stage=options.stage,
+        options=options.model_dump(mode="json"),
+        data_hash=data_hash,
+        metrics=gate.model_dump(include={"base", "active", "candidate"}),
+        status="accepted" if gate.accepted else "rejected",
+        reason=gate.reason,
+    )
+    folder = project.version_dir(record.id)
+    save_student(stage.sam, folder / STUDENT_FILE, stage.spec)
+    preprocessing = {
+        image.name: image.preprocessing.model_dump(mode="json")
+        for image in project.images()
+        if image.split is not None
+    }
+    card = {
+        **asdict(record),
+        "student": stage.spec.model_dump(mode="json"),
+        "preprocessing": preprocessing,
+        "libraries": {
+            "napari-infosam": version("napari-infosam"),
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "timm": timm.__version__,
+        },
+    }
+    try:
+        write_json(folder / CARD_FILE, card)
+    except OSError as error:
+        raise InfosamError(
+            f"The model card could not be written to {folder}: {error.strerror}. Free "
+            "some space and fine-tune again."
+        ) from error
+    project.add_version(record)
+    if gate.accepted:
+        project.activate(record.id)

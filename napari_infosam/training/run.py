@@ -1,0 +1,237 @@
+"""One fine-tuning run, from the project to the gate; lives in the training process."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_infosam.core import events
+from napari_infosam.core.cores import half_of_the_cores
+from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.options import FinetuneOptions
+from napari_infosam.models.embeddings import EmbeddingCache
+from napari_infosam.models.loading import load_model, load_version
+from napari_infosam.models.predictor import Predictor
+from napari_infosam.models.threads import set_fastest_threads
+from napari_infosam.project import Project
+from napari_infosam.training.checkpoint import load_checkpoint, remove_checkpoint
+from napari_infosam.training.dataset import (
+    Sample,
+    Split,
+    count_objects,
+    limit_objects,
+    load_split,
+)
+from napari_infosam.training.evaluate import Evaluation, evaluate
+from napari_infosam.training.features import FrozenFeatures
+from napari_infosam.training.gate import judge
+from napari_infosam.training.register import register
+from napari_infosam.training.reporter import CONFIG_FILE, Reporter
+from napari_infosam.training.stages import FIRST_BLOCK, Stage
+from napari_infosam.training.teach import Teaching
+
+if TYPE_CHECKING:
+    from napari_infosam.models.sam_model import SamModel
+
+GATE_OBJECTS = 24
+GATE_CLICKS = 8
+"""Held-out objects and clicks each, for every model that the gate compares."""
+
+
+class Run:
+    """A run and what its parts share.
+
+    Parameters
+    ----------
+    run_dir
+        Folder with ``config.json``; everything the run writes goes there.
+    reporter
+        Where events go.
+    started
+        When the process started, by `time.monotonic`; the budget counts from there.
+    """
+
+    def __init__(self, run_dir: Path, reporter: Reporter, started: float) -> None:
+        config = json.loads((run_dir / CONFIG_FILE).read_text("utf-8"))
+        self.run_dir = run_dir
+        self.reporter = reporter
+        self.started = started
+        self.options = FinetuneOptions.model_validate(config["options"])
+        self.project = Project.open(config["project"], lock=False)
+        self._seconds_per_model = 0.0
+
+    def execute(self) -> events.Finished:
+        """Train, judge and register a student.
+
+        Raises
+        ------
+        InfosamError
+            If there is nothing to learn from, or the disk or the device fails.
+        CancelledError
+            If the person cancels; a checkpoint is written before.
+        """
+        set_fastest_threads(self.options.threads or half_of_the_cores())
+        data_hash = self.project.data_hash()
+        split = load_split(self.project)
+        _check(split, self.options, self.project)
+        checkpoint = load_checkpoint(self.run_dir)
+        base = load_model(self.project.model, self.options.device)
+        parent = self.project.active_version
+        self._announce(split, base, parent, resumed=checkpoint is not None)
+
+        adapted = "full" in self.options.stages
+        cache = EmbeddingCache(self.project.cache_dir)
+        features = FrozenFeatures(base, cache, FIRST_BLOCK if adapted else None)
+        judged = limit_objects(split.validation, GATE_OBJECTS, self.options.seed)
+        pace = self._prepare(features, (*split.train, *judged))
+        rivals = self._rivals(features, judged, base, parent)
+
+        spent = time.monotonic() - self.started
+        gate_seconds = self._seconds_per_model + (pace * len(judged) if adapted else 0)
+        teaching = Teaching(self.run_dir, self.reporter, self.options, features)
+        stage = teaching.teach(
+            split.train,
+            judged,
+            self.options.max_seconds - spent - gate_seconds,
+            checkpoint,
+        )
+        return self._judge(stage, features, judged, rivals, parent, data_hash)
+
+    def _announce(
+        self, split: Split, base: SamModel, parent: str, *, resumed: bool
+    ) -> None:
+        self.reporter.emit(
+            events.Started(
+                pid=os.getpid(),
+                device=str(base.device),
+                model=base.name,
+                parent=parent,
+                n_train_images=len(split.train),
+                n_train_objects=count_objects(split.train),
+                n_validation_images=len(split.validation),
+                n_validation_objects=count_objects(split.validation),
+                resumed=resumed,
+            )
+        )
+
+    def _prepare(self, features: FrozenFeatures, samples: tuple[Sample, ...]) -> float:
+        """Fill the cache; return the seconds an image took."""
+        total = len(samples)
+        self._stage_started("prepare", f"Embedding {total} images", total)
+        begin = time.monotonic()
+        pace = 0.0
+        for number, sample in enumerate(samples, start=1):
+            self.reporter.check()
+            features.prepare(sample)
+            pace = (time.monotonic() - begin) / number
+            self.reporter.emit(
+                events.Step(
+                    stage="prepare",
+                    step=number,
+                    steps=total,
+                    seconds_left=pace * (total - number),
+                )
+            )
+        return pace
+
+    def _rivals(
+        self,
+        features: FrozenFeatures,
+        judged: tuple[Sample, ...],
+        base: SamModel,
+        parent: str,
+    ) -> dict[str, Evaluation]:
+        """Evaluate the base and the active version on the held-out objects."""
+        models = {"base": base}
+        if parent != "base":
+            models[parent] = load_version(self.project, parent, base=base)
+            if models[parent].encoder_hash != base.encoder_hash:
+                features = FrozenFeatures(
+                    base, EmbeddingCache(self.project.cache_dir), FIRST_BLOCK
+                )
+        results = {}
+        for name, model in models.items():
+            begin = time.monotonic()
+            results[name] = self._measure(model, features, judged, f"Measuring {name}")
+            self._seconds_per_model = time.monotonic() - begin
+        return results
+
+    def _judge(
+        self,
+        stage: Stage,
+        features: FrozenFeatures,
+        judged: tuple[Sample, ...],
+        rivals: Mapping[str, Evaluation],
+        parent: str,
+        data_hash: str,
+    ) -> events.Finished:
+        self.reporter.check()
+        version_id = self.project.reserve_version()
+        candidate = self._measure(
+            stage.model(), features, judged, f"Comparing {version_id} with {parent}"
+        )
+        verdict = judge(candidate, rivals)
+        gate = events.Gate(
+            version_id=version_id,
+            accepted=verdict.accepted,
+            reason=verdict.reason,
+            base=rivals["base"].metrics(),
+            active=rivals[parent].metrics(),
+            candidate=candidate.metrics(),
+        )
+        register(self.project, stage, self.options, gate, parent, data_hash)
+        remove_checkpoint(self.run_dir)
+        self.reporter.emit(events.Candidate(version_id=version_id))
+        self.reporter.emit(gate)
+        return events.Finished(
+            version_id=version_id,
+            accepted=verdict.accepted,
+            seconds=time.monotonic() - self.started,
+        )
+
+    def _measure(
+        self,
+        model: SamModel,
+        features: FrozenFeatures,
+        judged: tuple[Sample, ...],
+        message: str,
+    ) -> Evaluation:
+        total = count_objects(judged)
+        self._stage_started("gate", message, total)
+        embeddings = [features.image_embedding(sample, model) for sample in judged]
+
+        def on_progress(done: int, total: int) -> None:
+            self.reporter.emit(events.Step(stage="gate", step=done, steps=total))
+            self.reporter.check()
+
+        return evaluate(
+            Predictor(model),
+            judged,
+            max_clicks=GATE_CLICKS,
+            on_progress=on_progress,
+            embeddings=embeddings,
+        )
+
+    def _stage_started(self, stage: events.StageName, message: str, steps: int) -> None:
+        self.reporter.emit(
+            events.StageStarted(stage=stage, message=message, steps=steps)
+        )
+
+
+def _check(split: Split, options: FinetuneOptions, project: Project) -> None:
+    if not split.train:
+        raise InfosamError("Accept at least two objects before fine-tuning.")
+    if not split.validation:
+        raise InfosamError(
+            "Accept at least two objects before fine-tuning: one is held out to check "
+            "that the student is better."
+        )
+    if options.model not in (None, project.model):
+        raise InfosamError(
+            f"This project belongs to the model {project.model}, not {options.model}: "
+            "make another project for another model."
+        )

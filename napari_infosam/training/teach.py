@@ -1,0 +1,205 @@
+"""The stages of a run one after the other, with validation and checkpoints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_infosam.core import events
+from napari_infosam.models.predictor import Predictor
+from napari_infosam.models.student import StudentSpec
+from napari_infosam.training.batches import epoch, steps_per_epoch
+from napari_infosam.training.checkpoint import save_checkpoint
+from napari_infosam.training.dataset import Sample, limit_objects
+from napari_infosam.training.evaluate import evaluate
+from napari_infosam.training.fit import Fit, Progress
+from napari_infosam.training.relation import MIN_ROWS, WANTED_ROWS
+from napari_infosam.training.reporter import CancelledError, Reporter
+from napari_infosam.training.stages import FIRST_BLOCK, Stage, StepLoss
+
+if TYPE_CHECKING:
+    from napari_infosam.core.options import FinetuneOptions
+    from napari_infosam.training.features import FrozenFeatures
+
+IMAGES_PER_BATCH: dict[events.StageName, int] = {"quick": 2, "full": WANTED_ROWS}
+"""Quick takes many small steps; the information losses of full want rows."""
+
+LOOK_OBJECTS = 8
+LOOK_CLICKS = 3
+"""Held-out objects and clicks each, for a look during training."""
+
+CHECKPOINT_SECONDS = 20.0
+LEAST_SECONDS = 5.0
+"""A stage gets at least this long, however short the budget."""
+
+QUICK_SHARE = 0.25
+"""Part of the time that the quick stage gets where the full one follows."""
+
+
+class Teaching:
+    """Trains a student, stage by stage.
+
+    Parameters
+    ----------
+    run_dir
+        Where checkpoints go.
+    reporter
+        Where events go.
+    options
+        Of the run.
+    features
+        Cached features of the frozen base.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        reporter: Reporter,
+        options: FinetuneOptions,
+        features: FrozenFeatures,
+    ) -> None:
+        self.run_dir = run_dir
+        self.reporter = reporter
+        self.options = options
+        self.features = features
+        self._saved_at = time.monotonic()
+
+    def teach(
+        self,
+        train: Sequence[Sample],
+        judged: Sequence[Sample],
+        seconds: float,
+        checkpoint: dict[str, Any] | None = None,
+    ) -> Stage:
+        """Return the trained student.
+
+        Parameters
+        ----------
+        train
+            What it learns from.
+        judged
+            Held-out objects, to keep the best student on the way.
+        seconds
+            Budget of all stages together.
+        checkpoint
+            Where an earlier process stopped.
+        """
+        names = self.options.stages
+        first = names.index(checkpoint["stage"]) if checkpoint else 0
+        stage: Stage | None = None
+        for name in names[first:]:
+            share = QUICK_SHARE if name != names[-1] else 1.0
+            following = self._stage(name)
+            if stage is not None:
+                following.sam.mask_decoder.load_state_dict(
+                    stage.sam.mask_decoder.state_dict()
+                )
+            stage = following
+            fit = Fit(
+                stage,
+                self.options.max_epochs
+                * steps_per_epoch(train, IMAGES_PER_BATCH[name]),
+                max(LEAST_SECONDS, seconds * share),
+            )
+            if checkpoint and checkpoint["stage"] == name:
+                fit.load_state_dict(checkpoint["fit"])
+            self._notice_rows(stage, len(train))
+            self._fit(name, fit, train, judged)
+            seconds -= fit.progress.spent
+        if stage is None:
+            raise ValueError("a run has at least one stage")
+        return stage
+
+    def _stage(self, name: events.StageName) -> Stage:
+        base = self.features.base
+        spec = StudentSpec(
+            base=base.name,
+            base_hash=base.weights_hash,
+            method=self.options.method if name == "full" else "decoder",
+            first_block=FIRST_BLOCK,
+        )
+        return Stage(self.features, spec, self.options)
+
+    def _notice_rows(self, stage: Stage, rows: int) -> None:
+        if stage.relation is None or rows >= WANTED_ROWS:
+            return
+        if rows < MIN_ROWS:
+            message = (
+                "With training objects on one image only, the information losses are "
+                "left out: accept objects on more images to use them."
+            )
+        else:
+            message = (
+                f"The information losses see {rows} images at a time; they want "
+                f"{WANTED_ROWS}."
+            )
+        self.reporter.emit(events.Notice(message=message))
+
+    def _fit(
+        self,
+        name: events.StageName,
+        fit: Fit,
+        train: Sequence[Sample],
+        judged: Sequence[Sample],
+    ) -> None:
+        words = "decoder" if fit.stage.spec.method == "decoder" else "whole student"
+        self.reporter.emit(
+            events.StageStarted(
+                stage=name, message=f"Training the {words}", steps=fit.progress.steps
+            )
+        )
+        looked_at = limit_objects(judged, LOOK_OBJECTS, self.options.seed)
+        rng = np.random.default_rng((self.options.seed, fit.progress.step, 1))
+
+        def on_step(progress: Progress, loss: StepLoss) -> None:
+            self.reporter.emit(
+                events.Step(
+                    stage=name,
+                    step=progress.step,
+                    steps=progress.expected_steps,
+                    seconds_left=progress.seconds_left,
+                    loss=loss.total,
+                    parts=loss.parts,
+                )
+            )
+            self.reporter.check()
+            if time.monotonic() - self._saved_at > CHECKPOINT_SECONDS:
+                self._checkpoint(name, fit)
+
+        def validate() -> float:
+            model = fit.stage.model()
+            result = evaluate(
+                Predictor(model),
+                looked_at,
+                max_clicks=LOOK_CLICKS,
+                on_progress=lambda _done, _total: self.reporter.check(),
+                embeddings=[self.features.image_embedding(s, model) for s in looked_at],
+            )
+            self.reporter.emit(
+                events.Validation(
+                    step=fit.progress.step,
+                    iou_1=result.iou_after(1),
+                    iou_box=result.iou_box,
+                )
+            )
+            return (result.iou_after(1) + result.iou_after(3) + result.iou_box) / 3
+
+        try:
+            fit.run(
+                lambda: epoch(train, IMAGES_PER_BATCH[name], rng),
+                on_step=on_step,
+                validate=validate,
+            )
+        except CancelledError:
+            self._checkpoint(name, fit)
+            raise
+        # for a run that is cancelled in the gate
+        self._checkpoint(name, fit)
+
+    def _checkpoint(self, name: events.StageName, fit: Fit) -> None:
+        save_checkpoint(self.run_dir, name, fit.state_dict())
+        self._saved_at = time.monotonic()

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from napari.layers import Image
+from skimage import io
+
+from napari_infosam._napari.launch import fill, run
+from napari_infosam.core.errors import InfosamError
+from napari_infosam.project import Project
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+    from pytestqt.qtbot import QtBot
+
+    from napari_infosam._napari.widget import InfoSAMWidget
+
+Fill = Callable[..., "InfoSAMWidget"]
+
+
+@pytest.fixture
+def viewer(make_napari_viewer: Callable[..., Viewer]) -> Viewer:
+    return make_napari_viewer(show=True)
+
+
+@pytest.fixture
+def filled(viewer: Viewer) -> Iterator[Fill]:
+    panels = []
+
+    def made(
+        paths: tuple[Path, ...] = (), project: Path | None = None, sample: bool = False
+    ) -> InfoSAMWidget:
+        panels.append(fill(viewer, paths, project, sample))
+        return panels[-1]
+
+    yield made
+    for panel in panels:
+        panel.close_down()
+
+
+def images(viewer: Viewer) -> dict[str, Image]:
+    return {layer.name: layer for layer in viewer.layers if isinstance(layer, Image)}
+
+
+def test_the_sample_is_ready_to_click(
+    viewer: Viewer, filled: Fill, qtbot: QtBot
+) -> None:
+    panel = filled(sample=True)
+    qtbot.waitUntil(lambda: panel.session.source is not None)
+    assert panel.session.source is not None
+    assert "synthetic" in panel.session.source.name
+
+
+def test_paths_are_opened(viewer: Viewer, filled: Fill, tmp_path: Path) -> None:
+    path = tmp_path / "grey.png"
+    io.imsave(path, np.eye(32, dtype=np.uint8) * 99, check_contrast=False)
+    filled(paths=(path,))
+    np.testing.assert_array_equal(images(viewer)["grey"].data, np.eye(32) * 99)
+
+
+def test_a_project_brings_its_images_the_first_on_top(
+    viewer: Viewer, filled: Fill, tmp_path: Path, qtbot: QtBot
+) -> None:
+    rng = np.random.default_rng(0)
+    first = rng.integers(0, 255, (40, 50, 3), np.uint8)
+    second = rng.integers(0, 255, (30, 30), np.uint8)
+    with Project.create(tmp_path / "cells") as project:
+        record = project.add_image(first, "first")
+        project.add_image(second, "second")
+        project.commit(record.id, np.eye(40, 50, dtype=bool))
+        path = project.path
+    panel = filled(project=path)
+    shown = images(viewer)
+    assert list(shown) == ["second", "first"]
+    assert shown["first"].rgb
+    assert panel.session.desk.project is not None
+    assert panel.session.desk.project.path == path
+    # what was accepted before comes back
+    qtbot.waitUntil(lambda: panel.session.objects_here() == 1, timeout=60_000)
+
+
+def test_a_new_project_is_made_where_it_was_wanted(
+    viewer: Viewer, filled: Fill, tmp_path: Path
+) -> None:
+    panel = filled(project=tmp_path / "new.infosam")
+    assert panel.session.desk.project is None
+    assert panel.session.desk.path == tmp_path / "new.infosam"
+
+
+def test_a_folder_that_is_no_project_is_refused_before_the_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    (tmp_path / "junk.infosam").mkdir()
+    with pytest.raises(InfosamError, match="junk"):
+        run([], tmp_path / "junk", False)

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_infosam._napari.session import Session
+from napari_infosam.training.reporter import PROCESS_FILE
+
+from .helpers import DISCS, AtOnce, picture, source
+
+if TYPE_CHECKING:
+    from .window import Window
+
+Key = Qt.Key
+
+
+def accept_all(window: Window) -> None:
+    for place in DISCS:
+        window.click(*place)
+        window.wait_answer()
+        window.key(Key.Key_C)
+    assert window.shown_objects() == {1, 2, 3}
+
+
+def start(window: Window, seconds: int) -> None:
+    learn = window.panel.learn
+    learn.options.max_seconds.value = seconds
+    window.press(learn.finetune)
+    assert window.session.learning.is_running
+    assert not learn.finetune.isEnabled()
+    assert learn.cancel.isVisible()
+
+
+def training_process(window: Window) -> psutil.Process:
+    run_dir = window.session.learning.run_dir
+    assert run_dir is not None
+    window.wait(lambda: (run_dir / PROCESS_FILE).is_file())
+    (process,) = (
+        child
+        for child in psutil.Process().children(recursive=True)
+        if str(run_dir) in child.cmdline()
+    )
+    return process
+
+
+def is_over(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_a_version_is_learned_while_prompts_go_on(window: Window) -> None:
+    accept_all(window)
+    learn = window.panel.learn
+    start(window, 15)
+
+    window.click(*DISCS[0])
+    window.wait_answer()
+    assert window.session.learning.is_running
+    window.wait(lambda: not window.session.learning.is_running, 150)
+
+    assert learn.finetune.isEnabled()
+    assert not learn.cancel.isVisible()
+    assert learn.outcome.isVisible()
+    assert "v001 was" in learn.outcome.text()
+    assert window.session.learning.losses
+    assert learn.curves.isVisible()
+    # whatever the gate said: the version is there, and one press lets it answer
+    record = window.session.desk.versions()[0]
+    assert record.id == "v001"
+    if record.status == "rejected":
+        learn.versions.setCurrentRow(0)
+        window.press(learn.activate)
+    window.wait(lambda: window.session.engine.next_version == "v001")
+    assert window.session.engine.model.version == "base"
+    window.key(Key.Key_Escape)
+    window.wait(lambda: window.session.engine.model.version == "v001")
+    assert "v001 answers" in window.panel.annotate.model_line.text()
+    assert "v001" in learn.comparison.text()
+    window.click(*DISCS[1])
+    window.wait_answer()
+    proposal = window.session.proposal
+    assert proposal is not None
+    assert proposal.version == "v001"
+    assert window.shown_objects() == {1, 2, 3}  # no layer was touched
+
+    learn.versions.setCurrentRow(1)
+    assert learn.activate.text() == "Use base"
+    window.press(learn.activate)
+    window.key(Key.Key_Escape)
+    window.wait(lambda: window.session.engine.model.version == "base")
+
+
+def test_training_is_cancelled_in_two_seconds_and_resumed(window: Window) -> None:
+    accept_all(window)
+    learn = window.panel.learn
+    start(window, 600)
+    process = training_process(window)
+    window.wait(lambda: window.session.learning.losses, 150)
+
+    window.press(learn.cancel)
+
+    assert not learn.cancel.isEnabled()
+    window.wait(lambda: is_over(process), 3)
+    window.wait(lambda: not window.session.learning.is_running, 5)
+    assert "cancelled" in learn.outcome.text()
+    assert learn.finetune.isEnabled()
+    window.wait(learn.resume.isVisible, 5)
+
+    window.press(learn.resume)
+    assert window.session.learning.is_running
+    window.press(learn.cancel)
+    window.wait(lambda: not window.session.learning.is_running, 10)
+
+
+def test_a_killed_training_is_one_sentence_and_leaves_live_buttons(
+    window: Window,
+) -> None:
+    accept_all(window)
+    start(window, 600)
+    training_process(window).kill()
+    window.wait(lambda: not window.session.learning.is_running, 10)
+    assert "ended unexpectedly" in window.panel.status.text()
+    assert window.panel.learn.finetune.isEnabled()
+    assert not window.panel.learn.cancel.isVisible()
+    window.click(*DISCS[0])
+    window.wait_answer()
+
+
+def test_a_training_that_outlived_its_window_is_found_again(
+    window: Window, projects: Path
+) -> None:
+    accept_all(window)
+    start(window, 600)
+    process = training_process(window)
+    window.panel.close_down()
+    assert process.is_running()
+
+    again = Session(AtOnce())
+    again.set_image(source(picture()))
+    assert again.learning.is_running
+    again.learning.cancel()
+    window.wait(lambda: is_over(process), 5)
+    window.qtbot.waitUntil(
+        lambda: again.learning.poll() or not again.learning.is_running
+    )
+    assert again.desk.why_not_finetune() == ""
+    again.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_training_left() -> Iterator[None]:
+    """End what a failed test leaves running."""
+    yield
+    for child in psutil.Process().children(recursive=True):
+        if not is_over(child) and "napari_infosam.training" in child.cmdline():
+            child.kill()
+            child.wait(5)

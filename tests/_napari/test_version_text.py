@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from typing import Any
+
+from napari_infosam._napari.version_text import comparison, details, entry
+from napari_infosam.project import VersionRecord
+
+METRICS = {
+    "n_images": 5,
+    "n_objects": 20,
+    "iou_1": 0.65,
+    "iou_3": 0.8,
+    "iou_5": 0.85,
+    "iou_box": 0.9,
+    "noc85": 4.0,
+    "max_clicks": 8,
+}
+
+
+def record(status: Any, **metrics: Any) -> VersionRecord:
+    return VersionRecord(
+        "v002", "base", "decoder", "quick", {}, "", metrics, status, "because"
+    )
+
+
+def test_the_line_says_how_the_active_version_compares() -> None:
+    trained = record("active", base=METRICS, candidate={**METRICS, "iou_1": 0.86})
+    assert comparison("v002", [trained]) == (
+        "base 0.65 \N{RIGHTWARDS ARROW} v002 0.86 IoU after 1 click, 5 held-out images"
+    )
+    assert entry(trained) == "v002 · in use · IoU 0.86"
+
+
+def test_one_image_is_no_plural() -> None:
+    one = {**METRICS, "n_images": 1}
+    line = comparison("v002", [record("active", base=one, candidate=one)])
+    assert line.endswith("1 held-out image")
+
+
+def test_versions_without_figures_are_named_all_the_same() -> None:
+    assert comparison("base", []) == "The base model answers."
+    assert comparison("v002", [record("active")]) == "v002 answers."
+    assert comparison("v002", [record("active", base=None, candidate={"n": 1})])
+    assert entry(record("accepted")) == "v002"
+
+
+def test_a_rejection_is_explained() -> None:
+    rejected = record("rejected", base=METRICS, candidate=METRICS)
+    assert "rejected" in entry(rejected)
+    assert "because" in details(rejected)

@@ -1,0 +1,144 @@
+"""A napari window with the panel, used as a person does: by mouse and keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtWidgets import QApplication, QWidget
+
+from napari_infosam._napari import layers
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+    from pytestqt.qtbot import QtBot
+
+    from napari_infosam._napari.session import Session
+    from napari_infosam._napari.widget import InfoSAMWidget
+
+Button, Modifier = Qt.MouseButton, Qt.KeyboardModifier
+SECONDS = 1000
+
+
+class Window:
+    """A viewer and its panel.
+
+    Parameters
+    ----------
+    qtbot
+        Presses and waits.
+    viewer
+        The viewer; the panel is opened as a plugin's dock widget.
+    """
+
+    def __init__(self, qtbot: QtBot, viewer: Viewer) -> None:
+        self.qtbot = qtbot
+        self.viewer = viewer
+        viewer.window.resize(1000, 600)
+        _, widget = viewer.window.add_plugin_dock_widget("napari-infosam", "InfoSAM")
+        self.panel: InfoSAMWidget = widget
+        self.canvas = next(
+            child
+            for child in self.panel.window().findChildren(QWidget)
+            if type(child).__name__.startswith("CanvasBackend")
+        )
+        self.wait(lambda: self.canvas.width() > 200)
+
+    @property
+    def session(self) -> Session:
+        return self.panel.session
+
+    # ----------------------------------------------------------------- wait
+    def wait(self, condition: Callable[[], Any], seconds: float = 60) -> None:
+        """Wait in the event loop until something is so."""
+        self.qtbot.waitUntil(lambda: bool(condition()), timeout=int(seconds * SECONDS))
+
+    def wait_ready(self) -> None:
+        """Wait until a click would be answered at once."""
+        self.wait(lambda: self.session.engine.is_ready)
+
+    def wait_answer(self) -> None:
+        """Wait until all prompts are answered."""
+        self.wait(lambda: self.session.is_answered)
+
+    # ------------------------------------------------------------------ see
+    def layer(self, name: str) -> Layer:
+        return self.viewer.layers[name]
+
+    @property
+    def n_points(self) -> int:
+        return len(self.layer(layers.POINTS).data)
+
+    def proposal_area(self) -> int:
+        """Return how many pixels of the proposal are shown."""
+        return int(np.count_nonzero(self.layer(layers.PROPOSAL).data))
+
+    def shown_objects(self) -> set[int]:
+        """Return the values in the objects layer."""
+        return set(np.unique(self.layer(layers.OBJECTS).data).tolist()) - {0}
+
+    # ------------------------------------------------------------------ use
+    def pixel(self, row: float, column: float) -> QPoint:
+        """Return where on the canvas a (row, column) of the image is."""
+        image = self.panel.link.image
+        assert image is not None
+        data = np.zeros(image.ndim)
+        data[-2:] = row, column
+        world = np.asarray(image.data_to_world(data))[-2:]
+        camera = self.viewer.scene.camera
+        offset = (world - np.asarray(camera.center)[-2:]) * camera.zoom
+        return QPoint(
+            round(self.canvas.width() / 2 + offset[1]),
+            round(self.canvas.height() / 2 + offset[0]),
+        )
+
+    def click(
+        self,
+        row: float,
+        column: float,
+        button: Button = Button.LeftButton,
+        modifier: Modifier = Modifier.NoModifier,
+    ) -> None:
+        self.qtbot.mouseClick(self.canvas, button, modifier, self.pixel(row, column))
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Press, move in steps and release the left button."""
+        places = [
+            self.pixel(
+                start[0] + (end[0] - start[0]) * part,
+                start[1] + (end[1] - start[1]) * part,
+            )
+            for part in np.linspace(0, 1, 6)
+        ]
+        left, none = Button.LeftButton, Button.NoButton
+        self._mouse(QEvent.Type.MouseButtonPress, places[0], left, left)
+        for place in places[1:]:
+            self._mouse(QEvent.Type.MouseMove, place, none, left)
+            QApplication.processEvents()
+        self._mouse(QEvent.Type.MouseButtonRelease, places[-1], left, none)
+
+    def _mouse(self, kind: QEvent.Type, at: QPoint, button: Button, held: Any) -> None:
+        event = QMouseEvent(
+            kind,
+            QPointF(at),
+            QPointF(self.canvas.mapToGlobal(at)),
+            button,
+            held,
+            Modifier.NoModifier,
+        )
+        QApplication.sendEvent(self.canvas, event)
+
+    def key(
+        self,
+        key: Qt.Key,
+        modifier: Modifier = Modifier.NoModifier,
+        at: QWidget | None = None,
+    ) -> None:
+        self.qtbot.keyClick(at or self.canvas, key, modifier)
+
+    def press(self, button: QWidget) -> None:
+        self.qtbot.mouseClick(button, Button.LeftButton)

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from napari_infosam.project import ImageRecord, Project
+
+from .conftest import gradient, square
+
+TRAIN = """
+import sys
+from napari_infosam.core.options import FinetuneOptions
+from napari_infosam.project import Project, VersionRecord
+
+with Project.open(sys.argv[1], lock=False) as project:
+    for _ in range(15):
+        project.new_run(FinetuneOptions())
+        name = project.reserve_version()
+        (project.version_dir(name) / "student.safetensors").touch()
+        project.add_version(VersionRecord(
+            name, "base", "decoder", "quick", {}, project.data_hash(), {}, "accepted"
+        ))
+        project.activate(name)
+        print(name)
+"""
+
+
+def test_threads_share_a_project(project: Project, image: ImageRecord) -> None:
+    stop = threading.Event()
+
+    def write(row: int) -> list[int]:
+        return [project.commit(image.id, square(row, i)).id for i in range(25)]
+
+    def read() -> int:
+        reads = 0
+        while not stop.is_set() or not reads:
+            records = project.objects()
+            assert [o.instance_id for o in records] == list(range(1, len(records) + 1))
+            assert project.label_image(image.id).shape == image.shape
+            reads += 1
+        return reads
+
+    with ThreadPoolExecutor(6) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        try:
+            written = [i for ids in pool.map(write, range(4)) for i in ids]
+        finally:
+            stop.set()
+        assert all(reader.result() for reader in readers)
+    assert sorted(written) == [o.id for o in project.objects()]
+    assert len(written) == 100
+
+
+def test_the_window_writes_objects_while_training_writes_versions(
+    project: Project, image: ImageRecord
+) -> None:
+    command = [sys.executable, "-c", TRAIN, str(project.path)]
+    trainings = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    n_written = 0
+    while any(process.poll() is None for process in trainings) or n_written < 50:
+        project.commit(image.id, square(n_written % 20, 3))
+        n_written += 1
+    printed = []
+    for process in trainings:
+        output, _ = process.communicate()
+        assert process.returncode == 0
+        printed += output.split()
+    names = [f"v{i:03d}" for i in range(1, 31)]
+    assert sorted(printed) == names
+    assert [v.id for v in project.versions()] == names
+    assert project.active_version in names
+    assert [path.name for path in project.runs()] == [f"r{i:03d}" for i in range(1, 31)]
+    assert project.n_objects() == n_written
+    assert [o.instance_id for o in project.objects()] == list(range(1, n_written + 1))
+
+
+def test_two_threads_create_the_same_project(tmp_path: Path) -> None:
+    def create(_: int) -> Project | Exception:
+        try:
+            return Project.create(tmp_path / "cells")
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(create, range(4)))
+    made = [result for result in results if isinstance(result, Project)]
+    assert len(made) == 1
+    assert {type(r).__name__ for r in results if r not in made} == {"InfosamError"}
+    made[0].add_image(gradient(), "a")
+    made[0].close()
+    assert [p.name for p in tmp_path.iterdir()] == ["cells.infosam"]

@@ -1,0 +1,229 @@
+"""The store against simple models, on inputs that hypothesis thinks of."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import hypothesis.extra.numpy as npst
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from napari_infosam.core.masks import decode_rle, encode_rle, mask_box
+from napari_infosam.core.preprocess import Preprocessing
+from napari_infosam.core.prompts import Box, Point, PromptSet
+from napari_infosam.project import HistoryEntry, Project
+from napari_infosam.project.painting import paint
+
+SHAPE = (7, 9)
+
+coordinates = st.floats(-1e6, 1e6)
+points = st.builds(Point, coordinates, coordinates, st.booleans())
+boxes = st.builds(Box, *[coordinates] * 4)
+prompt_sets = st.builds(
+    PromptSet, st.lists(points, max_size=6).map(tuple), st.none() | boxes
+)
+masks = npst.arrays(np.bool_, SHAPE).filter(np.any)
+dtypes = (
+    npst.boolean_dtypes()
+    | npst.integer_dtypes(endianness="?")
+    | npst.unsigned_integer_dtypes(endianness="?")
+    | npst.floating_dtypes(endianness="?")
+)
+image_shapes = npst.array_shapes(min_dims=2, max_dims=2, max_side=6) | st.tuples(
+    st.integers(1, 6), st.integers(1, 6), st.integers(1, 4)
+)
+
+
+@pytest.fixture(scope="module")
+def long_lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Return a project that many examples write into."""
+    with Project.create(tmp_path_factory.mktemp("properties") / "cells") as project:
+        yield project
+
+
+@given(npst.arrays(np.bool_, npst.array_shapes(min_dims=2, max_dims=2, max_side=40)))
+def test_rle_gives_back_the_mask(mask: np.ndarray) -> None:
+    decoded = decode_rle(encode_rle(mask), mask.shape)
+    assert decoded.dtype == np.bool_
+    np.testing.assert_array_equal(decoded, mask)
+
+
+@given(npst.arrays(dtypes, image_shapes))
+def test_images_of_all_types_come_back(long_lived: Project, image: np.ndarray) -> None:
+    record = long_lived.add_image(image, "a")
+    stored = long_lived.read_image(record.id)
+    assert stored.dtype.name == image.dtype.name == record.dtype
+    assert stored.dtype.isnative
+    assert stored.shape == image.shape == record.shape
+    assert record.axes == "YXC"[: image.ndim]
+    np.testing.assert_array_equal(stored, image)
+    assert long_lived.add_image(image[::-1][::-1], "b") == record
+
+
+@given(masks, prompt_sets, st.data())
+def test_an_object_comes_back_as_it_was(
+    long_lived: Project, mask: np.ndarray, prompts: PromptSet, data: st.DataObject
+) -> None:
+    ious = data.draw(st.lists(st.floats(0, 1), max_size=len(prompts)))
+    score = data.draw(st.none() | st.floats(0, 1, width=32))
+    slice_index = tuple(data.draw(st.lists(st.integers(0, 999), max_size=3)))
+    image = long_lived.add_image(np.zeros(SHAPE), "a")
+    written = long_lived.commit(
+        image.id,
+        mask,
+        prompts=prompts,
+        proposal_ious=ious,
+        score=score,
+        slice_index=slice_index,
+    )
+    assert long_lived.objects(image.id, slice_index=slice_index)[-1] == written
+    np.testing.assert_array_equal(written.mask(), mask)
+    assert written.prompts == prompts
+    assert written.proposal_ious == tuple(ious)
+    assert written.score == score
+    assert written.slice_index == slice_index
+    assert written.area == mask.sum()
+    assert written.box == mask_box(mask)
+    assert written.shape == SHAPE
+
+
+@given(
+    st.lists(masks, max_size=6),
+    st.builds(Preprocessing, low=st.floats(0, 49), high=st.floats(50, 100)),
+)
+def test_the_label_image_is_what_painting_gives(
+    long_lived: Project, many: list[np.ndarray], preprocessing: Preprocessing
+) -> None:
+    image = long_lived.add_image(np.ones(SHAPE), "a", preprocessing=preprocessing)
+    for old in long_lived.objects(image.id):
+        long_lived.delete(old.id)
+    expected = np.zeros(SHAPE, np.int32)
+    for record, mask in zip(long_lived.commit_many(image.id, many), many, strict=True):
+        expected[mask] = record.instance_id
+    np.testing.assert_array_equal(long_lived.label_image(image.id), expected)
+    assert long_lived.image(image.id).preprocessing == preprocessing
+
+
+@given(
+    npst.arrays(np.bool_, npst.array_shapes(min_dims=2, max_dims=2, max_side=60)),
+    st.sampled_from([1, 40]),
+)
+def test_painting_is_decoding(mask: np.ndarray, scale: int) -> None:
+    # runs of many lengths: a number takes one, two or three characters
+    mask = mask.repeat(scale, 0).repeat(scale, 1)
+    record = SimpleNamespace(rle=encode_rle(mask), instance_id=3)
+    painted = paint([record], mask.shape)  # type: ignore[list-item]
+    assert painted.flags.c_contiguous
+    np.testing.assert_array_equal(painted, 3 * mask.astype(np.int32))
+
+
+class Journal(RuleBasedStateMachine):
+    """Commits, deletes, steps back and forth, closing and killing, against lists."""
+
+    @initialize()
+    def start(self) -> None:
+        self.place = Path(tempfile.mkdtemp(prefix="infosam-test-"))
+        self.project = Project.create(self.place / "cells")
+        self.images = [
+            self.project.add_image(np.full(SHAPE, value), "a").id for value in (0, 1)
+        ]
+        self.visible: set[int] = set()
+        self.image_of: dict[int, int] = {}
+        self.instance_of: dict[int, int] = {}
+        self.done: list[tuple[str, int]] = []
+        self.undone: list[tuple[str, int]] = []
+
+    def act(self, action: str, object_id: int) -> None:
+        self.done.append((action, object_id))
+        self.undone.clear()
+        self.show(action, object_id)
+
+    def show(self, action: str, object_id: int, *, back: bool = False) -> None:
+        if (action == "commit") != back:
+            self.visible.add(object_id)
+        else:
+            self.visible.remove(object_id)
+
+    @rule(which=st.integers(0, 1), mask=masks)
+    def commit(self, which: int, mask: np.ndarray) -> None:
+        image_id = self.images[which]
+        record = self.project.commit(image_id, mask)
+        assert record.id not in self.image_of
+        taken = [self.instance_of[i] for i, m in self.image_of.items() if m == image_id]
+        assert record.instance_id == max(taken, default=0) + 1
+        self.image_of[record.id] = image_id
+        self.instance_of[record.id] = record.instance_id
+        self.act("commit", record.id)
+
+    @precondition(lambda self: self.visible)
+    @rule(data=st.data())
+    def delete(self, data: st.DataObject) -> None:
+        object_id = data.draw(st.sampled_from(sorted(self.visible)))
+        self.project.delete(object_id)
+        self.act("delete", object_id)
+
+    @rule()
+    def undo(self) -> None:
+        entry = self.project.undo()
+        if not self.done:
+            assert entry is None
+            return
+        action, object_id = self.done.pop()
+        assert entry == HistoryEntry(action, object_id, self.image_of[object_id])  # type: ignore[arg-type]
+        self.undone.append((action, object_id))
+        self.show(action, object_id, back=True)
+
+    @rule()
+    def redo(self) -> None:
+        entry = self.project.redo()
+        if not self.undone:
+            assert entry is None
+            return
+        action, object_id = self.undone.pop()
+        assert entry == HistoryEntry(action, object_id, self.image_of[object_id])  # type: ignore[arg-type]
+        self.done.append((action, object_id))
+        self.show(action, object_id)
+
+    @rule()
+    def reopen(self) -> None:
+        self.project.close()
+        self.project = Project.open(self.place / "cells")
+
+    @rule()
+    def crash(self) -> None:
+        copy = self.place / "copy.infosam"
+        shutil.copytree(self.project.path, copy)
+        self.project.close()
+        shutil.rmtree(self.place / "cells.infosam")
+        copy.rename(self.place / "cells.infosam")
+        self.project = Project.open(self.place / "cells")
+
+    @invariant()
+    def the_same_objects(self) -> None:
+        found = self.project.objects()
+        assert [o.id for o in found] == sorted(self.visible)
+        assert self.project.n_objects() == len(self.visible)
+        for record in found:
+            assert record.image_id == self.image_of[record.id]
+            assert record.instance_id == self.instance_of[record.id]
+
+    def teardown(self) -> None:
+        self.project.close()
+        shutil.rmtree(self.place)
+
+
+TestJournal = Journal.TestCase
+TestJournal.settings = settings(max_examples=15, stateful_step_count=25)

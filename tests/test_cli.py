@@ -1,0 +1,453 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from skimage import io
+from typer.testing import CliRunner
+
+from napari_infosam.cli import app
+from napari_infosam.core.options import FinetuneOptions
+from napari_infosam.project import Project, VersionRecord
+from napari_infosam.resources import resource_path
+from napari_infosam.synthetic import SyntheticImage, make_set
+
+COMMANDS = {
+    "demo",
+    "annotate",
+    "import",
+    "finetune",
+    "evaluate",
+    "versions",
+    "activate",
+}
+
+
+def run(*arguments: object) -> Any:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def run_json(*arguments: object) -> dict[str, Any]:
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    answer: dict[str, Any] = json.loads(result.stdout)
+    return answer
+
+
+def assert_bad_input(result: Any, *words: str) -> None:
+    """Exit code 2, one sentence on stderr with all of the words, no traceback."""
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    lines = [line for line in result.stderr.splitlines() if line]
+    assert lines[-1].startswith("Error: ")
+    assert lines[-1].endswith(".")
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in lines[-1]
+
+
+@pytest.fixture(scope="module")
+def samples() -> list[SyntheticImage]:
+    return make_set(2, seed=5)
+
+
+@pytest.fixture
+def pairs(tmp_path: Path, samples: list[SyntheticImage]) -> tuple[Path, Path]:
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    images.mkdir()
+    masks.mkdir()
+    for sample in samples:
+        io.imsave(images / f"{sample.name}.png", sample.image, check_contrast=False)
+        io.imsave(masks / f"{sample.name}.tif", sample.labels, check_contrast=False)
+    return images, masks
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    with Project.create(tmp_path / "cells") as made:
+        return made.path
+
+
+@pytest.fixture
+def filled(project: Path, pairs: tuple[Path, Path]) -> Path:
+    run_json("import", project, "--images", pairs[0], "--masks", pairs[1])
+    return project
+
+
+# ---------------------------------------------------------------------- the frame
+def test_help_lists_the_commands() -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    for command in COMMANDS:
+        assert command in result.stdout
+    assert {c.name or c.callback.__name__ for c in app.registered_commands} == COMMANDS
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_has_help(command: str) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert "Usage" in result.stdout
+
+
+def test_without_a_command_help_is_shown() -> None:
+    result = run()
+    assert result.exit_code == 0
+    assert "finetune" in result.stdout
+
+
+def test_version() -> None:
+    from napari_infosam import __version__
+
+    assert run("--version").stdout.strip() == __version__
+
+
+def test_help_imports_neither_torch_nor_napari() -> None:
+    code = (
+        "import sys; from napari_infosam.cli import app\n"
+        "try: app(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'napari', 'qtpy', 'numpy'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_bug_exits_with_1_and_names_its_log(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("half of nothing")
+
+    monkeypatch.setattr(Project, "open", broken)
+    monkeypatch.setattr(
+        "platformdirs.user_log_path", lambda *_, **__: tmp_path / "logs"
+    )
+    result = run("versions", project)
+    assert result.exit_code == 1
+    assert "half of nothing" in result.stderr
+    assert "Traceback" not in result.stderr
+    log = tmp_path / "logs" / "infosam.log"
+    assert str(log) in result.stderr
+    assert "in broken" in log.read_text()
+    assert "versions" in log.read_text()
+
+
+def test_debug_shows_the_traceback(project: Path) -> None:
+    result = run("--debug", "activate", project, "v009")
+    assert result.exit_code == 2
+    assert "Traceback" in result.stderr
+
+
+def test_an_error_is_the_one_json_object(tmp_path: Path) -> None:
+    result = run("versions", tmp_path / "nowhere", "--json")
+    assert result.exit_code == 2
+    assert "nowhere" in json.loads(result.stdout)["error"]
+
+
+# ------------------------------------------------------------------------- import
+def test_import_makes_a_project(
+    tmp_path: Path, pairs: tuple[Path, Path], samples: list[SyntheticImage]
+) -> None:
+    path = tmp_path / "new"
+    answer = run_json("import", path, "--images", pairs[0], "--masks", pairs[1])
+    n_objects = sum(int(s.labels.max()) for s in samples)
+    assert answer == {
+        "project": str(tmp_path / "new.infosam"),
+        "n_images": 2,
+        "n_objects": n_objects,
+        "skipped": [],
+    }
+    with Project.open(path) as project:
+        assert project.n_objects() == n_objects
+        np.testing.assert_array_equal(project.read_image(1), samples[0].image)
+        np.testing.assert_array_equal(project.label_image(1) > 0, samples[0].labels > 0)
+
+
+def test_import_again_adds_nothing(filled: Path, pairs: tuple[Path, Path]) -> None:
+    answer = run_json("import", filled, "--images", pairs[0], "--masks", pairs[1])
+    assert answer["n_images"] == 2
+    assert answer["n_objects"] == 0
+
+
+def test_import_binary_takes_a_mask_as_one_object(
+    tmp_path: Path, pairs: tuple[Path, Path]
+) -> None:
+    arguments = ("--images", pairs[0], "--masks", pairs[1], "--binary")
+    assert run_json("import", tmp_path / "new", *arguments)["n_objects"] == 2
+
+
+def test_import_with_another_model(tmp_path: Path, pairs: tuple[Path, Path]) -> None:
+    arguments = ("--images", pairs[0], "--masks", pairs[1], "--model", "vit_b")
+    answer = run_json("import", tmp_path / "new", *arguments)
+    with Project.open(answer["project"]) as project:
+        assert project.model == "vit_b"
+
+
+def test_import_says_what_it_skipped(tmp_path: Path, pairs: tuple[Path, Path]) -> None:
+    io.imsave(pairs[0] / "extra.png", np.zeros((9, 9), np.uint8), check_contrast=False)
+    result = run("import", tmp_path / "new", "--images", pairs[0], "--masks", pairs[1])
+    assert result.exit_code == 0
+    assert "Skipped extra.png" in result.stderr
+    assert "2 images" in result.stdout
+
+
+def test_import_refuses_missing_folders(
+    tmp_path: Path, pairs: tuple[Path, Path]
+) -> None:
+    gone = tmp_path / "gone"
+    result = run("import", tmp_path / "new", "--images", gone, "--masks", pairs[1])
+    assert_bad_input(result, str(gone))
+    assert not (tmp_path / "new.infosam").exists()
+
+
+def test_import_refuses_folders_without_pairs(
+    tmp_path: Path, pairs: tuple[Path, Path]
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    result = run("import", tmp_path / "new", "--images", pairs[0], "--masks", empty)
+    assert_bad_input(result, str(empty))
+    assert not (tmp_path / "new.infosam").exists()
+
+
+def test_import_refuses_masks_of_other_sizes(
+    tmp_path: Path, pairs: tuple[Path, Path]
+) -> None:
+    for path in pairs[1].iterdir():
+        io.imsave(path, np.ones((10, 12), np.uint16), check_contrast=False)
+    result = run("import", tmp_path / "new", "--images", pairs[0], "--masks", pairs[1])
+    assert_bad_input(result, "288 x 288", "10 x 12")
+    assert not (tmp_path / "new.infosam").exists()
+
+
+def test_a_failed_import_leaves_an_older_project_alone(
+    project: Path, pairs: tuple[Path, Path]
+) -> None:
+    for path in pairs[1].iterdir():
+        io.imsave(path, np.ones((10, 12), np.uint16), check_contrast=False)
+    result = run("import", project, "--images", pairs[0], "--masks", pairs[1])
+    assert_bad_input(result, "10 x 12")
+    Project.open(project).close()
+
+
+def test_import_refuses_a_folder_that_is_no_project(
+    tmp_path: Path, pairs: tuple[Path, Path]
+) -> None:
+    result = run("import", pairs[0], "--images", pairs[0], "--masks", pairs[1])
+    assert_bad_input(result, str(pairs[0]))
+    assert len(list(pairs[0].iterdir())) == 2
+
+
+def _hold(path: Path, ready: Any, done: Any) -> None:
+    with Project.open(path):
+        ready.set()
+        done.wait(60)
+
+
+def test_import_refuses_a_project_that_is_open_elsewhere(
+    filled: Path, pairs: tuple[Path, Path]
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    ready, done = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(filled, ready, done))
+    other.start()
+    try:
+        assert ready.wait(60)
+        result = run("import", filled, "--images", pairs[0], "--masks", pairs[1])
+        assert_bad_input(result, str(filled), "open")
+        # readers may look all the same
+        assert run_json("versions", filled)["active"] == "base"
+    finally:
+        done.set()
+        other.join()
+
+
+# ----------------------------------------------------------- versions and activate
+def _add_version(path: Path, reason: str = "Better.") -> str:
+    with Project.open(path) as project:
+        version_id = project.reserve_version()
+        (project.version_dir(version_id) / "student.safetensors").write_bytes(b"?")
+        project.add_version(
+            VersionRecord(
+                id=version_id,
+                parent="base",
+                method="decoder",
+                stage="quick",
+                options=FinetuneOptions().model_dump(mode="json"),
+                data_hash="0",
+                metrics={"candidate": {"iou_1": 0.75, "noc85": 2.5}},
+                status="accepted",
+                reason=reason,
+            )
+        )
+    return version_id
+
+
+def test_versions_of_a_new_project(project: Path) -> None:
+    assert run_json("versions", project) == {"active": "base", "versions": []}
+
+
+def test_versions_lists_what_was_trained(project: Path) -> None:
+    _add_version(project)
+    answer = run_json("versions", project)
+    assert answer["active"] == "base"
+    (version,) = answer["versions"]
+    assert version["id"] == "v001"
+    assert version["metrics"]["candidate"]["iou_1"] == 0.75
+    table = run("versions", project).stdout
+    assert "v001" in table
+    assert "Better." in table
+
+
+def test_activate_goes_there_and_back(project: Path) -> None:
+    _add_version(project)
+    assert run_json("activate", project, "v001")["active"] == "v001"
+    assert run_json("versions", project)["active"] == "v001"
+    assert run("activate", project, "base").exit_code == 0
+    assert run_json("versions", project)["active"] == "base"
+
+
+def test_activate_refuses_an_unknown_version(project: Path) -> None:
+    assert_bad_input(run("activate", project, "v007"), "v007", "base")
+
+
+# ---------------------------------------------------------------------- bad input
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("versions", "nowhere"),
+        ("activate", "nowhere", "base"),
+        ("finetune", "nowhere"),
+    ],
+)
+def test_a_missing_project_is_named(arguments: tuple[str, ...]) -> None:
+    assert_bad_input(run(*arguments), "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--stage", "slow"), ("--stage", "slow", "quick")),
+        (("--method", "magic"), ("--method", "magic", "decoder")),
+        (("--distill", "water"), ("--distill", "water", "infosam")),
+        (("--max-seconds", "0"), ("--max-seconds", "0")),
+        (("--max-seconds", "soon"), ("--max-seconds", "soon")),
+        (("--seed", "-1"), ("--seed", "-1")),
+        (("--model", "vit_b"), ("vit_t", "vit_b")),
+        (("--resume",), ("--resume",)),
+        (("--frobnicate",), ("--frobnicate",)),
+    ],
+)
+def test_finetune_refuses_bad_options(
+    filled: Path, options: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    assert_bad_input(run("finetune", filled, *options), *words)
+    with Project.open(filled) as project:
+        assert project.runs() == []
+
+
+def test_finetune_needs_something_accepted(project: Path) -> None:
+    assert_bad_input(run("finetune", project), "accept", str(project))
+
+
+def test_evaluate_needs_its_options() -> None:
+    assert_bad_input(run("evaluate"), "--images")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--version", "v003"), ("v003", "--project")),
+        (("--model", "vit_x"), ("vit_x", "vit_t")),
+        (("--model", "gone.safetensors"), ("gone.safetensors",)),
+        (("--device", "toaster"), ("toaster", "cpu")),
+        (("--max-clicks", "0"), ("--max-clicks", "0")),
+        (("--limit", "-2"), ("--limit", "-2")),
+        (("--project", "nowhere"), ("nowhere",)),
+    ],
+)
+def test_evaluate_refuses_bad_options(
+    pairs: tuple[Path, Path], options: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    result = run("evaluate", "--images", pairs[0], "--masks", pairs[1], *options)
+    assert_bad_input(result, *words)
+
+
+def test_evaluate_refuses_an_unknown_version(
+    filled: Path, pairs: tuple[Path, Path]
+) -> None:
+    arguments = ("--images", pairs[0], "--masks", pairs[1], "--project", filled)
+    assert_bad_input(run("evaluate", *arguments, "--version", "v042"), "v042", "base")
+    assert_bad_input(run("evaluate", *arguments, "--model", "vit_t"), "--model")
+
+
+def test_evaluate_refuses_truncated_weights(
+    tmp_path: Path, pairs: tuple[Path, Path]
+) -> None:
+    whole = resource_path("mobile_sam.safetensors").read_bytes()
+    broken = tmp_path / "half.safetensors"
+    broken.write_bytes(whole[: len(whole) // 2])
+    arguments = ("--images", pairs[0], "--masks", pairs[1], "--model", broken)
+    assert_bad_input(run("evaluate", *arguments), "half.safetensors")
+
+
+def test_evaluate_refuses_folders_that_do_not_fit(
+    tmp_path: Path, pairs: tuple[Path, Path]
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert_bad_input(
+        run("evaluate", "--images", pairs[0], "--masks", empty), str(empty)
+    )
+    for path in pairs[1].iterdir():
+        io.imsave(path, np.ones((10, 12), np.uint16), check_contrast=False)
+    result = run("evaluate", "--images", pairs[0], "--masks", pairs[1])
+    assert_bad_input(result, "288 x 288", "10 x 12")
+
+
+def test_annotate_refuses_a_missing_file(tmp_path: Path) -> None:
+    assert_bad_input(run("annotate", tmp_path / "gone.tif"), "gone.tif")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="X11 and Wayland")
+@pytest.mark.parametrize("command", [("annotate", "--sample"), ("demo",)])
+def test_a_window_needs_a_display(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    assert_bad_input(run(*command), "display", "demo --headless")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_demo_refuses_a_folder_it_was_in_before(tmp_path: Path) -> None:
+    Project.create(tmp_path / "demo").close()
+    result = run("demo", "--headless", "--out", tmp_path)
+    assert_bad_input(result, str(tmp_path), "--out")
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere"
+)
+def test_demo_refuses_a_read_only_place(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    result = run("demo", "--headless", "--out", tmp_path / "deep" / "er")
+    assert_bad_input(result, str(tmp_path))
+
+
+def test_demo_refuses_a_file_as_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = run("demo", "--headless", "--out", tmp_path / "file")
+    assert_bad_input(result, str(tmp_path / "file"))

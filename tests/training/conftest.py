@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from napari_infosam.core.masks import encode_rle, iter_objects
+from napari_infosam.models import EmbeddingCache, SamModel, load_model
+from napari_infosam.project import Project
+from napari_infosam.synthetic import SyntheticImage, make_set
+from napari_infosam.training.dataset import Sample
+from napari_infosam.training.features import FrozenFeatures
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def as_sample(picture: np.ndarray, masks: Sequence[np.ndarray], name: str) -> Sample:
+    return Sample(name, picture, tuple(encode_rle(mask) for mask in masks))
+
+
+@pytest.fixture(scope="session")
+def base() -> SamModel:
+    """Return the bundled model; never changed."""
+    return load_model("vit_t", "cpu")
+
+
+@pytest.fixture(scope="session")
+def cells() -> list[SyntheticImage]:
+    return make_set(4, seed=3)
+
+
+@pytest.fixture(scope="session")
+def samples(cells: list[SyntheticImage]) -> list[Sample]:
+    """Return four images with three or more cells each."""
+    return [
+        as_sample(c.image, [mask for _, mask in iter_objects(c.labels)], c.name)
+        for c in cells
+    ]
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> EmbeddingCache:
+    """Return a cache for all tests, so that an image is embedded once."""
+    return EmbeddingCache(tmp_path_factory.mktemp("embeddings"))
+
+
+@pytest.fixture(scope="session")
+def frozen(base: SamModel, cache: EmbeddingCache) -> FrozenFeatures:
+    """Return the features for decoder students."""
+    return FrozenFeatures(base, cache, None)
+
+
+@pytest.fixture
+def project_of(
+    cells: list[SyntheticImage], tmp_path: Path
+) -> Callable[[Sequence[int]], Project]:
+    """Return a function that makes a project with so many objects on each image."""
+
+    def make(counts: Sequence[int], name: str = "cells") -> Project:
+        project = Project.create(tmp_path / name)
+        for cell, count in zip(cells, counts, strict=False):
+            image = project.add_image(cell.image, cell.name)
+            masks = [mask for _, mask in iter_objects(cell.labels)]
+            for mask in masks[:count]:
+                project.commit(image.id, mask)
+        return project
+
+    return make

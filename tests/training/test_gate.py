@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_infosam.training.evaluate import Evaluation, ObjectResult
+from napari_infosam.training.gate import KINDS, MARGIN, judge
+
+OBJECTS = 24
+
+
+def evaluation(table: np.ndarray, clicks: int = 8) -> Evaluation:
+    """Return results from ``(objects, 6)``: IoU after 1 to 5 clicks, and of the box."""
+    table = np.clip(table, 0, 1)
+    objects = tuple(
+        ObjectResult(tuple(map(float, row[:5])), float(row[5]), float(row[5]))
+        for row in table
+    )
+    return Evaluation(objects, 4, clicks, 0.1)
+
+
+def draw(rng: np.random.Generator, gain: float = 0.0, n: int = OBJECTS) -> np.ndarray:
+    """Return results of objects of differing difficulty."""
+    difficulty = rng.normal(0, 0.12, (n, 1))
+    noise = rng.normal(0, 0.08, (n, 6))
+    levels = np.array([0.6, 0.7, 0.78, 0.8, 0.82, 0.8])
+    return np.clip(levels + difficulty + noise + gain, 0.02, 0.99)
+
+
+def paired(rng: np.random.Generator, table: np.ndarray, gain: float, spread: float):
+    """Return results of another model on the same objects."""
+    return np.clip(table + gain + rng.normal(0, spread, table.shape), 0.02, 0.99)
+
+
+@pytest.fixture
+def table() -> np.ndarray:
+    return draw(np.random.default_rng(1))
+
+
+def test_the_same_results_never_pass(table):
+    for seed in range(20):
+        same = evaluation(draw(np.random.default_rng(seed)))
+        verdict = judge(same, {"base": same})
+        assert not verdict.accepted
+        assert "Not better than base" in verdict.reason
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+def test_the_same_results_on_constant_objects(level):
+    same = evaluation(np.full((5, 6), level))
+    assert not judge(same, {"base": same}).accepted
+
+
+def test_a_clear_gain_passes(table):
+    verdict = judge(evaluation(table + 0.1), {"base": evaluation(table)})
+    assert verdict.accepted
+    assert f"on {OBJECTS} held-out objects" in verdict.reason
+    assert "base 0." in verdict.reason
+
+
+def test_it_must_beat_every_rival(table):
+    base, active = evaluation(table), evaluation(table + 0.15)
+    candidate = evaluation(table + 0.1)
+    assert judge(candidate, {"base": base}).accepted
+    verdict = judge(candidate, {"base": base, "v002": active})
+    assert not verdict.accepted
+    assert "Not better than v002" in verdict.reason
+    verdict = judge(candidate, {"base": active, "v002": base})
+    assert "Not better than base" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"), list(zip((0, 2, 4, 5), KINDS, strict=True))
+)
+def test_a_loss_of_any_kind_of_prompt_refuses(table, column, kind):
+    after = table + 0.1
+    after[:, column] = table[:, column] - 0.06
+    verdict = judge(evaluation(after), {"base": evaluation(table)})
+    assert not verdict.accepted
+    assert f"{kind} fell from" in verdict.reason
+
+
+def test_more_clicks_refuse():
+    before = np.tile([0.5, 0.86, 0.87, 0.87, 0.87, 0.8], (10, 1))
+    after = np.tile([0.7, 0.84, 0.88, 0.88, 0.88, 0.9], (10, 1))
+    verdict = judge(evaluation(after), {"base": evaluation(before)})
+    assert not verdict.accepted
+    assert "clicks to 0.85 IoU rose from 2.0 to 3.0" in verdict.reason
+
+
+def test_a_gain_below_the_margin_refuses(table):
+    verdict = judge(
+        evaluation(np.minimum(table + MARGIN / 2, 1)), {"base": evaluation(table)}
+    )
+    assert not verdict.accepted
+    assert "+0.005 is the least" in verdict.reason
+
+
+def test_a_gain_of_one_object_alone_is_noise():
+    before = np.full((20, 6), 0.5)
+    after = before.copy()
+    after[3] = 0.9
+    after[4:6] -= 0.05
+    verdict = judge(evaluation(after), {"base": evaluation(before)})
+    assert not verdict.accepted
+    assert "within the noise" in verdict.reason
+
+
+def test_few_objects_may_pass_with_a_clear_gain():
+    before = np.full((1, 6), 0.5)
+    assert judge(evaluation(before + 0.3), {"base": evaluation(before)}).accepted
+    assert not judge(evaluation(before), {"base": evaluation(before)}).accepted
+
+
+def rate(change, trials: int = 600, n: int = OBJECTS) -> float:
+    """Return how often a candidate passes."""
+    accepted = 0
+    for seed in range(trials):
+        rng = np.random.default_rng(seed)
+        before = draw(rng, n=n)
+        after = change(rng, before)
+        accepted += judge(evaluation(after), {"base": evaluation(before)}).accepted
+    return accepted / trials
+
+
+def test_chance_seldom_passes():
+    """Candidates that are as good as the base, in truth."""
+    independent = rate(lambda rng, _before: draw(rng))
+    close = rate(lambda rng, before: paired(rng, before, 0.0, 0.05))
+    few = rate(lambda rng, before: paired(rng, before, 0.0, 0.05), n=4)
+    # measured: 15.5 %, 6.0 % and, of four objects, 15.0 %
+    assert independent < 0.2
+    assert close < 0.1
+    assert few < 0.2
+
+
+def test_what_is_worse_hardly_ever_passes():
+    worse = rate(lambda rng, before: paired(rng, before, -0.03, 0.05))
+    assert worse < 0.01
+
+
+def test_what_is_better_mostly_passes():
+    better = rate(lambda rng, before: paired(rng, before, 0.05, 0.05))
+    much = rate(lambda rng, before: paired(rng, before, 0.1, 0.1))
+    assert better > 0.9
+    assert much > 0.9
+
+
+def test_results_on_different_numbers_of_objects_do_not_compare(table):
+    with pytest.raises(ValueError, match="broadcast"):
+        judge(evaluation(table[:-1]), {"base": evaluation(table)})
+
+
+def test_objects_that_newly_get_stuck_refuse():
+    """Better at once on the whole, and never good enough on two objects of ten."""
+    before = np.full((10, 6), 0.5)
+    before[:, 4:] = 0.86
+    after = np.full((10, 6), 0.88)
+    after[:2] = 0.84
+    verdict = judge(evaluation(after), {"base": evaluation(before)})
+    assert not verdict.accepted
+    assert "2 more objects never reached 0.85 IoU" in verdict.reason
+    after[:2] = 0.86
+    assert judge(evaluation(after), {"base": evaluation(before)}).accepted

@@ -1,0 +1,332 @@
+"""Runs in this process, where every place can be reached; see also test_job."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from napari_infosam.core import events
+from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.options import FinetuneOptions
+from napari_infosam.models import Predictor, load_version
+from napari_infosam.models.student import (
+    StudentSpec,
+    build_student,
+    read_spec,
+    save_student,
+)
+from napari_infosam.project import Project, VersionRecord
+from napari_infosam.training import run as run_module
+from napari_infosam.training import teach as teach_module
+from napari_infosam.training.checkpoint import load_checkpoint
+from napari_infosam.training.job import find_resumable
+from napari_infosam.training.reporter import CANCEL_FILE, CancelledError, Reporter
+from napari_infosam.training.run import Run
+
+ONE_EPOCH = {"max_epochs": 1, "max_seconds": 100.0}
+
+
+class Listener(Reporter):
+    """Keeps the events, and can cancel at one of them."""
+
+    def __init__(self, run_dir: Path, cancel_at=lambda _event: False) -> None:
+        super().__init__(run_dir)
+        self.events: list[events.TrainingEvent] = []
+        self.cancel_at: Callable[[events.TrainingEvent], bool] = cancel_at
+
+    def emit(self, event: events.TrainingEvent) -> None:
+        super().emit(event)
+        if not isinstance(event, events.Heartbeat):
+            self.events.append(event)
+        if self.cancel_at(event):
+            (self.run_dir / CANCEL_FILE).touch()
+
+
+@pytest.fixture
+def frugal(base, cache, monkeypatch):
+    """Share model and embeddings with the other tests, and click less."""
+    monkeypatch.setattr(run_module, "GATE_CLICKS", 3)
+    monkeypatch.setattr(run_module, "load_model", lambda *_: base)
+    monkeypatch.setattr(run_module, "EmbeddingCache", lambda *_: cache)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def execute(project, run_dir=None, cancel_at=lambda _event: False, **options):
+    """Return the events and the outcome of a run in this process."""
+    if run_dir is None:
+        run_dir = project.new_run(FinetuneOptions(**{**ONE_EPOCH, **options}))
+    (run_dir / CANCEL_FILE).unlink(missing_ok=True)
+    listener = Listener(run_dir, cancel_at)
+    try:
+        outcome = Run(run_dir, listener, time.monotonic()).execute()
+    except CancelledError:
+        outcome = None
+    finally:
+        listener.close()
+    return listener.events, outcome, run_dir
+
+
+def kinds(found) -> list[str]:
+    """Return the kinds of events, equal neighbours as one."""
+    names = [f"{e.kind} {e.stage}" if hasattr(e, "stage") else e.kind for e in found]
+    return [n for i, n in enumerate(names) if i == 0 or names[i - 1] != n]
+
+
+@pytest.mark.usefixtures("frugal")
+def test_a_quick_run(project_of, base):
+    with project_of([2, 2, 1]) as project:
+        found, outcome, run_dir = execute(project)
+        assert kinds(found) == [
+            "started",
+            "stage prepare",
+            "step prepare",
+            "stage gate",
+            "step gate",
+            "stage quick",
+            "step quick",
+            "validation",
+            "stage gate",
+            "step gate",
+            "candidate",
+            "gate",
+        ]
+        started, gate = found[0], found[-1]
+        assert (started.n_train_images, started.n_train_objects) == (2, 3)
+        assert (started.n_validation_images, started.n_validation_objects) == (1, 2)
+        assert (started.parent, started.resumed) == ("base", False)
+        assert outcome.version_id == gate.version_id == "v001"
+        assert outcome.accepted == gate.accepted
+        assert gate.base == gate.active
+        assert gate.candidate.n_objects == 2
+
+        (record,) = project.versions()
+        assert (record.id, record.parent) == ("v001", "base")
+        assert (record.method, record.stage) == ("decoder", "quick")
+        assert record.data_hash == project.data_hash()
+        assert record.reason == gate.reason
+        assert record.metrics["candidate"]["iou_1"] == gate.candidate.iou_1
+        assert project.active_version == ("v001" if gate.accepted else "base")
+
+        card = json.loads((project.version_dir("v001") / "card.json").read_text())
+        assert card["id"] == "v001"
+        assert card["options"]["max_epochs"] == 1
+        assert card["student"]["base_hash"] == base.weights_hash
+        assert card["libraries"]["torch"] == torch.__version__
+        assert set(card["preprocessing"]) == {i.name for i in project.images()}
+        student = load_version(project, "v001", base=base)
+        assert student.first_click == "single"
+        assert student.encoder_hash == base.encoder_hash
+        assert not (run_dir / "checkpoint.pt").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("frugal")
+def test_a_full_run_follows_the_quick_one(project_of, base, cells):
+    with project_of([1, 1, 1]) as project:
+        found, outcome, _ = execute(project, stage="full")
+        stages = [e.stage for e in found if isinstance(e, events.StageStarted)]
+        assert stages == ["prepare", "gate", "quick", "full", "gate"]
+        notices = [e.message for e in found if isinstance(e, events.Notice)]
+        assert notices == [
+            "The information losses see 2 images at a time; they want 4."
+        ]
+        full = [e for e in found if isinstance(e, events.Step) and e.stage == "full"]
+        assert full
+        assert all(e.parts.keys() >= {"relation", "distill"} for e in full)
+        (record,) = project.versions()
+        assert record.method == "adapter"
+        path = project.version_dir("v001") / "student.safetensors"
+        assert read_spec(path).method == "adapter"
+        student = load_version(project, "v001", base=base)
+        assert student.encoder_hash != base.encoder_hash
+        predictor = Predictor(student)
+        predictor.set_image(cells[0].image)
+        assert predictor.predict([(100, 100)]).mask.shape == cells[0].labels.shape
+
+        # and the next run is judged against it
+        project.activate(outcome.version_id)
+        found, _, _ = execute(project, stage="quick")
+        assert found[0].parent == "v001"
+        gate = found[-1]
+        assert gate.active != gate.base
+        assert [r.parent for r in project.versions()] == ["base", "v001"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("frugal")
+def test_one_training_image_has_no_information_losses(project_of):
+    """It is said, never silently zero."""
+    with project_of([1, 1]) as project:
+        found, _, _ = execute(
+            project,
+            lambda_d=1.0,
+            stage="full",
+            cancel_at=lambda e: isinstance(e, events.Step) and e.stage == "full",
+        )
+    (notice,) = [e.message for e in found if isinstance(e, events.Notice)]
+    assert "information losses are left out" in notice
+    (step,) = [e for e in found if isinstance(e, events.Step) and e.stage == "full"]
+    assert step.parts.keys() == {"structure", "iou"}
+
+
+@pytest.mark.parametrize(
+    ("counts", "options", "sentence"),
+    [
+        ([], {}, "Accept at least two objects"),
+        ([0, 0], {}, "Accept at least two objects"),
+        ([1], {}, "one is held out to check"),
+        ([2, 1], {"model": "vit_b"}, "belongs to the model vit_t, not vit_b"),
+    ],
+)
+def test_what_can_not_be_run(project_of, counts, options, sentence):
+    with project_of(counts) as project, pytest.raises(InfosamError, match=sentence):
+        execute(project, **options)
+
+
+@pytest.mark.usefixtures("frugal")
+def test_a_truncated_active_version(project_of, decoder_version):
+    with project_of([1, 1]) as project:
+        path = decoder_version(project)
+        path.write_bytes(path.read_bytes()[:5000])
+        with pytest.raises(InfosamError, match="activate another version"):
+            execute(project)
+        assert project.active_version == "v001"
+        # the way out that the sentence names
+        project.activate("base")
+        assert execute(project, cancel_at=lambda e: e.kind == "stage")[1] is None
+
+
+@pytest.fixture
+def decoder_version(base):
+    """Return a function that adds a version, active, and returns its weights."""
+
+    def add(project: Project) -> Path:
+        spec = StudentSpec(
+            base=base.name, base_hash=base.weights_hash, method="decoder"
+        )
+        version_id = project.reserve_version()
+        path = project.version_dir(version_id) / "student.safetensors"
+        save_student(build_student(base.sam, spec)[0], path, spec)
+        project.add_version(
+            VersionRecord(
+                id=version_id,
+                parent="base",
+                method="decoder",
+                stage="quick",
+                options={},
+                data_hash="",
+                metrics={},
+                status="active",
+                reason="",
+            )
+        )
+        return path
+
+    return add
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("frugal")
+@pytest.mark.parametrize(
+    "call",
+    [
+        "napari_infosam.models.student.save_file",
+        "napari_infosam.training.register.write_json",
+    ],
+)
+def test_a_full_disk_at_the_end_changes_nothing(
+    project_of, decoder_version, monkeypatch, call
+):
+    def full(*_arguments, **_keywords):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with project_of([1, 1]) as project:
+        decoder_version(project)
+        with monkeypatch.context() as patch:
+            patch.setattr(call, full)
+            with pytest.raises(InfosamError, match="could not be written"):
+                execute(project)
+        assert project.active_version == "v001"
+        assert [record.id for record in project.versions()] == ["v001"]
+        # what was learnt is not lost either
+        assert find_resumable(project.path) == project.runs()[-1]
+
+
+def is_step(stage: str):
+    return lambda e: isinstance(e, events.Step) and e.stage == stage
+
+
+@pytest.mark.usefixtures("frugal")
+@pytest.mark.parametrize("stage", ["prepare", "gate"])
+def test_cancelled_before_training(project_of, stage):
+    with project_of([1, 1]) as project:
+        found, outcome, run_dir = execute(project, cancel_at=is_step(stage))
+        assert outcome is None
+        assert kinds(found)[-1] == f"step {stage}"
+        assert not (run_dir / "checkpoint.pt").exists()
+        assert find_resumable(project.path) is None
+        assert project.versions() == []
+
+
+@pytest.mark.usefixtures("frugal")
+@pytest.mark.parametrize(
+    "place", ["step", pytest.param("look", marks=pytest.mark.slow), "gate"]
+)
+def test_cancelled_and_resumed(project_of, place, monkeypatch):
+    """Wherever it is cancelled, nothing that was learnt is learnt again."""
+    with project_of([1, 1]) as project:
+        cancel_at = {
+            "step": is_step("quick"),
+            "look": lambda _event: False,
+            "gate": lambda e: getattr(e, "message", "").startswith("Comparing"),
+        }[place]
+        with monkeypatch.context() as patch:
+            if place == "look":
+                real = teach_module.evaluate
+
+                def evaluate(*arguments, **keywords):
+                    (project.runs()[-1] / CANCEL_FILE).touch()
+                    return real(*arguments, **keywords)
+
+                patch.setattr(teach_module, "evaluate", evaluate)
+            found, outcome, run_dir = execute(
+                project, cancel_at=cancel_at, max_epochs=2
+            )
+        assert outcome is None
+        assert found[0].resumed is False
+        checkpoint = load_checkpoint(run_dir)
+        done = 2 if place == "gate" else 1
+        assert (checkpoint["stage"], checkpoint["fit"]["step"]) == ("quick", done)
+        assert find_resumable(project.path) == run_dir
+
+        found, outcome, _ = execute(project, run_dir)
+        assert found[0].resumed is True
+        steps = [e.step for e in found if is_step("quick")(e)]
+        assert steps == ([] if place == "gate" else [2])
+        assert len([e for e in found if isinstance(e, events.Gate)]) == 1
+        # a version that was reserved in the gate keeps its number for itself
+        assert outcome.version_id == ("v002" if place == "gate" else "v001")
+        assert [r.id for r in project.versions()] == [outcome.version_id]
+        assert not (run_dir / "checkpoint.pt").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("frugal")
+def test_a_damaged_checkpoint_is_a_new_beginning(project_of):
+    with project_of([1, 1]) as project:
+        _, _, run_dir = execute(project, cancel_at=is_step("quick"), max_epochs=2)
+        path = run_dir / "checkpoint.pt"
+        path.write_bytes(path.read_bytes()[:1000])
+        found, outcome, _ = execute(project, run_dir)
+    assert found[0].resumed is False
+    assert [e.step for e in found if is_step("quick")(e)] == [1, 2]
+    assert outcome.version_id == "v001"
