@@ -112,7 +112,7 @@ class TrainingJob:
         position = events_size(run_dir)
         try:
             with (run_dir / LOG_FILE).open("ab") as log:
-                process = psutil.Popen(
+                child = subprocess.Popen(
                     [sys.executable, "-m", "napari_infosam.training", str(run_dir)],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -125,6 +125,9 @@ class TrainingJob:
             raise InfosamError(
                 f"The training process could not be started: {error.strerror}."
             ) from error
+        process = psutil.Process(child.pid)
+        # reaped whoever follows the run by then: no zombie, and no wait at the end
+        threading.Thread(target=child.wait, name="reap training", daemon=True).start()
         with suppress(OSError, psutil.Error):
             # not left to the process alone: it takes a while to get there
             write_process(run_dir, process, position)
@@ -317,8 +320,6 @@ def _live_process(run_dir: Path) -> psutil.Process | None:
 def _is_alive(process: psutil.Process | None) -> bool:
     if process is None:
         return False
-    if isinstance(process, psutil.Popen):
-        return process.poll() is None
     try:
         status: str = process.status()
         return status != psutil.STATUS_ZOMBIE and bool(process.is_running())

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,12 +41,8 @@ def start(window: Window, seconds: int) -> None:
 def training_process(window: Window) -> psutil.Process:
     run_dir = window.session.learning.run_dir
     assert run_dir is not None
-    window.wait(lambda: (run_dir / PROCESS_FILE).is_file())
-    (process,) = (
-        child
-        for child in psutil.Process().children(recursive=True)
-        if str(run_dir) in child.cmdline()
-    )
+    process = psutil.Process(json.loads((run_dir / PROCESS_FILE).read_text())["pid"])
+    assert str(run_dir) in process.cmdline()
     return process
 
 
@@ -159,6 +157,7 @@ def _no_training_left() -> Iterator[None]:
     """End what a failed test leaves running."""
     yield
     for child in psutil.Process().children(recursive=True):
-        if not is_over(child) and "napari_infosam.training" in child.cmdline():
-            child.kill()
-            child.wait(5)
+        with suppress(psutil.NoSuchProcess):  # one may end at any moment
+            if "napari_infosam.training" in child.cmdline():
+                child.kill()
+                child.wait(5)

@@ -365,6 +365,14 @@ def test_killed_from_outside_at_the_start(project_of, start):
         assert TrainingJob.attach(job.run_dir).poll()[-1].message == failed.message
 
 
+def test_a_run_that_nobody_follows_leaves_no_zombie(project_of, start, jobs):
+    with project_of([1, 1]) as project:
+        process = psutil.Process(start(project)._process.pid)
+        jobs.clear()
+        process.kill()
+        wait_until(lambda: not psutil.pid_exists(process.pid))
+
+
 def test_an_attached_job_can_cancel(project_of, start):
     with project_of([1, 1]) as project:
         job = start(project)
