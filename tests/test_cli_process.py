@@ -19,7 +19,12 @@ from skimage import io
 from napari_infosam.synthetic import make_set
 from napari_infosam.training.job import find_running
 
-INFOSAM = [sys.executable, "-c", "from napari_infosam.cli import main; main()"]
+# a job in the background of a shell ignores Ctrl-C; these listen to it as in a terminal
+PROGRAM = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from napari_infosam.cli import main; main()"
+)
+INFOSAM = [sys.executable, "-c", PROGRAM]
 
 
 def infosam(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:

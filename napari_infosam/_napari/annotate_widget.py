@@ -272,6 +272,7 @@ class AnnotateWidget(QWidget):
 
     def _show_counts(self) -> None:
         self.counts.setText(self._counts_sentence())
+        self._show_undo()
 
     def _counts_sentence(self) -> str:
         project = self._session.desk.project
@@ -281,15 +282,18 @@ class AnnotateWidget(QWidget):
         n_images = sum(image.split is not None for image in project.images())
         return (
             f"{here} {_objects(here)} here, {total} in {n_images} "
-            f"{'image' if n_images == 1 else 'images'} of the project"
+            f"{'image' if n_images == 1 else 'images'}"
         )
 
     def _show_prompts(self) -> None:
         session = self._session
         self.accept.setEnabled(session.is_answered)
         self.reject.setEnabled(bool(session.prompts))
-        self.undo.setEnabled(session.can_undo)
-        self.redo.setEnabled(session.can_redo)
+        self._show_undo()
+
+    def _show_undo(self) -> None:
+        self.undo.setEnabled(self._session.can_undo)
+        self.redo.setEnabled(self._session.can_redo)
 
     def _show_tool(self) -> None:
         tool = self._link.tool

@@ -71,15 +71,26 @@ def fill(
         else:
             desk.choose(project)
     if paths:
-        viewer.open([str(path) for path in paths])
+        # the first image on top, as the next one is looked for below
+        viewer.open([str(path) for path in reversed(paths)])
+        _show_only_the_first(viewer, widget)
     if sample:
         viewer.open_sample(PLUGIN, "synthetic")
     if not paths and not sample and desk.project is not None:
-        # the first image on top, as the next one is looked for below
         for record in reversed(desk.project.images()):
             pixels = np.array(desk.project.read_image(record.id))
             viewer.add_image(pixels, name=record.name, rgb=record.axes == "YXC")
+        _show_only_the_first(viewer, widget)
     return widget
+
+
+def _show_only_the_first(viewer: Viewer, widget: InfoSAMWidget) -> None:
+    """Of images that were opened together, show the one to begin with."""
+    images = widget.link.images()
+    for image in images[:-1]:
+        image.visible = False
+    if images:
+        viewer.fit_to_view(layers=[images[-1]])
 
 
 def _full_name(project: Path) -> Path:

@@ -102,8 +102,16 @@ class PromptLayers:
                     self._layers[name] = self._make(name)
                     self._viewer.add_layer(self._layers[name])
                 _place(self._layers[name], image)
+            self._raise_above(image)
         if active is not None and active in self._viewer.layers:
             self._viewer.layers.selection.active = active
+
+    def _raise_above(self, image: Image) -> None:
+        """Bring the layers to the top if the image, opened later, covers them."""
+        layers = self._viewer.layers
+        if any(layers.index(layer) < layers.index(image) for layer in self.all()):
+            for name in _ORDER:
+                layers.move(layers.index(self._layers[name]), len(layers))
 
     def forget(self, layer: Layer) -> bool:
         """Note that a layer was deleted; True if it was one of these."""

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
-from magicgui.widgets import ComboBox, Container, SpinBox
+from magicgui.widgets import ComboBox, Container, FloatSpinBox, SpinBox
 
 from napari_infosam.core.options import Distill, Method, Stage
 
 if TYPE_CHECKING:
     from napari_infosam.core.options import FinetuneOptions
 
+Row: TypeAlias = ComboBox | SpinBox | FloatSpinBox
+
 _TITLES = {
     "quick": "Quick: decoder only",
-    "full": "Full: InfoSAM adapters",
+    "full": "Full: encoder too",
     "auto": "Auto: full if time allows",
-    "adapter": "Adapters",
     "decoder": "Decoder only",
+    "bitfit": "BitFit (biases)",
+    "lora": "LoRA",
+    "conv-lora": "Conv-LoRA",
+    "adapter": "Adapters in series",
+    "adaptformer": "AdaptFormer (parallel)",
+    "su-sam": "SU-SAM (mixed)",
+    "hq-sam": "HQ-SAM (head only)",
     "infosam": "InfoSAM losses",
+    "vid": "VID",
+    "pkt": "PKT",
+    "logit": "Teacher's masks",
     "none": "None",
 }
 
 
 def options_form(
     options: FinetuneOptions, on_change: Callable[[dict[str, Any]], None]
-) -> Container[ComboBox | SpinBox]:
+) -> Container[Row]:
     """Return a form with one row an option, named like the fields of the model.
 
     Parameters
@@ -35,7 +46,7 @@ def options_form(
     on_change
         Called with all values, by name, when one of them has changed.
     """
-    rows: list[ComboBox | SpinBox] = [
+    rows: list[Row] = [
         _choice("stage", Stage, options.stage, "How much is trained"),
         _choice(
             "method",
@@ -47,8 +58,10 @@ def options_form(
             "distill",
             Distill,
             options.distill,
-            "Losses that tie the full stage to the frozen base model",
+            "What the full stage learns from the frozen base beside the masks",
         ),
+        _weight("lambda_r", "L_r weight", options.lambda_r),
+        _weight("lambda_d", "L_d weight", options.lambda_d),
         SpinBox(
             name="max_seconds",
             label="Seconds",
@@ -66,10 +79,22 @@ def options_form(
             tooltip="The same seed and objects give the same training",
         ),
     ]
-    form: Container[ComboBox | SpinBox] = Container(widgets=rows)
+    form: Container[Row] = Container(widgets=rows)
     form.margins = (0, 0, 0, 0)
     form.changed.connect(lambda: on_change(form.asdict()))
     return form
+
+
+def _weight(name: str, label: str, value: float) -> FloatSpinBox:
+    return FloatSpinBox(
+        name=name,
+        label=label,
+        value=value,
+        min=0,
+        max=100,
+        step=0.1,
+        tooltip="Weight of an information loss of InfoSAM (paper: 1 and 0.5)",
+    )
 
 
 def _choice(name: str, kind: Any, value: str, tip: str) -> ComboBox:

@@ -21,7 +21,9 @@ def projects_folder() -> Path:
 
 def default_project(image_name: str) -> Path:
     """Return where the project of an image is made by itself."""
-    name = re.sub(r"[^\w .()-]+", "_", image_name).strip(" ._") or "untitled"
+    # napari numbers layers of equal names: "cells [1]"
+    plain = re.sub(r" \[\d+\]$", "", image_name)
+    name = re.sub(r"[^\w .()-]+", "_", plain).strip(" ._") or "untitled"
     return projects_folder() / f"{name[:80]}{SUFFIX}"
 
 

@@ -335,15 +335,17 @@ class Session:
     # -------------------------------------------------------------------- undo
     @property
     def can_undo(self) -> bool:
-        """Whether undo may find something to take back."""
-        return self.work.can_undo or self.desk.project is not None
+        """Whether there is something to take back."""
+        project = self.desk.project
+        return self.work.can_undo or (project is not None and project.can_undo)
 
     @property
     def can_redo(self) -> bool:
-        """Whether redo may find something to do again."""
+        """Whether there is something to do again."""
         work = self.work
         again = bool(work.committed_as) or not work.prompts
-        return work.can_redo or (self.desk.project is not None and again)
+        project = self.desk.project
+        return work.can_redo or (again and project is not None and project.can_redo)
 
     def undo(self) -> None:
         """Take the last prompt back; without prompts, the last accept or delete."""

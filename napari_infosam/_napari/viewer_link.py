@@ -126,7 +126,7 @@ class ViewerLink:
         """Annotate another image layer, and bring it to sight."""
         old, self._image = self._image, image
         if old is None or not np.array_equal(old.extent.world, image.extent.world):
-            self._viewer.reset_view()
+            self._viewer.fit_to_view(layers=[image])
         self._select_points = True
         self._bring_to_sight(image)
         self._settle()

@@ -57,7 +57,7 @@ def evaluate(
     for line in skipped:
         say(f"Skipped {line}")
     figures = {
-        **summary(result),
+        **result.figures(),
         "model": asked.name,
         "version": asked.version,
         "skipped": skipped,
@@ -66,24 +66,6 @@ def evaluate(
         emit(figures)
     else:
         _print_table(figures)
-
-
-def summary(result: Evaluation) -> dict[str, Any]:
-    """Return the figures of an evaluation under the names that users read."""
-    return {
-        "n_images": result.n_images,
-        "n_objects": len(result.objects),
-        "iou_1": result.iou_after(1),
-        "iou_3": result.iou_after(3),
-        "iou_5": result.iou_after(5),
-        "iou_box": result.iou_box,
-        "noc80": result.noc(0.80),
-        "noc85": result.noc(0.85),
-        "noc90": result.noc(0.90),
-        "nof90": result.nof(0.90),
-        "dice_box": result.dice_box,
-        "seconds_per_click": result.seconds_per_click,
-    }
 
 
 def _read_samples(

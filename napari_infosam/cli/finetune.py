@@ -20,36 +20,144 @@ from napari_infosam.cli.progress import TrainingBars, bars
 from napari_infosam.core import events
 from napari_infosam.core.cores import all_cores
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.core.options import Distill, FinetuneOptions, Method, Stage
+from napari_infosam.core.options import (
+    Distill,
+    FinetuneOptions,
+    Method,
+    Recipe,
+    Relation,
+    Stage,
+)
 
 if TYPE_CHECKING:
     from napari_infosam.core.events import TrainingEvent
+
+DEFAULTS = FinetuneOptions()
+METHOD = "Details of the method"
 
 
 @app.command()
 def finetune(
     project: ProjectArgument,
     method: Annotated[
-        Method, typer.Option(help="What the full stage tunes in the encoder.")
-    ] = "adapter",
+        Method | None,
+        typer.Option(
+            help="What the full stage tunes in the encoder.",
+            show_default=DEFAULTS.method,
+        ),
+    ] = None,
     distill: Annotated[
-        Distill, typer.Option(help="Information losses of InfoSAM in the full stage.")
-    ] = "infosam",
+        Distill | None,
+        typer.Option(
+            help="What the full stage learns from the base beside the masks.",
+            show_default=DEFAULTS.distill,
+        ),
+    ] = None,
     stage: Annotated[
-        Stage,
+        Stage | None,
         typer.Option(
             help="quick: the mask decoder; full: then the encoder too; auto: full "
-            "where there are two minutes for it."
+            "where there are two minutes for it.",
+            show_default="quick; full with --method or --distill",
         ),
-    ] = "quick",
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="Base model; it must be that of the project.")
     ] = None,
     device: DeviceOption = "auto",
-    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Seed of every random choice.", show_default=str(DEFAULTS.seed)
+        ),
+    ] = None,
     max_seconds: Annotated[
         float, typer.Option(help="Wall-clock budget of the run in seconds.")
-    ] = 300.0,
+    ] = DEFAULTS.max_seconds,
+    max_epochs: Annotated[
+        int | None,
+        typer.Option(
+            help="At most this many passes over the objects in each stage.",
+            show_default=str(DEFAULTS.max_epochs),
+        ),
+    ] = None,
+    recipe: Annotated[
+        Recipe,
+        typer.Option(
+            help="paper: as published, quirks included; to compare with its tables.",
+            rich_help_panel=METHOD,
+        ),
+    ] = DEFAULTS.recipe,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Peak learning rate.",
+            show_default=str(DEFAULTS.learning_rate),
+            rich_help_panel=METHOD,
+        ),
+    ] = None,
+    first_block: Annotated[
+        int | None,
+        typer.Option(
+            help="First attention block that is tuned; by default the method's own.",
+            rich_help_panel=METHOD,
+        ),
+    ] = None,
+    lambda_r: Annotated[
+        float,
+        typer.Option(help="Weight of InfoSAM's L_r.", rich_help_panel=METHOD),
+    ] = DEFAULTS.lambda_r,
+    lambda_d: Annotated[
+        float,
+        typer.Option(help="Weight of InfoSAM's L_d.", rich_help_panel=METHOD),
+    ] = DEFAULTS.lambda_d,
+    relation: Annotated[
+        Relation,
+        typer.Option(
+            help="Learned relation module, or the fixed dot product.",
+            rich_help_panel=METHOD,
+        ),
+    ] = DEFAULTS.relation,
+    relation_from: Annotated[
+        Path | None,
+        typer.Option(
+            help="Project, or file, whose relation module is the start.",
+            rich_help_panel=METHOD,
+        ),
+    ] = None,
+    freeze_relation: Annotated[
+        bool,
+        typer.Option(
+            "--freeze-relation",
+            help="Leave the relation module as it was loaded.",
+            rich_help_panel=METHOD,
+        ),
+    ] = False,
+    relation_bank: Annotated[
+        int,
+        typer.Option(
+            help="Rows of earlier batches the information losses look at too.",
+            rich_help_panel=METHOD,
+        ),
+    ] = DEFAULTS.relation_bank,
+    distill_weight: Annotated[
+        float,
+        typer.Option(help="Weight of vid, pkt and logit.", rich_help_panel=METHOD),
+    ] = DEFAULTS.distill_weight,
+    anchor: Annotated[
+        float,
+        typer.Option(
+            help="Weight of the squared distance from the base's weights.",
+            rich_help_panel=METHOD,
+        ),
+    ] = DEFAULTS.anchor,
+    interpolate: Annotated[
+        float,
+        typer.Option(
+            help="Share of the base in the student's final weights.",
+            rich_help_panel=METHOD,
+        ),
+    ] = DEFAULTS.interpolate,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run that was interrupted.")
     ] = False,
@@ -70,16 +178,34 @@ def finetune(
             f"{path} was made for the model {base}, not {model}: leave --model out, or "
             f"make another project with 'infosam import NEW --model {model} ...'."
         )
-    options = FinetuneOptions(
+    if stage is None:
+        stage = "quick" if method in (None, "decoder") and distill is None else "full"
+    given: dict[str, Any] = {
+        "method": method,
+        "distill": distill,
+        "seed": seed,
+        "max_epochs": max_epochs,
+        "learning_rate": learning_rate,
+    }
+    make = FinetuneOptions.published if recipe == "paper" else FinetuneOptions
+    options = make(
+        **{name: value for name, value in given.items() if value is not None},
         stage=stage,
-        method=method,
-        distill=distill,
         model=base,
         device=device,
         # nobody clicks meanwhile
         threads=all_cores(),
-        seed=seed,
         max_seconds=max_seconds,
+        first_block=first_block,
+        lambda_r=lambda_r,
+        lambda_d=lambda_d,
+        relation=relation,
+        relation_from=str(relation_from.resolve()) if relation_from else None,
+        freeze_relation=freeze_relation,
+        relation_bank=relation_bank,
+        distill_weight=distill_weight,
+        anchor=anchor,
+        interpolate=interpolate,
     )
     if not n_objects:
         raise InfosamError(

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Stage = Literal["quick", "full", "auto"]
-Method = Literal["decoder", "adapter"]
-Distill = Literal["infosam", "none"]
+Method = Literal[
+    "decoder",
+    "bitfit",
+    "lora",
+    "conv-lora",
+    "adapter",
+    "adaptformer",
+    "su-sam",
+    "hq-sam",
+]
+Distill = Literal["infosam", "vid", "pkt", "logit", "none"]
+Relation = Literal["learned", "dot"]
+Recipe = Literal["default", "paper"]
 
 AUTO_FULL_SECONDS = 120.0
 """The least budget in seconds with which ``auto`` runs the full stage."""
@@ -19,14 +30,19 @@ class FinetuneOptions(BaseModel):
 
     Attributes
     ----------
+    recipe
+        ``paper`` trains as the authors of InfoSAM published it, quirks included, for
+        comparison with their tables; see `FinetuneOptions.published`.
     stage
         ``quick`` tunes the mask decoder on cached embeddings; ``full`` starts with
         that and goes on with adapters in the encoder; ``auto`` is full where there
         are at least two minutes for it.
     method
-        What the full stage tunes in the encoder. ``decoder`` leaves it frozen.
+        What the full stage tunes in the encoder. ``decoder`` leaves it frozen;
+        ``hq-sam`` leaves all frozen and trains a head beside the decoder.
     distill
-        ``infosam`` adds the information losses of InfoSAM to the full stage.
+        What the full stage learns from the frozen base beside the masks: ``infosam``
+        adds the information losses, ``vid``, ``pkt`` and ``logit`` are controls.
     model
         Base model of the project, to make sure of it; None takes the project's.
     device
@@ -38,16 +54,34 @@ class FinetuneOptions(BaseModel):
         Seed of every random choice of the run, 0 or more.
     max_seconds
         Wall-clock budget in seconds of the whole run, evaluation included.
-    max_epochs
-        At most this many passes over the training objects in each stage.
+    max_epochs, max_steps
+        At most this many passes over the training objects, and steps, in each stage.
     learning_rate
         Peak learning rate of decoder, adapters and norms (Adam).
+    first_block
+        First attention block of the encoder that is tuned; None takes the method's
+        default.
     lambda_r, lambda_d
         Weights of the InfoSAM losses L_r and L_d (paper: 1 and 0.5).
+    relation
+        ``learned``, or ``dot``: the fixed dot product of the paper's ablation.
+    relation_from
+        File of a relation module to start from, of another version or project.
+    freeze_relation
+        Whether the relation module stays as it was loaded.
+    relation_bank
+        Rows of earlier batches that the information losses look at too.
+    distill_weight
+        Weight of ``vid``, ``pkt`` and ``logit``.
+    anchor
+        Weight of the squared distance of all weights from the base.
+    interpolate
+        Share of the base in the student's weights when the training is over.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    recipe: Recipe = "default"
     stage: Stage = "quick"
     method: Method = "adapter"
     distill: Distill = "infosam"
@@ -57,14 +91,44 @@ class FinetuneOptions(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**63)
     max_seconds: float = Field(default=300.0, gt=0)
     max_epochs: int = Field(default=30, gt=0)
+    max_steps: int | None = Field(default=None, gt=0)
     learning_rate: float = Field(default=1.5e-4, gt=0, lt=1)
+    first_block: int | None = Field(default=None, ge=0)
     lambda_r: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     lambda_d: float = Field(default=0.5, ge=0, allow_inf_nan=False)
+    relation: Relation = "learned"
+    relation_from: str | None = None
+    freeze_relation: bool = False
+    relation_bank: int = Field(default=0, ge=0, le=64)
+    distill_weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    anchor: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    interpolate: float = Field(default=0.0, ge=0, lt=1)
+
+    @classmethod
+    def published(cls, **changes: Any) -> FinetuneOptions:
+        """Return the options of the published recipe, but for what is given.
+
+        Ten epochs, Adam at 2e-4, seed 42 (configurations of the authors' code).
+        """
+        known = {"max_epochs": 10, "learning_rate": 2e-4, "seed": 42}
+        return cls(recipe="paper", **{**known, **changes})
 
     @property
     def stages(self) -> tuple[Literal["quick", "full"], ...]:
         """The stages that are run, one after the other."""
+        if self.recipe == "paper":
+            return ("full",)
         short = self.stage == "auto" and self.max_seconds < AUTO_FULL_SECONDS
         if self.stage == "quick" or self.method == "decoder" or short:
             return ("quick",)
-        return ("quick", "full")
+        # the quick stage would change the decoder, which HQ-SAM leaves as it is
+        return ("full",) if self.method == "hq-sam" else ("quick", "full")
+
+    @model_validator(mode="after")
+    def _check_relation(self) -> FinetuneOptions:
+        if self.freeze_relation and self.relation_from is None:
+            raise ValueError(
+                "a frozen relation module must come from somewhere: name it with "
+                "relation_from"
+            )
+        return self

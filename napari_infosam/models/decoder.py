@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
     from napari_infosam.core.prompts import PromptSet
+    from napari_infosam.models.peft.hq import HqHead
 
 LOW_RES = 256
 """Side in pixels of the logits; one of them is four pixels of the model's input."""
+
+CHANNELS = 256
+"""Channels of an image embedding."""
 
 MASK_TOKEN = 1
 """Index of the single-mask token among the output tokens; 0 is the IoU token."""
@@ -121,7 +125,8 @@ class Decoder:
         Parameters
         ----------
         embedding
-            ``(1, 256, 64, 64)`` image embedding.
+            ``(1, 256, 64, 64)`` image embedding; for the head of HQ-SAM followed by
+            the early features.
         prompts
             Prompts of B objects.
         """
@@ -139,13 +144,18 @@ class Decoder:
         Parameters
         ----------
         embedding
-            ``(1, 256, 64, 64)``.
+            ``(1, 256, 64, 64)``, with early features for the head of HQ-SAM.
         sparse, dense
             ``(B, N, 256)`` points and boxes, ``(B, 256, 64, 64)`` masks.
         """
         decoder = self.sam.mask_decoder
-        learnt = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
-        queries = torch.cat([learnt.expand(len(sparse), -1, -1), sparse], dim=1)
+        hq: HqHead | None = getattr(decoder, "hq", None)
+        embedding, early = embedding[:, :CHANNELS], embedding[:, CHANNELS:]
+        learnt = [decoder.iou_token.weight, decoder.mask_tokens.weight]
+        if hq is not None:
+            learnt.append(hq.hf_token.weight)
+        fixed = torch.cat(learnt).expand(len(sparse), -1, -1)
+        queries = torch.cat([fixed, sparse], dim=1)
         image = embedding + dense
         tokens, features = decoder.transformer(
             image, self._image_pe.expand_as(image), queries
@@ -158,5 +168,8 @@ class Decoder:
         )
         weights = torch.stack([head(token) for head, token in heads], dim=1)
         logits = (weights @ pixels.flatten(2)).unflatten(2, pixels.shape[2:])
+        if hq is not None:
+            hq_token = tokens[:, MASK_TOKEN + decoder.num_mask_tokens]
+            logits = logits + hq(hq_token, pixels, embedding, early)
         iou = decoder.iou_prediction_head(tokens[:, 0])
         return DecoderOutput(logits, iou, mask_tokens[:, :1])

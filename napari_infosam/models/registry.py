@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from segment_anything import sam_model_registry
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.models.mobile_sam import build_mobile_sam, convert_original_keys
-from napari_infosam.models.peft.adapter import attach_adapters
+from napari_infosam.models.peft.method import attach_published
 from napari_infosam.models.weights import (
     PUBLISHED,
     Cancelled,
@@ -82,9 +81,7 @@ _VIT_BY_WIDTH = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 _VIT_KEY = "image_encoder.patch_embed.proj.weight"
 _TINY_KEY = "image_encoder.patch_embed.conv1.weight"
 _ORIGINAL_TINY_KEY = "image_encoder.patch_embed.seq.0.c.weight"
-_ADAPTER = re.compile(
-    r"^image_encoder\.blocks\.(\d+)\.(?:Space|MLP)_Adapter_Series\.D_fc1\.weight$"
-)
+_ENCODER = "image_encoder."
 _SHOWN = 3
 """Tensors an error sentence names before it only counts them."""
 
@@ -103,8 +100,8 @@ def build_sam(
     ----------
     name_or_path
         A key of `MODELS`, or the path of a weights file: ours, the published
-        MobileSAM or Segment Anything, or an InfoSAM checkpoint with series
-        adapters. The architecture is read off the weights.
+        MobileSAM or Segment Anything, or an InfoSAM checkpoint with adapters, LoRA or
+        Conv-LoRA. The architecture is read off the weights.
     on_progress, cancelled, published, folder
         For a download, see `napari_infosam.models.weights.download`.
 
@@ -157,7 +154,10 @@ def _build(path: Path) -> Sam:
             state = convert_original_keys(state)
     else:
         sam = _vit_builder(architecture)()
-        _attach_published_adapters(sam, state)
+        own = (key for key in state if key.startswith(_ENCODER))
+        attach_published(
+            sam.image_encoder, {key.removeprefix(_ENCODER): state[key] for key in own}
+        )
     _check_fit(sam, state, architecture, path)
     sam.load_state_dict(state)
     return sam.eval()
@@ -184,16 +184,6 @@ def _architecture(state: Mapping[str, Tensor], path: Path) -> str:
         f"{path} is no model of the kinds {', '.join(MODELS)} (its tensors are "
         f"{_names(state)}): choose weights of MobileSAM or Segment Anything 1."
     )
-
-
-def _attach_published_adapters(sam: Sam, state: Mapping[str, Tensor]) -> None:
-    """Add the adapters of a published InfoSAM checkpoint, if it is one."""
-    found = [match for key in state if (match := _ADAPTER.match(key))]
-    if not found:
-        return
-    hidden, width = state[found[0].string].shape
-    first_block = min(int(match[1]) for match in found)
-    attach_adapters(sam.image_encoder, first_block, hidden / width)
 
 
 def _check_fit(

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from napari_infosam.core.geometry import MODEL_SIDE, model_shape
 from napari_infosam.models.decoder import Decoder
 from napari_infosam.models.devices import inference_dtype
+from napari_infosam.models.encoder_parts import early_features, late_embedding
+from napari_infosam.models.peft.hq import fusion_block, with_early
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
@@ -42,6 +44,9 @@ class SamModel:
         How a single positive click is answered: with the ambiguity mask of the
         highest predicted IoU (``multimask``, what Segment Anything recommends) or
         with the single mask (``single``, what students are trained for).
+    published_input
+        Whether pictures reach the encoder as in the published code of InfoSAM: blue
+        before red, and padded before they are normalised.
     """
 
     def __init__(
@@ -52,11 +57,13 @@ class SamModel:
         *,
         version: str = "base",
         first_click: FirstClick = "multimask",
+        published_input: bool = False,
     ) -> None:
         self.name = name
         self.version = version
         self.device = device
         self.first_click: FirstClick = first_click
+        self.published_input = published_input
         self.sam = sam.to(device).eval()
         self.sam.image_encoder.to(memory_format=torch.channels_last)
         self.dtype = inference_dtype(device)
@@ -78,7 +85,25 @@ class SamModel:
     @property
     def encoder_hash(self) -> str:
         """Hash of everything an embedding depends on beside the picture."""
-        return f"{self._encoder_digest}-{self.dtype or torch.float32}"
+        head = "-hq" if self.has_hq_head else ""
+        quirk = "-published" if self.published_input else ""
+        return f"{self._encoder_digest}{head}{quirk}-{self.dtype or torch.float32}"
+
+    @property
+    def has_hq_head(self) -> bool:
+        """Whether its embeddings carry early features for the head of HQ-SAM."""
+        return hasattr(self.sam.mask_decoder, "hq")
+
+    def as_published(self) -> SamModel:
+        """Return the same network, fed as in the published code of InfoSAM."""
+        return SamModel(
+            self.sam,
+            self.name,
+            self.device,
+            version=self.version,
+            first_click=self.first_click,
+            published_input=True,
+        )
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context in which the encoder runs on this device."""
@@ -101,8 +126,13 @@ class SamModel:
         )
         x = torch.tensor(np.asarray(resized), device=self.device)
         x = x.permute(2, 0, 1).unsqueeze(0).float()
-        x = (x - self.sam.pixel_mean) / self.sam.pixel_std
-        x = F.pad(x, (0, MODEL_SIDE - width, 0, MODEL_SIDE - height))
+        padding = (0, MODEL_SIDE - width, 0, MODEL_SIDE - height)
+        if self.published_input:
+            x = F.pad(x.flip(1), padding)
+            x = (x - self.sam.pixel_mean) / self.sam.pixel_std
+        else:
+            x = (x - self.sam.pixel_mean) / self.sam.pixel_std
+            x = F.pad(x, padding)
         return x.contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
@@ -110,11 +140,19 @@ class SamModel:
         """Return the ``(1, 256, 64, 64)`` float16 embedding of an RGB uint8 picture.
 
         float16 is also what the cache keeps: an embedding from the cache is equal
-        to a fresh one, bit by bit.
+        to a fresh one, bit by bit. With the head of HQ-SAM more channels follow, the
+        early features.
         """
+        encoder = self.sam.image_encoder
         with self.autocast():
-            embedding: Tensor = self.sam.image_encoder(self.encoder_input(picture))
-        return embedding.half()
+            x = self.encoder_input(picture)
+            if not self.has_hq_head:
+                embedding: Tensor = encoder(x)
+                return embedding.half()
+            block = fusion_block(encoder)
+            early = early_features(encoder, x, block)
+            embedding = late_embedding(encoder, early, block)
+        return with_early(embedding.half(), early.half())
 
 
 def upscale_logits(logits: Tensor, shape: tuple[int, int]) -> Tensor:

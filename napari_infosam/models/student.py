@@ -16,7 +16,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.models.peft.adapter import attach_adapters
+from napari_infosam.core.options import Method
+from napari_infosam.models.peft.hq import HqHead, early_channels, fusion_block
+from napari_infosam.models.peft.method import attach_method, first_tuned_block
 from napari_infosam.models.sam_model import FirstClick, SamModel
 
 if TYPE_CHECKING:
@@ -36,11 +38,13 @@ class StudentSpec(BaseModel):
     base_hash
         Hash of the base's exact weights: a student fits no other base.
     method
-        ``decoder`` changes the mask decoder only, ``adapter`` the encoder too.
+        ``decoder`` changes the mask decoder only, ``hq-sam`` adds a head to it and
+        leaves the rest, the others change the decoder and the encoder.
     first_block
-        First attention block with adapters.
-    first_click
-        How a single click is answered; see `SamModel`.
+        First attention block that is changed; below it lies what is computed once
+        for an image. For ``hq-sam`` the block whose input the head looks at.
+    first_click, published_input
+        How a single click is answered and pictures are prepared; see `SamModel`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,9 +52,43 @@ class StudentSpec(BaseModel):
     format: Literal[1] = 1
     base: str
     base_hash: str
-    method: Literal["decoder", "adapter"]
+    method: Method
     first_block: int = 2
     first_click: FirstClick = "single"
+    published_input: bool = False
+
+    @classmethod
+    def of(
+        cls, base: SamModel, method: Method, first_block: int | None = None
+    ) -> StudentSpec:
+        """Return the spec of a new student.
+
+        Parameters
+        ----------
+        base
+            The base model.
+        method
+            What is changed.
+        first_block
+            First attention block that is changed; None takes the method's default.
+        """
+        encoder = base.sam.image_encoder
+        if method == "hq-sam":
+            first_block = fusion_block(encoder)
+        elif first_block is None:
+            first_block = first_tuned_block(method, encoder)
+        return cls(
+            base=base.name,
+            base_hash=base.weights_hash,
+            method=method,
+            first_block=first_block,
+            published_input=base.published_input,
+        )
+
+    @property
+    def needs_early(self) -> bool:
+        """Whether the student looks at the features below its first block."""
+        return self.method != "decoder"
 
 
 def build_student(sam: Sam, spec: StudentSpec) -> tuple[Sam, list[nn.Parameter]]:
@@ -70,12 +108,17 @@ def build_student(sam: Sam, spec: StudentSpec) -> tuple[Sam, list[nn.Parameter]]
     """
     student: Sam = copy.deepcopy(sam)
     student.requires_grad_(False)
-    trained = list(student.mask_decoder.parameters())
-    if spec.method == "adapter":
-        encoder = attach_adapters(student.image_encoder, spec.first_block)
-        device = next(sam.parameters()).device
-        student.image_encoder.to(device)
-        trained += encoder
+    device = next(sam.parameters()).device
+    if spec.method == "hq-sam":
+        student.mask_decoder.hq = HqHead(early_channels(student.image_encoder))
+        trained = [
+            *student.mask_decoder.hq.parameters(),
+            *student.mask_decoder.iou_prediction_head.parameters(),
+        ]
+    else:
+        trained = list(student.mask_decoder.parameters())
+    trained += attach_method(student.image_encoder, spec.method, spec.first_block)
+    student.to(device)
     for parameter in trained:
         parameter.requires_grad_(True)
     return student, trained
@@ -94,9 +137,22 @@ def save_student(student: Sam, path: Path, spec: StudentSpec) -> None:
         for key, value in student.named_parameters()
         if value.requires_grad
     }
+    write_tensors(path, weights, {_METADATA: spec.model_dump_json()})
+
+
+def write_tensors(
+    path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write a safetensors file, atomically and durably.
+
+    Raises
+    ------
+    InfosamError
+        If the disk is full or read-only.
+    """
     temporary = path.with_suffix(".tmp")
     try:
-        save_file(weights, temporary, metadata={_METADATA: spec.model_dump_json()})
+        save_file(tensors, temporary, metadata=metadata)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -184,4 +240,5 @@ def load_student(base: SamModel, path: Path, version: str) -> SamModel:
         base.device,
         version=version,
         first_click=spec.first_click,
+        published_input=spec.published_input,
     )

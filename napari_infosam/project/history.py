@@ -35,6 +35,14 @@ def delete(connection: sqlite3.Connection, object_id: int) -> None:
     record(connection, "delete", object_id)
 
 
+def has_steps(connection: sqlite3.Connection, *, undone: bool) -> bool:
+    """Return whether there are steps to take back, or ones that were taken back."""
+    row = connection.execute(
+        "SELECT 1 FROM history WHERE undone = ? LIMIT 1", (undone,)
+    ).fetchone()
+    return row is not None
+
+
 def undo(connection: sqlite3.Connection) -> HistoryEntry | None:
     """Take the last step back; None when there is none."""
     row = connection.execute(

@@ -293,6 +293,18 @@ class Project:
             record = objects.require_object(connection, object_id)
             history.delete(connection, record.id)
 
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a commit or delete to take back."""
+        with self._database.read() as connection:
+            return history.has_steps(connection, undone=False)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is one to do again."""
+        with self._database.read() as connection:
+            return history.has_steps(connection, undone=True)
+
     def undo(self) -> HistoryEntry | None:
         """Take the last commit or delete back; return it, or None if there is none."""
         self._require_lock()

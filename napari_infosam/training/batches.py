@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from napari_infosam.training.dataset import Sample, low_res_target
+
+if TYPE_CHECKING:
+    import numpy as np
 
 OBJECTS_PER_GROUP = 2
 """Objects of one image in a step; they share its pass through the encoder."""
@@ -40,11 +43,6 @@ def epoch(
         longest_first = sorted(queues, key=lambda q: (-len(q), rng.random()))
         yield [queue.pop() for queue in longest_first[:images_per_batch]]
         queues = [queue for queue in queues if queue]
-
-
-def steps_per_epoch(samples: Sequence[Sample], images_per_batch: int) -> int:
-    """Return the number of batches that `epoch` yields."""
-    return sum(1 for _ in epoch(samples, images_per_batch, np.random.default_rng(0)))
 
 
 def _groups(sample: Sample, rng: np.random.Generator) -> list[Group]:

@@ -12,7 +12,13 @@ import numpy as np
 from napari_infosam.core.clicks import next_click
 from napari_infosam.core.events import Metrics
 from napari_infosam.core.masks import BoolArray, mask_box
-from napari_infosam.core.metrics import MAX_CLICKS, clicks_to_reach, dice, iou
+from napari_infosam.core.metrics import (
+    MAX_CLICKS,
+    boundary_iou,
+    clicks_to_reach,
+    dice,
+    iou,
+)
 from napari_infosam.core.prompts import PromptSet
 from napari_infosam.training.dataset import Sample, count_objects
 
@@ -36,13 +42,17 @@ class ObjectResult:
     ----------
     ious
         IoU after click 1, 2, ...; ends early where the object was good enough.
-    iou_box, dice_box
+    iou_box, dice_box, boundary_iou_box
         For the tight box alone.
+    score_error
+        Predicted less true IoU, absolute, on the mean of all these answers.
     """
 
     ious: tuple[float, ...]
     iou_box: float
     dice_box: float
+    boundary_iou_box: float = 0.0
+    score_error: float = 0.0
 
     def iou_after(self, clicks: int) -> float:
         """Return the IoU after this many clicks (1 is the first)."""
@@ -86,6 +96,35 @@ class Evaluation:
     def dice_box(self) -> float:
         """Mean Dice coefficient of the answers to tight boxes."""
         return float(np.mean([o.dice_box for o in self.objects]))
+
+    @property
+    def boundary_iou_box(self) -> float:
+        """Mean boundary IoU of the answers to tight boxes."""
+        return float(np.mean([o.boundary_iou_box for o in self.objects]))
+
+    @property
+    def score_error(self) -> float:
+        """Mean absolute difference of predicted and true IoU: the calibration error."""
+        return float(np.mean([o.score_error for o in self.objects]))
+
+    def figures(self) -> dict[str, float]:
+        """Return everything that is measured, under the names that people read."""
+        return {
+            "n_images": self.n_images,
+            "n_objects": len(self.objects),
+            "iou_1": self.iou_after(1),
+            "iou_3": self.iou_after(3),
+            "iou_5": self.iou_after(5),
+            "iou_box": self.iou_box,
+            "noc80": self.noc(0.80),
+            "noc85": self.noc(0.85),
+            "noc90": self.noc(0.90),
+            "nof90": self.nof(0.90),
+            "dice_box": self.dice_box,
+            "boundary_iou_box": self.boundary_iou_box,
+            "score_error": self.score_error,
+            "seconds_per_click": self.seconds_per_click,
+        }
 
     def metrics(self) -> Metrics:
         """Return the means that events and model cards carry."""
@@ -138,12 +177,20 @@ def evaluate(
         for index in range(len(sample.rles)):
             mask = sample.mask(index)
             start = time.perf_counter()
-            ious = annotate(predictor, embedding, mask, max_clicks)
+            ious, scores = annotate(predictor, embedding, mask, max_clicks)
             seconds += time.perf_counter() - start
             clicks += len(ious)
             boxed = predictor.answer(PromptSet(box=mask_box(mask)), None, embedding)
+            iou_box = iou(boxed.mask, mask)
+            errors = np.subtract((*scores, boxed.score), (*ious, iou_box))
             results.append(
-                ObjectResult(ious, iou(boxed.mask, mask), dice(boxed.mask, mask))
+                ObjectResult(
+                    ious,
+                    iou_box,
+                    dice(boxed.mask, mask),
+                    boundary_iou(boxed.mask, mask),
+                    float(np.abs(errors).mean()),
+                )
             )
             done += 1
             if on_progress is not None:
@@ -158,12 +205,13 @@ def annotate(
     embedding: ImageEmbedding,
     mask: BoolArray,
     max_clicks: int = MAX_CLICKS,
-) -> tuple[float, ...]:
-    """Return the IoU after each simulated click on one object."""
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return true and predicted IoU after each simulated click on one object."""
     prompts = PromptSet()
     answer: Prediction | None = None
     prediction = np.zeros_like(mask)
     ious: list[float] = []
+    scores: list[float] = []
     while len(ious) < max_clicks:
         click = next_click(mask, prediction, prompts.points)
         if click is None:
@@ -172,6 +220,7 @@ def annotate(
         answer = predictor.answer(prompts, answer, embedding)
         prediction = answer.mask
         ious.append(iou(prediction, mask))
+        scores.append(answer.score)
         if len(ious) >= REPORTED_CLICKS and ious[-1] >= GOOD_ENOUGH:
             break
-    return tuple(ious)
+    return tuple(ious), tuple(scores)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from napari_infosam.models.encoder_parts import early_features, late_embedding
+from napari_infosam.models.peft.hq import with_early
 from napari_infosam.models.predictor import ImageEmbedding, embedding_key
 
 if TYPE_CHECKING:
@@ -80,15 +81,22 @@ class FrozenFeatures:
         """
         key = embedding_key(sample.picture, self.base.encoder_hash)
         encoder_hash = (student or self.base).encoder_hash
-        if student is None or encoder_hash == self.base.encoder_hash:
+        prepared = self.base.published_input
+        if student is not None and student.published_input != prepared:
+            features = student.encode(sample.picture)
+        elif student is None or encoder_hash == self.base.encoder_hash:
             features = self.embedding(sample)
         else:
             if self.first_block is None:
                 raise ValueError("the student's encoder has no early features")
+            early = self.early(sample)
             with torch.inference_mode(), student.autocast():
-                features = late_embedding(
-                    student.sam.image_encoder, self.early(sample), self.first_block
-                )
+                if student.has_hq_head:
+                    features = with_early(self.embedding(sample), early)
+                else:
+                    features = late_embedding(
+                        student.sam.image_encoder, early, self.first_block
+                    )
         return ImageEmbedding(
             features.half().cpu(), sample.shape, key + encoder_hash, encoder_hash
         )

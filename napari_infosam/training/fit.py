@@ -16,14 +16,40 @@ if TYPE_CHECKING:
     from napari_infosam.training.batches import Group
     from napari_infosam.training.stages import Stage, StepLoss
 
-WARM_UP_STEPS = 10
 FINAL_RATE = 0.1
 """Learning rate at the end, over its peak (published recipe)."""
 
-AVERAGE_DECAY = 0.95
-GRADIENT_NORM = 1.0
-VALIDATIONS = 4
-"""Looks at the held-out objects during a stage."""
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How a stage is optimised.
+
+    Attributes
+    ----------
+    warm_up_steps
+        Steps in which the learning rate rises to its peak.
+    average_decay
+        Of the running average of the weights; 0 takes them as they are.
+    gradient_norm
+        Longer gradients are cut to this.
+    looks
+        At the held-out objects during the stage; the best student of these is kept.
+    horizon
+        Steps that the cosine is laid out for, over those of the stage.
+    """
+
+    warm_up_steps: int = 10
+    average_decay: float = 0.95
+    gradient_norm: float = 1.0
+    looks: int = 4
+    horizon: float = 1.0
+
+
+DEFAULT = Schedule()
+PUBLISHED = Schedule(
+    warm_up_steps=0, average_decay=0.0, gradient_norm=math.inf, looks=1
+)
+"""That of the authors of InfoSAM, whose last student is the one that is kept."""
 
 
 @dataclass
@@ -67,8 +93,9 @@ class Best:
 class Fit:
     """One stage: optimiser, averaged weights and progress; can be saved and resumed.
 
-    The learning rate warms up for ten steps and then falls along a cosine to a tenth.
-    What is validated and kept is a running average of the weights.
+    The learning rate warms up and then falls along a cosine to a tenth.
+    What is validated and kept is a running average of the weights, interpolated
+    towards the base if the options ask for it.
 
     Parameters
     ----------
@@ -76,10 +103,15 @@ class Fit:
         The student.
     steps, seconds
         Bounds of the stage; the one reached first ends it.
+    schedule
+        How it is optimised.
     """
 
-    def __init__(self, stage: Stage, steps: int, seconds: float) -> None:
+    def __init__(
+        self, stage: Stage, steps: int, seconds: float, schedule: Schedule = DEFAULT
+    ) -> None:
         self.stage = stage
+        self.schedule = schedule
         self.progress = Progress(steps, seconds)
         self.best = Best()
         self._optimizer = torch.optim.Adam(
@@ -106,9 +138,9 @@ class Fit:
             Score of the student as it stands, higher is better.
         """
         rng = np.random.default_rng((self.stage.options.seed, self.progress.step))
-        next_look = 1 / VALIDATIONS
+        next_look = 1 / self.schedule.looks
         while next_look <= self.progress.share:
-            next_look += 1 / VALIDATIONS
+            next_look += 1 / self.schedule.looks
         while self.progress.share < 1:
             for batch in batches():
                 started = time.perf_counter()
@@ -122,7 +154,7 @@ class Fit:
                     self.progress.spent += time.perf_counter() - started
                     # slow steps may pass several: one look is enough
                     while next_look <= self.progress.share:
-                        next_look += 1 / VALIDATIONS
+                        next_look += 1 / self.schedule.looks
                 if self.progress.share >= 1:
                     break
         if not self.best.weights:  # stopped in its only look, and resumed
@@ -131,10 +163,10 @@ class Fit:
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that `load_state_dict` needs to go on."""
-        relation = self.stage.relation
+        distiller = self.stage.distiller
         return {
             "weights": [p.detach() for p in self.stage.trained],
-            "relation": relation.state_dict() if relation else {},
+            "distiller": distiller.state_dict() if distiller else {},
             "average": self._average,
             "optimizer": self._optimizer.state_dict(),
             "step": self.progress.step,
@@ -147,8 +179,8 @@ class Fit:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where a saved stage stopped."""
         self._set_weights(state["weights"])
-        if self.stage.relation is not None:
-            self.stage.relation.load_state_dict(state["relation"])
+        if self.stage.distiller is not None:
+            self.stage.distiller.load_state_dict(state["distiller"])
         # copies, on the device of the student: a checkpoint is loaded to the CPU
         self._average = [
             mean.to(parameter.device, copy=True)
@@ -170,30 +202,49 @@ class Fit:
         loss = self.stage.step(batch, rng)
         if not math.isfinite(loss.total):
             raise FloatingPointError("the loss is not a number")
-        torch.nn.utils.clip_grad_norm_(self.stage.parameters, GRADIENT_NORM)
+        self._pull_to_start()
+        torch.nn.utils.clip_grad_norm_(
+            self.stage.parameters, self.schedule.gradient_norm
+        )
         self._optimizer.step()
         step = self.progress.step
-        decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
+        decay = min(self.schedule.average_decay, (1 + step) / (10 + step))
         with torch.no_grad():
             for mean, parameter in zip(self._average, self.stage.trained, strict=True):
                 mean.lerp_(parameter, 1 - decay)
         return loss
 
+    def _pull_to_start(self) -> None:
+        """Add the gradient of ``anchor * |weights - base|^2``."""
+        if not self.stage.options.anchor:
+            return
+        for parameter, start in zip(self.stage.trained, self.stage.start, strict=True):
+            if parameter.grad is not None:
+                way = parameter.detach() - start
+                parameter.grad.add_(way, alpha=2 * self.stage.options.anchor)
+
     def _rate(self) -> float:
-        warm_up = min(1.0, (self.progress.step + 1) / WARM_UP_STEPS)
-        cosine = (1 + math.cos(math.pi * self.progress.share)) / 2
+        steps = max(self.schedule.warm_up_steps, 1)
+        warm_up = min(1.0, (self.progress.step + 1) / steps)
+        share = self.progress.share / self.schedule.horizon
+        cosine = (1 + math.cos(math.pi * share)) / 2
         return warm_up * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
 
     def _look(self, validate: Callable[[], float]) -> None:
         """Validate the averaged weights; they become the best unless they are worse."""
         running = [p.detach().clone() for p in self.stage.trained]
-        self._set_weights(self._average)
+        share = self.stage.options.interpolate
+        candidate = [
+            mean.lerp(start, share)
+            for mean, start in zip(self._average, self.stage.start, strict=True)
+        ]
+        self._set_weights(candidate)
         try:
             score = validate()
         finally:
             self._set_weights(running)
         if score >= self.best.score:
-            self.best = Best(score, [mean.clone() for mean in self._average])
+            self.best = Best(score, candidate)
 
     def _set_weights(self, weights: list[Tensor]) -> None:
         with torch.no_grad():

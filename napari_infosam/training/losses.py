@@ -10,7 +10,13 @@ EDGE_WEIGHT = 5.0
 """How much more a pixel at the edge of the object counts (PraNet's structure loss)."""
 
 
-def structure_loss(logits: Tensor, target: Tensor, window: int) -> Tensor:
+def structure_loss(
+    logits: Tensor,
+    target: Tensor,
+    window: int,
+    *,
+    weigh_cross_entropy: bool = True,
+) -> Tensor:
     """Return weighted cross-entropy plus weighted IoU loss, one value a mask.
 
     Both terms weigh pixels by ``1 + 5 |avgpool(target) - target|``. The published
@@ -23,6 +29,8 @@ def structure_loss(logits: Tensor, target: Tensor, window: int) -> Tensor:
         ``(B, 1, H, W)``; the target lies in [0, 1] and may be soft.
     window
         Odd side in pixels of the averaging window (31 at 1024 pixels).
+    weigh_cross_entropy
+        False gives the loss as it was published.
 
     Returns
     -------
@@ -36,11 +44,14 @@ def structure_loss(logits: Tensor, target: Tensor, window: int) -> Tensor:
     cross_entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     probability = logits.sigmoid()
     area = (2, 3)
-    weighted_bce = (weight * cross_entropy).sum(area) / weight.sum(area)
+    if weigh_cross_entropy:
+        bce = (weight * cross_entropy).sum(area) / weight.sum(area)
+    else:
+        bce = cross_entropy.mean(area)
     overlap = (weight * probability * target).sum(area)
     total = (weight * (probability + target)).sum(area)
     weighted_iou = 1 - (overlap + 1) / (total - overlap + 1)
-    return (weighted_bce + weighted_iou).mean(1)
+    return (bce + weighted_iou).mean(1)
 
 
 def mask_iou(logits: Tensor, target: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from napari_infosam.core.errors import InfosamError
 from napari_infosam.models.student import STUDENT_FILE, save_student
 from napari_infosam.project import Project, VersionRecord
 from napari_infosam.project.files import write_json
+from napari_infosam.training.distill import InfosamDistiller
 
 if TYPE_CHECKING:
     from napari_infosam.core.events import Gate
@@ -51,6 +52,8 @@ def register(
     )
     folder = project.version_dir(record.id)
     save_student(stage.sam, folder / STUDENT_FILE, stage.spec)
+    if isinstance(stage.distiller, InfosamDistiller):
+        stage.distiller.save_relation(folder)
     preprocessing = {
         image.name: image.preprocessing.model_dump(mode="json")
         for image in project.images()

@@ -10,16 +10,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from napari_infosam.core.errors import InfosamError
+from napari_infosam.models.student import write_tensors
 
 MIN_ROWS = 2
 """With a single row every Gram matrix is [1]: both losses and gradients are zero."""
 
-WANTED_ROWS = 4
-"""Rows of different images the losses want; with B rows there are B(B-1)/2 cosines."""
+RELATION_FILE = "relation.safetensors"
+"""Where a version keeps its relation module, for other projects to start from."""
 
 
 class RelationModule(nn.Module):
@@ -66,6 +72,50 @@ class RelationModule(nn.Module):
         scores = scores + token @ features.transpose(1, 2)
         return F.normalize(scores.flatten(1), dim=1)
 
+    def save(self, path: Path) -> None:
+        """Write the weights to a safetensors file.
+
+        Raises
+        ------
+        InfosamError
+            If the disk is full or read-only.
+        """
+        weights = self.state_dict().items()
+        write_tensors(path, {key: value.cpu().contiguous() for key, value in weights})
+
+    def load(self, path: str | Path) -> None:
+        """Take the weights that `save` has written.
+
+        Parameters
+        ----------
+        path
+            The file, or a project, whose newest relation module is taken.
+
+        Raises
+        ------
+        InfosamError
+            If the file is missing or holds no relation module.
+        """
+        path = Path(path)
+        if path.is_dir():
+            path = max(path.glob(f"models/*/{RELATION_FILE}"), default=path)
+        try:
+            self.load_state_dict(load_file(path))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise InfosamError(
+                f"{path} is missing or holds no relation module: name a project that "
+                f"was trained with InfoSAM, or the {RELATION_FILE} of a version."
+            ) from error
+
+
+class DotRelation(nn.Module):
+    """The fixed relation of the paper's ablation: mask token times image features."""
+
+    def forward(self, image_features: Tensor, mask_token: Tensor) -> Tensor:
+        """Return ``(B, HW)`` maps of unit length; see `RelationModule.forward`."""
+        scores = mask_token @ image_features.transpose(1, 2)
+        return F.normalize(scores.flatten(1), dim=1)
+
 
 @dataclass(frozen=True, slots=True)
 class InformationLosses:
@@ -88,7 +138,7 @@ class InformationLosses:
 
 
 def information_losses(
-    module: RelationModule,
+    module: RelationModule | DotRelation,
     teacher_features: Tensor,
     teacher_token: Tensor,
     student_features: Tensor,

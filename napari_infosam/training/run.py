@@ -16,6 +16,7 @@ from napari_infosam.core.options import FinetuneOptions
 from napari_infosam.models.embeddings import EmbeddingCache
 from napari_infosam.models.loading import load_model, load_version
 from napari_infosam.models.predictor import Predictor
+from napari_infosam.models.student import STUDENT_FILE, StudentSpec, read_spec
 from napari_infosam.models.threads import set_fastest_threads
 from napari_infosam.project import Project
 from napari_infosam.training.checkpoint import load_checkpoint, remove_checkpoint
@@ -31,11 +32,11 @@ from napari_infosam.training.features import FrozenFeatures
 from napari_infosam.training.gate import judge
 from napari_infosam.training.register import register
 from napari_infosam.training.reporter import CONFIG_FILE, Reporter
-from napari_infosam.training.stages import FIRST_BLOCK, Stage
 from napari_infosam.training.teach import Teaching
 
 if TYPE_CHECKING:
     from napari_infosam.models.sam_model import SamModel
+    from napari_infosam.training.stages import Stage
 
 GATE_OBJECTS = 24
 GATE_CLICKS = 8
@@ -83,12 +84,15 @@ class Run:
         parent = self.project.active_version
         self._announce(split, base, parent, resumed=checkpoint is not None)
 
-        adapted = "full" in self.options.stages
         cache = EmbeddingCache(self.project.cache_dir)
-        features = FrozenFeatures(base, cache, FIRST_BLOCK if adapted else None)
+        features = self._features(base, cache)
+        adapted = features.first_block is not None
         judged = limit_objects(split.validation, GATE_OBJECTS, self.options.seed)
         pace = self._prepare(features, (*split.train, *judged))
-        rivals = self._rivals(features, judged, base, parent)
+        plain = features
+        if features.base is not base:
+            plain = FrozenFeatures(base, cache, None)
+        rivals = self._rivals(plain, judged, base, parent)
 
         spent = time.monotonic() - self.started
         gate_seconds = self._seconds_per_model + (pace * len(judged) if adapted else 0)
@@ -100,6 +104,15 @@ class Run:
             checkpoint,
         )
         return self._judge(stage, features, judged, rivals, parent, data_hash)
+
+    def _features(self, base: SamModel, cache: EmbeddingCache) -> FrozenFeatures:
+        """Return the features that the student of the last stage needs."""
+        teacher = base if self.options.recipe == "default" else base.as_published()
+        method = self.options.method if "full" in self.options.stages else "decoder"
+        spec = StudentSpec.of(teacher, method, self.options.first_block)
+        return FrozenFeatures(
+            teacher, cache, spec.first_block if spec.needs_early else None
+        )
 
     def _announce(
         self, split: Split, base: SamModel, parent: str, *, resumed: bool
@@ -150,8 +163,9 @@ class Run:
         if parent != "base":
             models[parent] = load_version(self.project, parent, base=base)
             if models[parent].encoder_hash != base.encoder_hash:
+                spec = read_spec(self.project.version_dir(parent) / STUDENT_FILE)
                 features = FrozenFeatures(
-                    base, EmbeddingCache(self.project.cache_dir), FIRST_BLOCK
+                    base, EmbeddingCache(self.project.cache_dir), spec.first_block
                 )
         results = {}
         for name, model in models.items():

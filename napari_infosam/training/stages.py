@@ -1,4 +1,4 @@
-"""One training step of each stage: quick (decoder) and full (InfoSAM)."""
+"""One training step of a student, whatever of it is tuned and distilled."""
 
 from __future__ import annotations
 
@@ -11,27 +11,31 @@ import torch
 from torch import Tensor, nn
 
 from napari_infosam.core.cores import half_of_the_cores
-from napari_infosam.models.decoder import Decoder, DecoderOutput, PromptTensors
+from napari_infosam.models.decoder import (
+    CHANNELS,
+    Decoder,
+    DecoderOutput,
+    PromptTensors,
+)
 from napari_infosam.models.encoder_parts import late_embedding
+from napari_infosam.models.peft.balance import noisy_gating
+from napari_infosam.models.peft.hq import with_early
 from napari_infosam.models.sam_model import SamModel
 from napari_infosam.models.student import StudentSpec, build_student
 from napari_infosam.models.threads import Workers
+from napari_infosam.training.distill import (
+    Distiller,
+    DistillLoss,
+    Views,
+    build_distiller,
+)
 from napari_infosam.training.losses import mask_iou, structure_loss
 from napari_infosam.training.prompting import cropped, draw_plan, draw_prompts
-from napari_infosam.training.relation import (
-    MIN_ROWS,
-    InformationLosses,
-    RelationModule,
-    information_losses,
-)
 
 if TYPE_CHECKING:
     from napari_infosam.core.options import FinetuneOptions
     from napari_infosam.training.batches import Group
     from napari_infosam.training.features import FrozenFeatures
-
-FIRST_BLOCK = 2
-"""First attention block with adapters; the paper leaves out the first two."""
 
 WINDOW = 7
 """Side of the edge window at 256 pixels: the published 31 at 1024, made odd."""
@@ -49,13 +53,26 @@ class StepLoss:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
-    """One image of a batch on its way through the student, with its graph."""
+class Row:
+    """One image of a batch on its way through the student, with its graph.
+
+    Attributes
+    ----------
+    group
+        The image and its objects.
+    embedding, token, logits
+        What is compared with the teacher; see `Views`.
+    prompts
+        What both are asked with.
+    loss, parts
+        Of the masks; a scalar with gradient, and what it is made of.
+    """
 
     group: Group
     embedding: Tensor
     prompts: PromptTensors
     token: Tensor
+    logits: Tensor
     loss: Tensor
     parts: dict[str, float]
 
@@ -71,6 +88,15 @@ class Stage:
         What the student may change.
     options
         Weights of the losses, seed.
+
+    Attributes
+    ----------
+    trained
+        Parameters of the student that are tuned.
+    start
+        Their values in the base.
+    distiller
+        What compares the student with its teacher, or None.
     """
 
     def __init__(
@@ -85,15 +111,17 @@ class Stage:
         self.sam, self.trained = build_student(base.sam, spec)
         self.decoder = Decoder(self.sam)
         self._workers = Workers(options.threads or half_of_the_cores(), self.device)
-        self.relation: RelationModule | None = None
-        if spec.method == "adapter" and options.distill == "infosam":
-            self.relation = RelationModule().to(self.device)
+        self.start = [p.detach().clone() for p in self.trained]
+        self.distiller: Distiller | None = None
+        if spec.method != "decoder":
+            distiller = build_distiller(options)
+            self.distiller = distiller and distiller.to(self.device)
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """Everything that is optimised, the relation module included."""
-        extra = list(self.relation.parameters()) if self.relation else []
-        return [*self.trained, *extra]
+        """Everything that is optimised, the distiller's own included."""
+        own = self.distiller.parameters() if self.distiller else ()
+        return [*self.trained, *(p for p in own if p.requires_grad)]
 
     def model(self) -> SamModel:
         """Return the student as a model that answers; it shares the weights."""
@@ -104,6 +132,7 @@ class Stage:
             self.device,
             version="student",
             first_click=self.spec.first_click,
+            published_input=self.spec.published_input,
         )
 
     def step(self, batch: list[Group], rng: np.random.Generator) -> StepLoss:
@@ -121,14 +150,18 @@ class Stage:
             for name in rows[0].parts
         }
         seeds: list[tuple[Tensor, ...]] = [()] * len(rows)
-        if self.relation is not None and len(rows) >= MIN_ROWS:
-            losses, seeds = self._information(self.relation, rows)
-            total += losses.weighted(*self._lambdas).item()
-            parts["relation"] = losses.relation.item()
-            parts["distill"] = losses.distill.item()
+        if self.distiller is not None and len(rows) >= self.distiller.min_rows:
+            loss, seeds = self._distill(self.distiller, rows)
+            total += loss.total.item()
+            parts |= loss.parts
 
-        def backward(row: _Row, seed: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
-            outputs = (row.loss, row.embedding, row.token)[: 1 + len(seed)]
+        def backward(row: Row, seed: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
+            outputs = [row.loss]
+            if seed:  # a frozen encoder's embedding has no way back
+                views = (row.embedding, row.token, row.logits)
+                known = [v.requires_grad for v in views]
+                outputs += [v for v, wanted in zip(views, known, strict=True) if wanted]
+                seed = tuple(s for s, wanted in zip(seed, known, strict=True) if wanted)
             ends = (torch.full_like(row.loss, share), *seed)
             return torch.autograd.grad(outputs, self.trained, ends, allow_unused=True)
 
@@ -142,16 +175,18 @@ class Stage:
                     parameter.grad += gradient
         return StepLoss(total, parts)
 
-    def _forward(self, group: Group, rng: np.random.Generator) -> _Row:
+    def _forward(self, group: Group, rng: np.random.Generator) -> Row:
         targets = group.targets(self.device)
         plan = draw_plan(rng)
-        embedding = self._embedding(group)
+        with noisy_gating(rng.spawn(1)[0]) as balance:
+            embedding = self._embedding(group)
         with self._autocast():
             prompts = draw_prompts(plan, targets, self.decoder, embedding, rng)
             output = self.decoder(embedding, prompts)
         loss, parts = _mask_loss(output, targets, ambiguous=plan.ambiguous)
-        token = output.mask_token[:1].float()
-        return _Row(group, embedding, prompts, token, loss, parts)
+        loss = loss + sum(balance)
+        token, logits = output.mask_token[:1].float(), output.logits[:1, :1].float()
+        return Row(group, embedding, prompts, token, logits, loss, parts)
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self.device.type == "cuda" or self.features.base.dtype is torch.bfloat16:
@@ -160,57 +195,59 @@ class Stage:
         return nullcontext()
 
     def _embedding(self, group: Group) -> Tensor:
-        """Return the ``(1, 256, 64, 64)`` embedding of an image, with gradient."""
-        first_block = self.features.first_block
-        if self.spec.method == "decoder" or first_block is None:
+        """Return the embedding of an image as the student's decoder wants it.
+
+        ``(1, 256, 64, 64)``, for HQ-SAM followed by the early features; with gradient
+        where the encoder is tuned.
+        """
+        if self.spec.method == "decoder":
             return self.features.embedding(group.sample)
         early = self.features.early(group.sample)
+        if self.spec.method == "hq-sam":
+            return with_early(self.features.embedding(group.sample), early)
         with self._autocast():
-            embedding = late_embedding(self.sam.image_encoder, early, first_block)
+            embedding = late_embedding(
+                self.sam.image_encoder, early, self.spec.first_block
+            )
         return embedding.float()
 
-    @property
-    def _lambdas(self) -> tuple[float, float]:
-        return self.options.lambda_r, self.options.lambda_d
+    def _distill(
+        self, distiller: Distiller, rows: list[Row]
+    ) -> tuple[DistillLoss, list[tuple[Tensor, ...]]]:
+        """Return the distiller's loss, and its gradients by image.
 
-    def _information(
-        self, module: RelationModule, rows: list[_Row]
-    ) -> tuple[InformationLosses, list[tuple[Tensor, ...]]]:
-        """Return the information losses, and their gradients by image.
-
-        The gradients of the relation module are added to it; those of each row's
-        embedding and token are returned, for the way back through the student.
+        The gradients of its own parameters are added to them; those of each row's
+        embedding, token and logits are returned, for the way back through the student.
         """
-        answers = self._workers.map(self._teacher, rows)
-        features, tokens = zip(*answers, strict=True)
-        embeddings = [row.embedding.detach().requires_grad_() for row in rows]
-        own_tokens = [row.token.detach().requires_grad_() for row in rows]
-        losses = information_losses(
-            module,
-            _flat(features),
-            torch.cat(tokens),
-            _flat(embeddings),
-            torch.cat(own_tokens),
+        teacher = Views.of(list(self._workers.map(self._teacher, rows)))
+        leaves = [
+            tuple(
+                view.detach().requires_grad_()
+                for view in (row.embedding, row.token, row.logits)
+            )
+            for row in rows
+        ]
+        student = Views.of(
+            [(features[:, :CHANNELS], *rest) for features, *rest in leaves]
         )
-        losses.weighted(*self._lambdas).backward()
-        leaves = zip(embeddings, own_tokens, strict=True)
-        return losses, [tuple(_gradient(leaf) for leaf in pair) for pair in leaves]
+        loss = distiller(teacher, student)
+        loss.total.backward()
+        return loss, [tuple(_gradient(leaf) for leaf in row) for row in leaves]
 
-    def _teacher(self, row: _Row) -> tuple[Tensor, Tensor]:
-        """Return the teacher's embedding and mask token for the same prompts."""
+    def _teacher(self, row: Row) -> tuple[Tensor, ...]:
+        """Return the teacher's features, mask token and logits for the same prompts."""
         features = self.features.embedding(row.group.sample)
         with torch.no_grad(), self._autocast():
             answer = self.features.base.decoder(features, row.prompts)
-        return features, answer.mask_token[:1].float()
+        return (
+            features,
+            answer.mask_token[:1].float(),
+            answer.logits[:1, :1].float(),
+        )
 
 
 def _gradient(leaf: Tensor) -> Tensor:
     return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
-
-
-def _flat(embeddings: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
-    """Return ``(B, HW, C)`` from B embeddings ``(1, C, H, W)``."""
-    return torch.cat(embeddings).flatten(2).transpose(1, 2)
 
 
 def _mask_loss(

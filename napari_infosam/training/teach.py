@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_infosam.core import events
+from napari_infosam.core.errors import InfosamError
 from napari_infosam.models.predictor import Predictor
 from napari_infosam.models.student import StudentSpec
-from napari_infosam.training.batches import epoch, steps_per_epoch
+from napari_infosam.training.batches import Group, epoch
 from napari_infosam.training.checkpoint import save_checkpoint
 from napari_infosam.training.dataset import Sample, limit_objects
 from napari_infosam.training.evaluate import evaluate
-from napari_infosam.training.fit import Fit, Progress
-from napari_infosam.training.relation import MIN_ROWS, WANTED_ROWS
+from napari_infosam.training.fit import DEFAULT, PUBLISHED, Fit, Progress, Schedule
+from napari_infosam.training.published import IMAGES_PER_BATCH as FULL_BATCH
+from napari_infosam.training.published import PublishedStage, published_epoch
 from napari_infosam.training.reporter import CancelledError, Reporter
-from napari_infosam.training.stages import FIRST_BLOCK, Stage, StepLoss
+from napari_infosam.training.stages import Stage, StepLoss
 
 if TYPE_CHECKING:
     from napari_infosam.core.options import FinetuneOptions
     from napari_infosam.training.features import FrozenFeatures
 
-IMAGES_PER_BATCH: dict[events.StageName, int] = {"quick": 2, "full": WANTED_ROWS}
+IMAGES_PER_BATCH: dict[events.StageName, int] = {"quick": 2, "full": 4}
 """Quick takes many small steps; the information losses of full want rows."""
 
 LOOK_OBJECTS = 8
@@ -82,7 +85,8 @@ class Teaching:
         train
             What it learns from.
         judged
-            Held-out objects, to keep the best student on the way.
+            Held-out objects, to keep the best student on the way; without any the last
+            one is kept.
         seconds
             Budget of all stages together.
         checkpoint
@@ -94,16 +98,16 @@ class Teaching:
         for name in names[first:]:
             share = QUICK_SHARE if name != names[-1] else 1.0
             following = self._stage(name)
-            if stage is not None:
+            if stage is not None:  # the decoder has learnt already
                 following.sam.mask_decoder.load_state_dict(
                     stage.sam.mask_decoder.state_dict()
                 )
             stage = following
             fit = Fit(
                 stage,
-                self.options.max_epochs
-                * steps_per_epoch(train, IMAGES_PER_BATCH[name]),
+                self._steps(name, train),
                 max(LEAST_SECONDS, seconds * share),
+                self._schedule(train),
             )
             if checkpoint and checkpoint["stage"] == name:
                 fit.load_state_dict(checkpoint["fit"])
@@ -116,26 +120,54 @@ class Teaching:
 
     def _stage(self, name: events.StageName) -> Stage:
         base = self.features.base
-        spec = StudentSpec(
-            base=base.name,
-            base_hash=base.weights_hash,
-            method=self.options.method if name == "full" else "decoder",
-            first_block=FIRST_BLOCK,
-        )
-        return Stage(self.features, spec, self.options)
+        method = self.options.method if name == "full" else "decoder"
+        spec = StudentSpec.of(base, method, self.options.first_block)
+        kind = PublishedStage if self.options.recipe == "paper" else Stage
+        return kind(self.features, spec, self.options)
+
+    def _epoch(
+        self, name: events.StageName, train: Sequence[Sample], rng: np.random.Generator
+    ) -> Iterator[list[Group]]:
+        if self.options.recipe == "paper":
+            return published_epoch(train, rng)
+        return epoch(train, IMAGES_PER_BATCH[name], rng)
+
+    def _schedule(self, train: Sequence[Sample]) -> Schedule:
+        if self.options.recipe == "default":
+            return DEFAULT
+        # the published schedule counts the batch that is dropped
+        batches = max(len(train) // FULL_BATCH, 1)
+        return replace(PUBLISHED, horizon=(batches + 1) / batches)
+
+    def _steps(self, name: events.StageName, train: Sequence[Sample]) -> int:
+        batches = sum(1 for _ in self._epoch(name, train, np.random.default_rng(0)))
+        if not batches:
+            raise InfosamError(
+                f"The published recipe drops batches of fewer than {FULL_BATCH} "
+                f"images, and there are {len(train)}: accept objects on more images."
+            )
+        steps = batches * self.options.max_epochs
+        return min(steps, self.options.max_steps or steps)
 
     def _notice_rows(self, stage: Stage, rows: int) -> None:
-        if stage.relation is None or rows >= WANTED_ROWS:
+        distiller = stage.distiller
+        if distiller is None or rows >= distiller.wanted_rows:
             return
-        if rows < MIN_ROWS:
+        losses = (
+            "information losses"
+            if self.options.distill == "infosam"
+            else f"{self.options.distill} loss"
+        )
+        if rows < distiller.min_rows:
+            where = "one image" if rows == 1 else f"{rows} images"
             message = (
-                "With training objects on one image only, the information losses are "
-                "left out: accept objects on more images to use them."
+                f"With training objects on {where} only, the {losses} are left out: "
+                "accept objects on more images to use them."
             )
         else:
             message = (
-                f"The information losses see {rows} images at a time; they want "
-                f"{WANTED_ROWS}."
+                f"The {losses} see {rows} images at a time; they want "
+                f"{distiller.wanted_rows}."
             )
         self.reporter.emit(events.Notice(message=message))
 
@@ -171,6 +203,8 @@ class Teaching:
                 self._checkpoint(name, fit)
 
         def validate() -> float:
+            if not looked_at:
+                return 0.0
             model = fit.stage.model()
             result = evaluate(
                 Predictor(model),
@@ -190,7 +224,7 @@ class Teaching:
 
         try:
             fit.run(
-                lambda: epoch(train, IMAGES_PER_BATCH[name], rng),
+                lambda: self._epoch(name, train, rng),
                 on_step=on_step,
                 validate=validate,
             )

@@ -39,7 +39,15 @@ def test_click_then_c_makes_an_object(window: Window) -> None:
     # where the click was, in (x, y), within what a pixel of the screen is
     point = record.prompts.points[0]
     assert (point.y, point.x) == pytest.approx(DISCS[0], abs=0.6)
-    assert "1 object here" in window.panel.annotate.counts.text()
+    assert window.panel.annotate.counts.text() == "1 object here, 1 in 1 image"
+
+    undo, redo = window.panel.annotate.undo, window.panel.annotate.redo
+    assert (undo.isEnabled(), redo.isEnabled()) == (True, False)
+    window.press(undo)
+    window.press(undo)  # the accept, then the click
+    assert (undo.isEnabled(), redo.isEnabled()) == (False, True)
+    assert window.shown_objects() == set()
+    window.press(redo)
 
 
 @pytest.mark.parametrize(

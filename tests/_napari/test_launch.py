@@ -62,6 +62,47 @@ def test_paths_are_opened(viewer: Viewer, filled: Fill, tmp_path: Path) -> None:
     np.testing.assert_array_equal(images(viewer)["grey"].data, np.eye(32) * 99)
 
 
+def test_of_several_paths_the_first_is_seen_with_the_prompts_above_it(
+    viewer: Viewer, filled: Fill, tmp_path: Path, qtbot: QtBot
+) -> None:
+    paths = [tmp_path / f"{name}.png" for name in "abc"]
+    for number, path in enumerate(paths):
+        pixels = np.full((30 + 40 * number, 32), 50 * number, np.uint8)
+        io.imsave(path, pixels, check_contrast=False)
+    panel = filled(paths=tuple(paths))
+    qtbot.waitUntil(lambda: panel.session.source is not None)
+    assert panel.session.source.name == "a"
+    qtbot.waitUntil(lambda: "InfoSAM objects" in viewer.layers)
+    names = [layer.name for layer in viewer.layers]
+    assert names[:3] == ["c", "b", "a"]
+    assert all(name.startswith("InfoSAM ") for name in names[3:])
+    assert [i.visible for i in images(viewer).values()] == [False, False, True]
+    zoom = viewer.scene.camera.zoom
+
+    panel.link.next_image()
+    assert panel.link.image.name == "b"
+    assert [i.visible for i in images(viewer).values()] == [False, True, False]
+    assert viewer.scene.camera.zoom < 0.7 * zoom  # 70 rows instead of 30
+
+
+def test_prompts_stay_above_an_image_that_is_opened_later(
+    viewer: Viewer, filled: Fill, qtbot: QtBot
+) -> None:
+    viewer.add_image(np.zeros((30, 30), np.uint8), name="early")
+    panel = filled()
+    qtbot.waitUntil(lambda: "InfoSAM points" in viewer.layers)
+    viewer.add_image(np.zeros((30, 30), np.uint8), name="late")
+    qtbot.waitUntil(lambda: panel.session.source.name == "late")
+    assert [layer.name for layer in viewer.layers] == [
+        "early",
+        "late",
+        "InfoSAM objects",
+        "InfoSAM proposal",
+        "InfoSAM boxes",
+        "InfoSAM points",
+    ]
+
+
 def test_a_project_brings_its_images_the_first_on_top(
     viewer: Viewer, filled: Fill, tmp_path: Path, qtbot: QtBot
 ) -> None:

@@ -12,14 +12,18 @@ from .conftest import SHAPE, gradient, square
 
 
 def test_undo_and_redo_of_a_commit(project: Project, image: ImageRecord) -> None:
+    assert not project.can_undo
     written = project.commit(image.id, square(1, 1))
+    assert (project.can_undo, project.can_redo) == (True, False)
     entry = HistoryEntry("commit", written.id, image.id)
     assert project.undo() == entry
     assert project.objects() == []
+    assert (project.can_undo, project.can_redo) == (False, True)
     assert project.undo() is None
     assert project.redo() == entry
     assert project.objects() == [written]
     assert project.redo() is None
+    assert (project.can_undo, project.can_redo) == (True, False)
 
 
 def test_undo_and_redo_of_a_delete(project: Project, image: ImageRecord) -> None:

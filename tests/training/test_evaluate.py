@@ -76,7 +76,8 @@ def test_who_knows_everything_needs_one_click():
     assert metrics.noc85 == 1
     assert result.noc(0.9) == 1
     assert result.nof(0.9) == 0
-    assert result.dice_box == 1
+    assert result.dice_box == result.boundary_iou_box == 1
+    assert result.score_error == 0  # it says 1, and is right
     assert (metrics.n_images, metrics.n_objects) == (1, 2)
 
 
@@ -89,6 +90,7 @@ def test_who_knows_nothing_needs_all_clicks():
     metrics = result.metrics()
     assert (metrics.iou_1, metrics.iou_5, metrics.iou_box) == (0, 0, 0)
     assert metrics.max_clicks == 7
+    assert result.boundary_iou_box == 0
 
 
 def test_a_pixel_is_clicked_once():
@@ -105,7 +107,7 @@ def test_the_previous_answer_goes_with_each_click():
     target = MASKS[0]
     answers = [mask_of(slice(3, 20), slice(4, 4 + 5 * n)) for n in range(1, 6)]
     annotator = Annotator(answers)
-    ious = annotate(annotator, "embedding", target, 4)
+    ious, _ = annotate(annotator, "embedding", target, 4)
     assert len(ious) == len(annotator.asked) == 4
     assert list(ious) == pytest.approx([5 / 26, 10 / 26, 15 / 26, 20 / 26])
     for number, (prompts, previous, embedding) in enumerate(annotator.asked):
@@ -137,7 +139,8 @@ def test_clicking_ends_when_it_is_good_enough(share, clicks):
     """Five clicks are always made: three figures need them."""
     target = mask_of(slice(0, 40), slice(0, 50))
     answer = mask_of(slice(0, round(40 * share)), slice(0, 50))
-    assert len(annotate(Annotator([answer]), "e", target, 20)) == clicks
+    ious, scores = annotate(Annotator([answer]), "e", target, 20)
+    assert len(ious) == len(scores) == clicks
 
 
 def test_boxes_are_asked_by_themselves():

@@ -12,7 +12,7 @@ from napari_infosam.core.options import FinetuneOptions
 from napari_infosam.models.student import StudentSpec
 from napari_infosam.training import fit as fit_module
 from napari_infosam.training.batches import epoch
-from napari_infosam.training.fit import VALIDATIONS, Fit, Progress
+from napari_infosam.training.fit import DEFAULT, Fit, Progress
 from napari_infosam.training.stages import Stage, StepLoss
 
 LONG = 1e9
@@ -26,7 +26,8 @@ class Valley:
         self.options = FinetuneOptions(learning_rate=rate)
         self.weights = torch.nn.Parameter(torch.zeros(2))
         self.trained = [self.weights]
-        self.relation = None
+        self.distiller = None
+        self.start = [p.detach().clone() for p in self.trained]
         self.poison = math.inf
         self.steps = 0
 
@@ -131,7 +132,7 @@ def test_averaged_weights_are_what_is_validated_and_kept():
         return float(len(seen))
 
     run(fit, on_step, validate)
-    assert len(seen) == VALIDATIONS
+    assert len(seen) == DEFAULT.looks
     for validated, expected in seen:
         torch.testing.assert_close(validated, expected)
     # the last was the best, and is what the stage is left with

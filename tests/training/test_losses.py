@@ -65,6 +65,12 @@ def test_the_hand_calculation_is_the_published_loss_but_for_its_bce(published):
     assert plain + iou == pytest.approx(float(published["loss"]), rel=1e-5)
 
 
+def test_the_loss_as_it_was_published(published):
+    logits, target = map(torch.tensor, (published["logits"], published["target"]))
+    found = structure_loss(logits, target, WINDOW, weigh_cross_entropy=False).mean()
+    assert found.item() == pytest.approx(float(published["loss"]), abs=1e-5)
+
+
 @given(
     target=hnp.arrays(np.float32, (1, 1, 9, 12), elements=st.floats(0, 1, width=32)),
     logits=hnp.arrays(np.float32, (1, 1, 9, 12), elements=st.floats(-9, 9, width=32)),

@@ -9,10 +9,10 @@ import torch
 from napari_infosam.core.options import FinetuneOptions
 from napari_infosam.models.student import StudentSpec
 from napari_infosam.training.batches import Group
+from napari_infosam.training.distill import Views
 from napari_infosam.training.features import FrozenFeatures
 from napari_infosam.training.prompting import PromptPlan, draw_prompts
-from napari_infosam.training.relation import information_losses
-from napari_infosam.training.stages import Stage, _flat, _mask_loss
+from napari_infosam.training.stages import Stage, _mask_loss
 
 CPU = torch.device("cpu")
 
@@ -67,7 +67,7 @@ def test_the_quick_stage_learns_an_object_and_leaves_the_base_alone(
 ):
     before = state_of(base.sam)
     stage = make_stage(frozen, "decoder")
-    assert stage.relation is None
+    assert stage.distiller is None
     group = groups[0]
     first = plain_loss(stage, group)
     optimizer = torch.optim.Adam(stage.parameters, lr=1e-4)
@@ -206,15 +206,11 @@ def test_images_side_by_side_have_the_gradients_of_one_graph(
         whole._forward(group, rng)
         for group, rng in zip(batch, np.random.default_rng(0).spawn(2), strict=True)
     ]
-    teacher = [whole._teacher(row) for row in rows]
-    information = information_losses(
-        whole.relation,
-        _flat([features for features, _ in teacher]),
-        torch.cat([token for _, token in teacher]),
-        _flat([row.embedding for row in rows]),
-        torch.cat([row.token for row in rows]),
+    information = whole.distiller(
+        Views.of([whole._teacher(row) for row in rows]),
+        Views.of([(row.embedding, row.token, row.logits) for row in rows]),
     )
-    total = torch.stack([row.loss for row in rows]).mean() + information.weighted()
+    total = torch.stack([row.loss for row in rows]).mean() + information.total
     assert loss.total == pytest.approx(total.item(), rel=1e-5)
     wanted = torch.autograd.grad(total, whole.parameters, allow_unused=True)
     for gradient, reference in zip(found, wanted, strict=True):
@@ -229,11 +225,11 @@ def test_images_side_by_side_have_the_gradients_of_one_graph(
 
 def test_the_relation_module_learns(full_step):
     stage, _, _ = full_step
-    gradients = {n: p.grad for n, p in stage.relation.named_parameters()}
+    gradients = {n: p.grad for n, p in stage.distiller.relation.named_parameters()}
     for name in ("query_proj.weight", "key_proj.weight", "layer_norm_feat.weight"):
         assert gradients[name].abs().max() > 0, name
     optimised = {id(p) for p in stage.parameters}
-    assert all(id(p) in optimised for p in stage.relation.parameters())
+    assert all(id(p) in optimised for p in stage.distiller.relation.parameters())
     assert len(optimised) == len(stage.parameters)
 
 
@@ -259,14 +255,14 @@ def test_a_single_row_has_no_information_losses(adapted, groups):
     stage = make_stage(adapted, "adapter")
     loss = stage.step(groups[:1], np.random.default_rng(0))
     assert loss.parts.keys() == {"structure", "iou"}
-    assert all(p.grad is None for p in stage.relation.parameters())
+    assert all(p.grad is None for p in stage.distiller.relation.parameters())
     encoder = [p for n, p in stage.sam.image_encoder.named_parameters() if "D_fc2" in n]
     assert all(p.grad.abs().max() > 0 for p in encoder)
 
 
 def test_without_distillation_there_is_no_relation_module(adapted, groups):
     stage = make_stage(adapted, "adapter", distill="none")
-    assert stage.relation is None
+    assert stage.distiller is None
     loss = stage.step(groups[:2], np.random.default_rng(0))
     assert loss.parts.keys() == {"structure", "iou"}
 
@@ -309,3 +305,72 @@ def test_students_start_alike_for_a_seed(adapted):
     )
     assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize(
+    "method", ["bitfit", "lora", "conv-lora", "adaptformer", "su-sam", "hq-sam"]
+)
+def test_a_step_of_every_method_changes_what_it_tunes_and_nothing_else(
+    base, adapted, groups, method
+):
+    stage = make_stage(adapted, method)
+    before = state_of(stage.sam)
+    optimizer = torch.optim.Adam(stage.parameters, lr=1e-3)
+    for number in range(2):  # what starts at zero keeps its inputs idle for a step
+        optimizer.zero_grad()
+        loss = stage.step(groups[:2], np.random.default_rng(number))
+        assert {"structure", "relation", "distill"} <= loss.parts.keys()
+        optimizer.step()
+    tuned = {name for name, p in stage.sam.named_parameters() if p.requires_grad}
+    changed = {
+        key
+        for key, value in stage.sam.state_dict().items()
+        if not torch.equal(value, before[key])
+    }
+    assert changed <= tuned
+    decoder = {name for name in changed if name.startswith("mask_decoder.")}
+    if method == "hq-sam":
+        heads = ("mask_decoder.hq.", "mask_decoder.iou_prediction_head.")
+        assert changed
+        assert all(name.startswith(heads) for name in changed)
+    else:
+        assert decoder
+        assert changed > decoder
+    assert_same(
+        base.sam, {k: v for k, v in before.items() if k in base.sam.state_dict()}
+    )
+
+
+@pytest.mark.parametrize("distill", ["vid", "pkt", "logit"])
+def test_a_step_with_every_distiller_reaches_the_encoder(adapted, groups, distill):
+    stage = make_stage(adapted, "adapter", distill=distill)
+    plain = make_stage(adapted, "adapter", distill="none")
+    loss = stage.step(groups, np.random.default_rng(0))
+    reference = plain.step(groups, np.random.default_rng(0))
+    assert loss.total == pytest.approx(
+        reference.total + loss.parts["distill"], rel=1e-4
+    )
+    encoder = [
+        (mine.grad, other.grad)
+        for (name, mine), (_, other) in zip(
+            stage.sam.image_encoder.named_parameters(),
+            plain.sam.image_encoder.named_parameters(),
+            strict=True,
+        )
+        if "D_fc2" in name
+    ]
+    assert len(encoder) == 2 * 2 * 8
+    assert not any(torch.allclose(mine, other) for mine, other in encoder)
+
+
+def test_the_early_features_of_hq_sam_are_those_of_its_model(adapted, samples):
+    """Training, validation and clicking must see the same."""
+    stage = make_stage(adapted, "hq-sam")
+    model = stage.model()
+    fresh = model.encode(samples[0].picture)
+    known = adapted.image_embedding(samples[0], model)
+    assert known.encoder_hash == model.encoder_hash != adapted.base.encoder_hash
+    torch.testing.assert_close(known.features, fresh, atol=2e-2, rtol=2e-2)
+    with torch.no_grad():
+        trained_on = stage._embedding(Group(samples[0], (0,)))
+    torch.testing.assert_close(trained_on, known.features.float())

@@ -1,22 +1,24 @@
-"""Series adapters after attention and MLP, the student of the InfoSAM paper."""
+"""Bottleneck adapters: in series (InfoSAM's student) or in parallel (AdaptFormer).
+
+They act through forward hooks, so the names of the base weights stay as they are, and
+carry the names of published InfoSAM checkpoints.
+"""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from napari_infosam.models.encoder_parts import (
-    Encoder,
-    attention_blocks,
-    block_norms,
-    block_width,
-)
+from napari_infosam.models.encoder_parts import block_norms, block_width
 
 RATIO = 0.25
 """Hidden width of an adapter over the width of its block (published configuration)."""
 
+PARALLEL_SCALE = 0.5
+"""Weight of a parallel adapter's answer (published code)."""
 
-class SeriesAdapter(nn.Module):
-    """``x + W2 gelu(W1 x)``; an identity at first, because W2 starts at zero.
+
+class Bottleneck(nn.Module):
+    """``W2 gelu(W1 x)``; zero at first, because W2 starts at zero.
 
     The published code leaves W2 at its random start, so that the student is
     disturbed before the first step; with few images that is never made good.
@@ -31,7 +33,7 @@ class SeriesAdapter(nn.Module):
 
     def __init__(self, width: int, ratio: float = RATIO) -> None:
         super().__init__()
-        hidden = int(width * ratio)
+        hidden = round(width * ratio)
         # the names of published checkpoints
         self.D_fc1 = nn.Linear(width, hidden)
         self.act = nn.GELU()
@@ -40,61 +42,93 @@ class SeriesAdapter(nn.Module):
         nn.init.zeros_(self.D_fc2.bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the change to the features, same shape."""
+        change: Tensor = self.D_fc2(self.act(self.D_fc1(x)))
+        return change
+
+
+class SeriesAdapter(Bottleneck):
+    """``x + W2 gelu(W1 x)`` behind a module: an identity at first."""
+
+    def forward(self, x: Tensor) -> Tensor:
         """Return the adapted features, same shape."""
-        adapted: Tensor = x + self.D_fc2(self.act(self.D_fc1(x)))
-        return adapted
+        return x + super().forward(x)
 
 
-def attach_adapters(
-    encoder: Encoder, first_block: int, ratio: float = RATIO
-) -> list[nn.Parameter]:
-    """Put adapters after attention and MLP of all blocks from the given one on.
+class ParallelAdapter(Bottleneck):
+    """``W2 gelu(W1 x) / 2`` beside a module, added to its output: nothing at first."""
 
-    The modules get the names of published InfoSAM checkpoints,
-    ``Space_Adapter_Series`` and ``MLP_Adapter_Series``. They act through forward
-    hooks, so the names of the base weights stay as they are. Adapters that are there
-    already, those of a published checkpoint, are kept and trained further.
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what is added to the output of the module, same shape."""
+        return PARALLEL_SCALE * super().forward(x)
+
+
+PLACES: dict[str, tuple[str, type[Bottleneck]]] = {
+    "Space_Adapter_Series": ("attn", SeriesAdapter),
+    "MLP_Adapter_Series": ("mlp", SeriesAdapter),
+    "MLP_Adapter_Parallel": ("mlp", ParallelAdapter),
+}
+"""Published name of an adapter: the part of a block it belongs to, and its kind."""
+
+
+def place_adapter(block: nn.Module, name: str, ratio: float = RATIO) -> Bottleneck:
+    """Put an adapter into an attention block and return it.
+
+    One that is there already, of a published checkpoint, is returned as it is.
 
     Parameters
     ----------
-    encoder
-        The student's encoder; changed in place.
-    first_block
-        First block that carries adapters; the paper leaves out the first two.
+    block
+        Attention block of an encoder; changed in place.
+    name
+        A key of `PLACES`.
     ratio
         Hidden width over block width.
-
-    Returns
-    -------
-    list of Parameter
-        What is to be trained: the adapters and the layer norms of their blocks.
     """
-    trained: list[nn.Parameter] = []
-    for block in attention_blocks(encoder)[first_block:]:
-        width = block_width(block)
-        norms = list(block_norms(block))
-        for part, name in (
-            ("attn", "Space_Adapter_Series"),
-            ("mlp", "MLP_Adapter_Series"),
-        ):
-            adapter = getattr(block, name, None)
-            if adapter is None:
-                adapter = SeriesAdapter(width, ratio)
-                block.add_module(name, adapter)
-                block.get_submodule(part).register_forward_hook(_ApplyAdapter(adapter))
-            trained += adapter.parameters()
-        for norm in norms:
-            trained += norm.parameters()
-    return trained
+    present = getattr(block, name, None)
+    if isinstance(present, Bottleneck):
+        return present
+    part, kind = PLACES[name]
+    adapter = kind(block_width(block), ratio)
+    block.add_module(name, adapter)
+    module = block.get_submodule(part)
+    if isinstance(adapter, ParallelAdapter):
+        # TinyViT normalises within its MLP, ViT before it
+        norm = module.get_submodule("norm") if hasattr(module, "norm") else None
+        module.register_forward_hook(_AddBeside(adapter, norm))
+    else:
+        module.register_forward_hook(_ApplyBehind(adapter))
+    return adapter
 
 
-class _ApplyAdapter:
+def place_adapters(block: nn.Module, *names: str) -> list[nn.Parameter]:
+    """Put adapters into a block; return them and the norms of the block, to train."""
+    norms = list(block_norms(block))
+    modules = [*(place_adapter(block, name) for name in names), *norms]
+    return [parameter for module in modules for parameter in module.parameters()]
+
+
+class _ApplyBehind:
     """Forward hook: pass the output of a module through an adapter."""
 
-    def __init__(self, adapter: SeriesAdapter) -> None:
+    def __init__(self, adapter: Bottleneck) -> None:
         self._adapter = adapter
 
     def __call__(
         self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor
     ) -> Tensor:
         return self._adapter(output)  # type: ignore[no-any-return]
+
+
+class _AddBeside:
+    """Forward hook: add what an adapter makes of the module's normalised input."""
+
+    def __init__(self, adapter: Bottleneck, norm: nn.Module | None) -> None:
+        self._adapter = adapter
+        self._norm = norm
+
+    def __call__(
+        self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor
+    ) -> Tensor:
+        x = inputs[0] if self._norm is None else self._norm(inputs[0])
+        return output + self._adapter(x)  # type: ignore[no-any-return]

@@ -1,0 +1,169 @@
+"""``infosam bench``: the table of methods on one's own data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_infosam.bench.rows import TABLE_1
+from napari_infosam.cli.app import DeviceOption, JsonOption, app
+from napari_infosam.cli.group import emit, quiet_stdout, stoppable
+from napari_infosam.cli.progress import TrainingBars, bars, say
+from napari_infosam.core.cores import all_cores
+from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.options import FinetuneOptions, Recipe
+
+if TYPE_CHECKING:
+    from napari_infosam.bench.run import Cell, Plan
+    from napari_infosam.training.published_evaluation import Prompt
+
+DEFAULTS = FinetuneOptions()
+UNLIMITED = 1e7
+"""Seconds of a training that ends by its steps."""
+
+
+@app.command()
+def bench(
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            help="Folder with images/ and masks/, or with train.csv and test.csv "
+            "(columns image and label). Can be given several times."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of results, table and plot.")],
+    methods: Annotated[
+        str,
+        typer.Option(help="Rows of the table, with commas, as in adapter+infosam."),
+    ] = ",".join(TABLE_1),
+    model: Annotated[str, typer.Option(help="Base model, a name or a path.")] = "vit_t",
+    train_images: Annotated[
+        int | None,
+        typer.Option(help="Images to learn from; 0 takes all of a train.csv.", min=0),
+    ] = 12,
+    test_images: Annotated[
+        int | None, typer.Option(help="Images to measure on; all by default.", min=1)
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(help="Repetitions, each with other images.", min=1)
+    ] = 3,
+    max_steps: Annotated[
+        int | None, typer.Option(help="Steps of each stage at most.", min=1)
+    ] = None,
+    max_epochs: Annotated[
+        int | None,
+        typer.Option(help="Passes over the objects in each stage at most.", min=1),
+    ] = None,
+    others: Annotated[
+        int,
+        typer.Option(
+            help="Images of each other data set to measure forgetting.", min=0
+        ),
+    ] = 0,
+    max_objects: Annotated[
+        int, typer.Option(help="Objects that are measured at most.", min=1)
+    ] = 60,
+    recipe: Annotated[
+        Recipe, typer.Option(help="paper: as published, quirks included.")
+    ] = "default",
+    points: Annotated[
+        bool,
+        typer.Option(
+            "--points",
+            help="Ask the published figures with five points instead of a box (roads).",
+        ),
+    ] = False,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Train and measure every method on every data set, and write one table.
+
+    What has a result already is not done again: Ctrl-C, and the same command later
+    goes on.
+    """
+    from napari_infosam.bench.run import run_bench
+
+    plan = _plan(
+        data,
+        methods,
+        model,
+        train_images,
+        test_images,
+        seeds,
+        others,
+        _options(recipe, device, max_steps, max_epochs),
+        _protocol(recipe, max_objects, points=points),
+    )
+    with quiet_stdout(), stoppable(), bars() as progress:
+        show = TrainingBars(progress)
+
+        def on_cell(cell: Cell) -> None:
+            progress.console.print(f"{cell.number} of {cell.total}: {cell.name}")
+
+        table = run_bench(plan, out, on_cell=on_cell, on_event=show)
+    if as_json:
+        emit({"table": str(table), "results": str(out / "results")})
+    else:
+        typer.echo(table.read_text("utf-8"))
+    say(f"The table is {table}, the plot {table.with_suffix('.png')}")
+
+
+def _options(
+    recipe: Recipe, device: str, max_steps: int | None, max_epochs: int | None
+) -> FinetuneOptions:
+    given: dict[str, Any] = {
+        "device": device,
+        "threads": all_cores(),
+        "max_seconds": UNLIMITED,
+        "max_steps": max_steps,
+    }
+    if max_epochs is not None:
+        given["max_epochs"] = max_epochs
+    if recipe == "paper":
+        return FinetuneOptions.published(**given)
+    return FinetuneOptions(**given)
+
+
+def _protocol(recipe: Recipe, max_objects: int, *, points: bool) -> Any:
+    from napari_infosam.bench.cell import Protocol
+
+    prompt: Prompt | None = None
+    if recipe == "paper":
+        prompt = "points" if points else "box"
+    return Protocol(max_objects=max_objects, prompt=prompt)
+
+
+def _plan(
+    data: list[Path],
+    methods: str,
+    model: str,
+    train_images: int | None,
+    test_images: int | None,
+    seeds: int,
+    others: int,
+    options: FinetuneOptions,
+    protocol: Any,
+) -> Plan:
+    from napari_infosam.bench.data import read_data_set
+    from napari_infosam.bench.rows import parse_row
+    from napari_infosam.bench.run import Plan
+
+    sets = [read_data_set(folder) for folder in data]
+    names = [found.name for found in sets]
+    if len(set(names)) < len(names):
+        raise InfosamError(
+            f"Two data sets are called {max(names, key=names.count)}: rename a folder."
+        )
+    return Plan(
+        data=sets,
+        rows=[parse_row(name.strip()) for name in methods.split(",")],
+        seeds=list(range(seeds)),
+        n_train=train_images or None,
+        n_test=test_images,
+        n_others=others,
+        model=model,
+        options=options,
+        protocol=protocol,
+    )
