@@ -22,9 +22,11 @@ from napari_infosam.synthetic import SyntheticImage, make_set
 COMMANDS = {
     "demo",
     "annotate",
+    "bench",
     "import",
     "finetune",
     "evaluate",
+    "export-model",
     "versions",
     "activate",
 }
@@ -346,6 +348,12 @@ def test_a_missing_project_is_named(arguments: tuple[str, ...]) -> None:
         (("--seed", "-1"), ("--seed", "-1")),
         (("--model", "vit_b"), ("vit_t", "vit_b")),
         (("--resume",), ("--resume",)),
+        (("--recipe", "mine"), ("--recipe", "mine", "paper")),
+        (("--first-block", "-1"), ("--first-block", "-1")),
+        (("--interpolate", "1"), ("--interpolate", "1")),
+        (("--lambda-r", "nan"), ("--lambda-r", "nan")),
+        (("--freeze-relation",), ("--freeze-relation", "--relation-from")),
+        (("--relation-from", "gone"), ("--relation-from", "gone")),
         (("--frobnicate",), ("--frobnicate",)),
     ],
 )
@@ -355,6 +363,68 @@ def test_finetune_refuses_bad_options(
     assert_bad_input(run("finetune", filled, *options), *words)
     with Project.open(filled) as project:
         assert project.runs() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stages"),
+    [
+        ((), ("quick",)),
+        (("--method", "decoder"), ("quick",)),
+        (("--method", "lora"), ("quick", "full")),
+        (("--distill", "none"), ("quick", "full")),
+        (("--method", "lora", "--stage", "quick"), ("quick",)),
+        (("--method", "hq-sam"), ("full",)),
+        (("--recipe", "paper"), ("full",)),
+    ],
+)
+def test_what_is_asked_for_is_what_is_trained(
+    filled: Path,
+    arguments: tuple[str, ...],
+    stages: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[FinetuneOptions] = []
+
+    def note(_path: Path, options: FinetuneOptions, _resume: object) -> dict[str, Any]:
+        asked.append(options)
+        return {"version": "v001", "accepted": True, "reason": ""}
+
+    monkeypatch.setattr("napari_infosam.cli.finetune._run", note)
+    assert run("finetune", filled, *arguments).exit_code == 0
+    (options,) = asked
+    assert options.stages == stages
+    paper = "paper" in arguments
+    assert options.learning_rate == (2e-4 if paper else FinetuneOptions().learning_rate)
+    assert options.seed == (42 if paper else 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--data", "nowhere"), ("nowhere", "images and masks")),
+        (("--data", "pairs", "--data", "./pairs"), ("pairs",)),
+        (("--data", "pairs", "--methods", "unet"), ("unet", "adapter+infosam")),
+        (("--data", "pairs", "--train-images", "2"), ("pairs", "--train-images")),
+        (("--data", "pairs", "--seeds", "0"), ("--seeds", "0")),
+    ],
+)
+def test_bench_refuses_bad_options(
+    samples: list[SyntheticImage],
+    options: tuple[str, ...],
+    words: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number, sample in enumerate(samples):
+        for name, pixels in (("images", sample.image), ("masks", sample.labels)):
+            folder = tmp_path / "pairs" / name
+            folder.mkdir(parents=True, exist_ok=True)
+            io.imsave(
+                folder / f"{number}.png", pixels.astype(np.uint8), check_contrast=False
+            )
+    assert_bad_input(run("bench", "--out", "out", *options), *words)
+    assert not (tmp_path / "out").exists()
 
 
 def test_finetune_needs_something_accepted(project: Path) -> None:

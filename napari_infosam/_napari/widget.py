@@ -78,7 +78,7 @@ class InfoSAMWidget(QWidget):
         self.setMinimumWidth(_MIN_WIDTH)
         content = QWidget()
         inner = QVBoxLayout(content)
-        inner.setContentsMargins(4, 4, 4, 4)
+        inner.setContentsMargins(4, 8, 4, 4)
         inner.setSpacing(6)
         inner.addWidget(self.annotate)
         line = QFrame()

@@ -117,6 +117,8 @@ def run_bench(
     InfosamError
         If a data set can not be read, or is too small.
     """
+    for data in plan.data:  # what can not work is said before hours of work
+        data.split(plan.n_train, plan.n_test, seed=0)
     set_fastest_threads(plan.options.threads or 1)
     base = load_model(plan.model, plan.options.device)
     cache = EmbeddingCache(out / "cache")

@@ -9,6 +9,7 @@ from napari_infosam.cli import (  # noqa: F401  (they add themselves to the app)
     bench,
     demo,
     evaluate,
+    export_model,
     finetune,
     import_pairs,
     versions,

@@ -178,6 +178,16 @@ def finetune(
             f"{path} was made for the model {base}, not {model}: leave --model out, or "
             f"make another project with 'infosam import NEW --model {model} ...'."
         )
+    if relation_from is not None and not relation_from.exists():
+        raise InfosamError(
+            f"--relation-from {relation_from} is not there: name a project that was "
+            "trained with InfoSAM, or the relation.safetensors of a version."
+        )
+    if freeze_relation and relation_from is None:
+        raise InfosamError(
+            "--freeze-relation needs a relation module to freeze: name it with "
+            "--relation-from."
+        )
     if stage is None:
         stage = "quick" if method in (None, "decoder") and distill is None else "full"
     given: dict[str, Any] = {

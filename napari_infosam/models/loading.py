@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_infosam.models.devices import resolve_device
+from napari_infosam.models.export import read_answering
 from napari_infosam.models.registry import build_sam
 from napari_infosam.models.sam_model import SamModel
 from napari_infosam.models.student import STUDENT_FILE, load_student
@@ -41,7 +42,7 @@ def load_model(
     """
     resolved = resolve_device(device)
     sam, name = build_sam(name_or_path, on_progress=on_progress, cancelled=cancelled)
-    return SamModel(sam, name, resolved)
+    return SamModel(sam, name, resolved, **read_answering(Path(name), sam))
 
 
 def load_version(

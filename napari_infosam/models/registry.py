@@ -154,10 +154,10 @@ def _build(path: Path) -> Sam:
             state = convert_original_keys(state)
     else:
         sam = _vit_builder(architecture)()
-        own = (key for key in state if key.startswith(_ENCODER))
-        attach_published(
-            sam.image_encoder, {key.removeprefix(_ENCODER): state[key] for key in own}
-        )
+    own = (key for key in state if key.startswith(_ENCODER))
+    attach_published(
+        sam.image_encoder, {key.removeprefix(_ENCODER): state[key] for key in own}
+    )
     _check_fit(sam, state, architecture, path)
     sam.load_state_dict(state)
     return sam.eval()

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 from segment_anything.modeling import ImageEncoderViT
 
 from napari_infosam.models.encoder_parts import attention_blocks
-from napari_infosam.models.peft.adapter import PLACES, place_adapter, place_adapters
+from napari_infosam.models.peft.adapter import (
+    PLACES,
+    Bottleneck,
+    place_adapter,
+    place_adapters,
+)
 from napari_infosam.models.peft.lora import EXPERTS, place_lora
 
 if TYPE_CHECKING:
@@ -77,8 +82,16 @@ def attach_method(
     return [parameter for block in blocks for parameter in attach(block)]
 
 
-_ADAPTER_KEY = re.compile(rf"^blocks\.(\d+)\.({'|'.join(PLACES)})\.D_fc1\.weight$")
-_LORA_KEY = re.compile(r"^(blocks\.\d+\.attn\.qkv)\.lora_A$")
+_ADAPTER_KEY = re.compile(rf"^(.*blocks\.\d+)\.({'|'.join(PLACES)})\.D_fc1\.weight$")
+_LORA_KEY = re.compile(r"^(.*blocks\.\d+\.attn\.qkv)\.lora_A$")
+
+
+def has_modules(encoder: nn.Module) -> bool:
+    """Return whether an encoder carries adapters, LoRA or Conv-LoRA."""
+    return any(
+        isinstance(module, Bottleneck) or hasattr(module, "lora_A")
+        for module in encoder.modules()
+    )
 
 
 def attach_published(encoder: Encoder, state: Mapping[str, Tensor]) -> None:
@@ -95,7 +108,7 @@ def attach_published(encoder: Encoder, state: Mapping[str, Tensor]) -> None:
     for key, value in state.items():
         if match := _ADAPTER_KEY.match(key):
             hidden, width = value.shape
-            block = encoder.get_submodule(f"blocks.{match[1]}")
+            block = encoder.get_submodule(match[1])
             place_adapter(block, match[2], hidden / width)
         elif match := _LORA_KEY.match(key):
             experts = _count_experts(state, match[1])

@@ -1,0 +1,236 @@
+"""The table of methods: data, rows, cells that are not run twice, and the table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage import io
+
+from napari_infosam.bench.cell import Protocol
+from napari_infosam.bench.data import read_data_set
+from napari_infosam.bench.rows import TABLE_1, Row, parse_row
+from napari_infosam.bench.run import Cell, Plan, run_bench
+from napari_infosam.bench.table import Result, draw, markdown, read_results
+from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.options import FinetuneOptions
+from napari_infosam.synthetic import make_set
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+
+
+def write_folder(folder: Path, count: int, seed: int = 0) -> Path:
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    for number, cell in enumerate(make_set(count, seed=seed)):
+        io.imsave(folder / "images" / f"{number}.png", cell.image, check_contrast=False)
+        labels = cell.labels.astype(np.uint8)
+        io.imsave(folder / "masks" / f"{number}.png", labels, check_contrast=False)
+    return folder
+
+
+def write_csv(folder: Path, count: int) -> Path:
+    """Write a data set in the layout of the paper's."""
+    write_folder(folder, count)
+    for number in range(count):
+        path = folder / "masks" / f"{number}.png"
+        io.imsave(path, 255 * (io.imread(path) > 0).astype(np.uint8))
+    rows = [f"images/{n}.png,masks/{n}.png" for n in range(count)]
+    head = "image,label"
+    (folder / "train.csv").write_text("\n".join([head, *rows[1:]]) + "\n")
+    (folder / "test.csv").write_text("\n".join([head, rows[0]]) + "\n")
+    return folder
+
+
+# --------------------------------------------------------------------- rows
+
+
+@pytest.mark.parametrize("name", [*TABLE_1, "adapter+vid", "adapter+pkt", "lora+logit"])
+def test_rows_have_their_names(name):
+    assert parse_row(name).name == name
+
+
+def test_a_row_without_plus_learns_from_masks_only():
+    assert parse_row("adapter") == Row("adapter", "none")
+    assert parse_row("sam") == Row(None)
+
+
+@pytest.mark.parametrize("name", ["", "unet", "adapter+", "adapter+foo", "sam+infosam"])
+def test_unknown_rows(name):
+    with pytest.raises(InfosamError, match="There is no method"):
+        parse_row(name)
+
+
+def test_a_frozen_encoder_has_no_teacher():
+    with pytest.raises(InfosamError, match="nothing to learn from a teacher"):
+        parse_row("decoder+infosam")
+
+
+# --------------------------------------------------------------------- data
+
+
+def test_a_folder_of_pairs(tmp_path):
+    data = read_data_set(write_folder(tmp_path / "cells", 4))
+    assert data.name == "cells"
+    train, test = data.split(1, None, seed=0)
+    assert (len(train), len(test)) == (1, 3)
+    assert not set(train) & set(test)
+    others = {data.split(1, None, seed=seed)[0][0] for seed in range(20)}
+    assert len(others) > 1
+    assert data.split(1, 2, seed=0) == (train, test[:2])
+    samples = data.read(test)
+    assert [len(sample.rles) > 1 for sample in samples] == [True] * 3
+    with pytest.raises(InfosamError, match="has 4 pairs and no test set"):
+        data.split(4, None, seed=0)
+
+
+def test_the_layout_of_the_papers_sets(tmp_path):
+    data = read_data_set(write_csv(tmp_path / "polyp", 3))
+    train, test = data.split(None, None, seed=0)
+    assert (len(train), len(test)) == (2, 1)
+    assert len(data.split(1, None, seed=0)[0]) == 1
+    (sample,) = data.read(test)
+    assert len(sample.rles) == 1  # all of a mask is one object
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("picture,label\na.png,b.png\n", "needs the columns image and label"),
+        ("image,label\na.png,b.png\n", "which is not there"),
+        ("", "needs the columns"),
+    ],
+)
+def test_a_broken_csv(tmp_path, content, says):
+    (tmp_path / "train.csv").write_text(content)
+    with pytest.raises(InfosamError, match=says):
+        read_data_set(tmp_path)
+
+
+def test_no_data_set(tmp_path):
+    with pytest.raises(InfosamError, match="is no data set"):
+        read_data_set(tmp_path)
+
+
+# -------------------------------------------------------------------- table
+
+
+def result(row: str, data: str, seed: int, iou: float, other: float = 0.5) -> Result:
+    figures = {"iou_1": iou, "iou_box": iou / 2}
+    return Result(
+        data, row, seed, figures, {"third": {"iou_1": other, "iou_box": other}}
+    )
+
+
+RESULTS = [
+    result("sam", "a", 0, 0.5),
+    result("sam", "a", 1, 0.5),
+    result("adapter", "a", 0, 0.8, 0.4),
+    result("adapter", "a", 1, 0.6, 0.6),
+    result("sam", "b", 0, 0.3),
+    result("adapter", "b", 0, 0.9),
+]
+
+
+def test_the_table_has_means_and_deviations():
+    lines = markdown(RESULTS, ["sam", "adapter", "lora"]).splitlines()
+    assert lines[0] == "| **IoU, 1 click** | a | b | mean |"
+    assert lines[2] == "| sam | 0.500 ± 0.000 | 0.300 | 0.400 |"
+    assert lines[3] == "| adapter | 0.700 ± 0.141 | 0.900 | 0.800 |"
+    assert lines[4] == "| lora |  |  |  |"  # not run yet
+    forgotten = [line for line in lines if "other data sets" in line]
+    assert len(forgotten) == 1
+    # less the base with the same data and seed: -0.1, +0.1 and 0
+    assert "| adapter | +0.000 ± 0.100 | +0.000 ± 0.100 |" in lines
+
+
+def test_the_plot_is_a_picture(tmp_path):
+    draw(tmp_path / "plot.png", RESULTS, ["sam", "adapter"])
+    assert io.imread(tmp_path / "plot.png").std() > 0
+
+
+# ---------------------------------------------------------------------- run
+
+
+def plan_of(data: list[Path], rows: str, **changes) -> Plan:
+    known = {
+        "data": [read_data_set(folder) for folder in data],
+        "rows": [parse_row(name) for name in rows.split(",")],
+        "seeds": [0],
+        "n_train": 3,
+        "n_test": 1,
+        "n_others": 0,
+        "model": "vit_t",
+        "options": FinetuneOptions(max_seconds=1e6, max_steps=1, threads=2),
+        "protocol": Protocol(max_clicks=2, max_objects=1),
+    }
+    return Plan(**{**known, **changes})
+
+
+@pytest.mark.slow
+def test_cells_are_run_once(tmp_path):
+    data = write_folder(tmp_path / "cells", 4)
+    rows = ["sam", "decoder", "adapter+infosam"]
+    plan = plan_of([data], ",".join(rows))
+    ran = []
+
+    def on_cell(cell: Cell) -> None:
+        ran.append(cell.name)
+
+    table = run_bench(plan, tmp_path / "out", on_cell=on_cell)
+    assert ran == [f"cells, {row}, seed 0" for row in rows]
+    results = read_results(tmp_path / "out" / "results")
+    assert {found.row for found in results} == set(rows)
+    assert "| adapter+infosam | 0." in table.read_text()
+    path = tmp_path / "out" / "results" / "cells" / "adapter+infosam-0.json"
+    stored = json.loads(path.read_text())
+    assert stored["steps"] == {"quick": 1, "full": 1}
+    assert stored["settings"]["options"]["distill"] == "infosam"
+
+    run_bench(plan, tmp_path / "out", on_cell=on_cell)
+    assert len(ran) == 3
+    path.write_text("{")  # the machine went down while it was written
+    changed = plan_of([data], "sam,adapter+infosam", protocol=Protocol(3, 1))
+    run_bench(changed, tmp_path / "out", on_cell=on_cell)
+    assert len(ran) == 5  # other settings are other results
+
+
+@pytest.mark.slow
+def test_the_published_recipe_on_the_papers_layout(tmp_path):
+    data = write_csv(tmp_path / "polyp", 5)
+    plan = plan_of(
+        [data],
+        "adapter+infosam",
+        n_train=None,
+        options=FinetuneOptions.published(max_seconds=1e6, max_steps=1, threads=2),
+        protocol=Protocol(1, 1, "points"),
+    )
+    table = run_bench(plan, tmp_path / "out").read_text()
+    assert "S-measure" in table
+    (found,) = read_results(tmp_path / "out" / "results")
+    assert 0 <= found.figures["paper_iou"] <= found.figures["paper_dice"] <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.bench
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real image sets are not here")
+def test_fine_tuning_helps_on_real_images(tmp_path):
+    """A part of the table in docs/benchmarks.md, some twenty minutes on two cores."""
+    plan = plan_of(
+        [SHARED / "blood_cells", SHARED / "leaf_disease"],
+        "sam,decoder,adapter+infosam",
+        n_train=12,
+        n_test=20,
+        options=FinetuneOptions(max_seconds=1e6, max_steps=40, threads=2),
+        protocol=Protocol(5, 20),
+    )
+    run_bench(plan, tmp_path / "out")
+    means = {row.name: [] for row in plan.rows}
+    for found in read_results(tmp_path / "out" / "results"):
+        means[found.row].append(found.figures["iou_1"])
+    base = np.mean(means["sam"])
+    assert np.mean(means["decoder"]) > base + 0.03
+    assert np.mean(means["adapter+infosam"]) > base + 0.03
