@@ -81,8 +81,15 @@ def options_form(
     ]
     form: Container[Row] = Container(widgets=rows)
     form.margins = (0, 0, 0, 0)
+    for name in ("method", "distill"):
+        form[name].changed.connect(lambda: _use_full_stage(form))
     form.changed.connect(lambda: on_change(form.asdict()))
     return form
+
+
+def _use_full_stage(form: Container[Row]) -> None:
+    """Run the stage in which a choice takes effect: the quick one has none of it."""
+    form["stage"].value = "quick" if form["method"].value == "decoder" else "full"
 
 
 def _weight(name: str, label: str, value: float) -> FloatSpinBox:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pytest
@@ -12,10 +13,15 @@ from napari_infosam._napari.image_source import source_of
 from napari_infosam._napari.keys import KEYS, shown
 from napari_infosam._napari.layers import outlined
 from napari_infosam._napari.learn_widget import duration
+from napari_infosam._napari.options_form import options_form
 from napari_infosam._napari.places import default_project, free_project
 from napari_infosam._napari.safe_import import prepare_torch
 from napari_infosam._napari.voice import Voice
 from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.options import Distill, FinetuneOptions, Method
+
+if TYPE_CHECKING:
+    from pytestqt.qtbot import QtBot
 
 
 def test_a_plain_image_is_one_picture() -> None:
@@ -186,3 +192,28 @@ def test_what_comes_after_closing_is_dropped(qtbot) -> None:  # type: ignore[no-
         lambda: not names & {thread.name for thread in threading.enumerate()}
     )
     assert results == []
+
+
+@pytest.mark.parametrize("method", get_args(Method))
+def test_every_method_can_be_chosen_and_is_what_is_trained(
+    qtbot: QtBot, method: str
+) -> None:
+    taken: list[dict[str, Any]] = []
+    form = options_form(FinetuneOptions(), taken.append)
+    qtbot.addWidget(form.native)
+    form["method"].value = "lora" if method == "adapter" else "adapter"
+    form["method"].value = method
+    options = FinetuneOptions().model_copy(update=taken[-1])
+    assert options.method == method
+    assert ("full" in options.stages) == (method != "decoder")
+
+
+@pytest.mark.parametrize("distill", get_args(Distill))
+def test_every_distillation_can_be_chosen(qtbot: QtBot, distill: str) -> None:
+    taken: list[dict[str, Any]] = []
+    form = options_form(FinetuneOptions(distill="vid"), taken.append)
+    qtbot.addWidget(form.native)
+    form["distill"].value = distill
+    form["lambda_d"].value = 0.25
+    options = FinetuneOptions.model_validate(taken[-1])
+    assert (options.distill, options.lambda_d) == (distill, 0.25)
