@@ -10,6 +10,7 @@ from napari_infosam.core.masks import encode_rle, iter_objects
 from napari_infosam.models import EmbeddingCache, SamModel, load_model
 from napari_infosam.project import Project
 from napari_infosam.synthetic import SyntheticImage, make_set
+from napari_infosam.training.batches import Group
 from napari_infosam.training.dataset import Sample
 from napari_infosam.training.features import FrozenFeatures
 
@@ -69,3 +70,19 @@ def project_of(
         return project
 
     return make
+
+
+@pytest.fixture(scope="session")
+def adapted(base: SamModel, cache: EmbeddingCache) -> FrozenFeatures:
+    """Return the features for students whose encoder is tuned."""
+    return FrozenFeatures(base, cache, 2)
+
+
+@pytest.fixture(scope="session")
+def groups(samples: list[Sample]) -> list[Group]:
+    """Return three groups of different images, of 2, 1 and 2 objects."""
+    return [
+        Group(samples[0], (0, 1)),
+        Group(samples[1], (2,)),
+        Group(samples[2], (1, 0)),
+    ]

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from napari_infosam.core import events
 from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.masks import iter_objects
 from napari_infosam.core.options import FinetuneOptions
 from napari_infosam.models import Predictor, load_version
 from napari_infosam.models.student import (
@@ -23,10 +25,12 @@ from napari_infosam.models.student import (
     save_student,
 )
 from napari_infosam.project import Project, VersionRecord
+from napari_infosam.synthetic import make_set
 from napari_infosam.training import run as run_module
 from napari_infosam.training import teach as teach_module
 from napari_infosam.training.checkpoint import load_checkpoint
 from napari_infosam.training.job import find_resumable
+from napari_infosam.training.relation import RELATION_FILE, RelationModule
 from napari_infosam.training.reporter import CANCEL_FILE, CancelledError, Reporter
 from napari_infosam.training.run import Run
 
@@ -151,6 +155,12 @@ def test_a_full_run_follows_the_quick_one(project_of, base, cells):
         predictor = Predictor(student)
         predictor.set_image(cells[0].image)
         assert predictor.predict([(100, 100)]).mask.shape == cells[0].labels.shape
+
+        # another project can start from its relation module
+        module = RelationModule()
+        module.load(project.path)
+        kept = load_file(project.version_dir("v001") / RELATION_FILE)
+        assert all(torch.equal(module.state_dict()[k], v) for k, v in kept.items())
 
         # and the next run is judged against it
         project.activate(outcome.version_id)
@@ -330,3 +340,34 @@ def test_a_damaged_checkpoint_is_a_new_beginning(project_of):
     assert found[0].resumed is False
     assert [e.step for e in found if is_step("quick")(e)] == [1, 2]
     assert outcome.version_id == "v001"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("frugal")
+def test_a_run_by_the_published_recipe(tmp_path, base):
+    """Its student sees other pictures than the base that it is compared with."""
+    options = FinetuneOptions.published(max_epochs=1, max_seconds=1e4).model_dump()
+    with Project.create(tmp_path / "cells") as project:
+        for number, cell in enumerate(make_set(5, seed=3)):
+            image = project.add_image(cell.image, cell.name)
+            project.commit(
+                image.id, next(mask for _, mask in iter_objects(cell.labels))
+            )
+            if number == 3:
+                # the first one validates: three are too few for a batch of four
+                with pytest.raises(InfosamError, match="fewer than 4 images"):
+                    execute(project, **options)
+        found, outcome, _ = execute(project, **options)
+        steps = [e for e in found if isinstance(e, events.Step) and e.stage == "full"]
+        assert len(steps) == 1
+        assert steps[0].parts.keys() == {"structure", "relation", "distill"}
+        student = load_version(project, outcome.version_id, base=base)
+        assert student.published_input
+        assert not base.published_input
+
+        # a later run is judged against it by the pictures it was trained on
+        project.activate(outcome.version_id)
+        later, _, _ = execute(project)
+        before, now = found[-1].candidate, later[-1].active
+        assert now.iou_1 == pytest.approx(before.iou_1, abs=0.01)
+        assert later[-1].base == found[-1].base

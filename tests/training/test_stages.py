@@ -1,50 +1,22 @@
 from __future__ import annotations
 
 import copy
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 
-from napari_infosam.core.options import FinetuneOptions
-from napari_infosam.models.student import StudentSpec
-from napari_infosam.training.batches import Group
 from napari_infosam.training.distill import Views
-from napari_infosam.training.features import FrozenFeatures
 from napari_infosam.training.prompting import PromptPlan, draw_prompts
 from napari_infosam.training.stages import Stage, _mask_loss
 
+from .helpers import assert_same, make_stage, state_of
+
+if TYPE_CHECKING:
+    from napari_infosam.training.batches import Group
+
 CPU = torch.device("cpu")
-
-
-def make_stage(features, method: str, **options) -> Stage:
-    base = features.base
-    spec = StudentSpec(base=base.name, base_hash=base.weights_hash, method=method)
-    return Stage(features, spec, FinetuneOptions(**options))
-
-
-def state_of(sam) -> dict[str, torch.Tensor]:
-    return {key: value.clone() for key, value in sam.state_dict().items()}
-
-
-def assert_same(sam, before) -> None:
-    for key, value in sam.state_dict().items():
-        assert torch.equal(value, before[key]), key
-
-
-@pytest.fixture(scope="module")
-def adapted(base, cache) -> FrozenFeatures:
-    return FrozenFeatures(base, cache, 2)
-
-
-@pytest.fixture(scope="module")
-def groups(samples) -> list[Group]:
-    """Return three groups of different images, of 2, 1 and 2 objects."""
-    return [
-        Group(samples[0], (0, 1)),
-        Group(samples[1], (2,)),
-        Group(samples[2], (1, 0)),
-    ]
 
 
 def plain_loss(stage: Stage, group: Group) -> float:
@@ -305,72 +277,3 @@ def test_students_start_alike_for_a_seed(adapted):
     )
     assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-
-
-@pytest.mark.parametrize(
-    "method", ["bitfit", "lora", "conv-lora", "adaptformer", "su-sam", "hq-sam"]
-)
-def test_a_step_of_every_method_changes_what_it_tunes_and_nothing_else(
-    base, adapted, groups, method
-):
-    stage = make_stage(adapted, method)
-    before = state_of(stage.sam)
-    optimizer = torch.optim.Adam(stage.parameters, lr=1e-3)
-    for number in range(2):  # what starts at zero keeps its inputs idle for a step
-        optimizer.zero_grad()
-        loss = stage.step(groups[:2], np.random.default_rng(number))
-        assert {"structure", "relation", "distill"} <= loss.parts.keys()
-        optimizer.step()
-    tuned = {name for name, p in stage.sam.named_parameters() if p.requires_grad}
-    changed = {
-        key
-        for key, value in stage.sam.state_dict().items()
-        if not torch.equal(value, before[key])
-    }
-    assert changed <= tuned
-    decoder = {name for name in changed if name.startswith("mask_decoder.")}
-    if method == "hq-sam":
-        heads = ("mask_decoder.hq.", "mask_decoder.iou_prediction_head.")
-        assert changed
-        assert all(name.startswith(heads) for name in changed)
-    else:
-        assert decoder
-        assert changed > decoder
-    assert_same(
-        base.sam, {k: v for k, v in before.items() if k in base.sam.state_dict()}
-    )
-
-
-@pytest.mark.parametrize("distill", ["vid", "pkt", "logit"])
-def test_a_step_with_every_distiller_reaches_the_encoder(adapted, groups, distill):
-    stage = make_stage(adapted, "adapter", distill=distill)
-    plain = make_stage(adapted, "adapter", distill="none")
-    loss = stage.step(groups, np.random.default_rng(0))
-    reference = plain.step(groups, np.random.default_rng(0))
-    assert loss.total == pytest.approx(
-        reference.total + loss.parts["distill"], rel=1e-4
-    )
-    encoder = [
-        (mine.grad, other.grad)
-        for (name, mine), (_, other) in zip(
-            stage.sam.image_encoder.named_parameters(),
-            plain.sam.image_encoder.named_parameters(),
-            strict=True,
-        )
-        if "D_fc2" in name
-    ]
-    assert len(encoder) == 2 * 2 * 8
-    assert not any(torch.allclose(mine, other) for mine, other in encoder)
-
-
-def test_the_early_features_of_hq_sam_are_those_of_its_model(adapted, samples):
-    """Training, validation and clicking must see the same."""
-    stage = make_stage(adapted, "hq-sam")
-    model = stage.model()
-    fresh = model.encode(samples[0].picture)
-    known = adapted.image_embedding(samples[0], model)
-    assert known.encoder_hash == model.encoder_hash != adapted.base.encoder_hash
-    torch.testing.assert_close(known.features, fresh, atol=2e-2, rtol=2e-2)
-    with torch.no_grad():
-        trained_on = stage._embedding(Group(samples[0], (0,)))
-    torch.testing.assert_close(trained_on, known.features.float())
