@@ -99,8 +99,9 @@ def _weight(name: str, label: str, value: float) -> FloatSpinBox:
         value=value,
         min=0,
         max=100,
-        step=0.1,
-        tooltip="Weight of an information loss of InfoSAM (paper: 1 and 0.5)",
+        step=0.05,
+        tooltip="Weight of an information loss of InfoSAM (paper: 1 for L_r, 0.5 "
+        "for L_d)",
     )
 
 

@@ -108,9 +108,13 @@ def finetune(
         typer.Option(help="Weight of InfoSAM's L_r.", rich_help_panel=METHOD),
     ] = DEFAULTS.lambda_r,
     lambda_d: Annotated[
-        float,
-        typer.Option(help="Weight of InfoSAM's L_d.", rich_help_panel=METHOD),
-    ] = DEFAULTS.lambda_d,
+        float | None,
+        typer.Option(
+            help="Weight of InfoSAM's L_d.",
+            show_default=str(DEFAULTS.lambda_d),
+            rich_help_panel=METHOD,
+        ),
+    ] = None,
     relation: Annotated[
         Relation,
         typer.Option(
@@ -196,6 +200,7 @@ def finetune(
         "seed": seed,
         "max_epochs": max_epochs,
         "learning_rate": learning_rate,
+        "lambda_d": lambda_d,
     }
     make = FinetuneOptions.published if recipe == "paper" else FinetuneOptions
     options = make(
@@ -208,7 +213,6 @@ def finetune(
         max_seconds=max_seconds,
         first_block=first_block,
         lambda_r=lambda_r,
-        lambda_d=lambda_d,
         relation=relation,
         relation_from=str(relation_from.resolve()) if relation_from else None,
         freeze_relation=freeze_relation,

@@ -62,7 +62,9 @@ class FinetuneOptions(BaseModel):
         First attention block of the encoder that is tuned; None takes the method's
         default.
     lambda_r, lambda_d
-        Weights of the InfoSAM losses L_r and L_d (paper: 1 and 0.5).
+        Weights of the InfoSAM losses L_r and L_d (paper: 1 and 0.5). With the paper's
+        0.5 the gradient of L_d is as long as that of the masks, and a short training
+        on few images comes less far; see ``docs/benchmarks.md``.
     relation
         ``learned``, or ``dot``: the fixed dot product of the paper's ablation.
     relation_from
@@ -95,7 +97,7 @@ class FinetuneOptions(BaseModel):
     learning_rate: float = Field(default=1.5e-4, gt=0, lt=1)
     first_block: int | None = Field(default=None, ge=0)
     lambda_r: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    lambda_d: float = Field(default=0.5, ge=0, allow_inf_nan=False)
+    lambda_d: float = Field(default=0.05, ge=0, allow_inf_nan=False)
     relation: Relation = "learned"
     relation_from: str | None = None
     freeze_relation: bool = False
@@ -108,9 +110,15 @@ class FinetuneOptions(BaseModel):
     def published(cls, **changes: Any) -> FinetuneOptions:
         """Return the options of the published recipe, but for what is given.
 
-        Ten epochs, Adam at 2e-4, seed 42 (configurations of the authors' code).
+        Ten epochs, Adam at 2e-4, seed 42, lambda_d 0.5 (configurations of the
+        authors' code).
         """
-        known = {"max_epochs": 10, "learning_rate": 2e-4, "seed": 42}
+        known = {
+            "max_epochs": 10,
+            "learning_rate": 2e-4,
+            "seed": 42,
+            "lambda_d": 0.5,
+        }
         return cls(recipe="paper", **{**known, **changes})
 
     @property

@@ -15,7 +15,7 @@ def test_the_defaults_are_valid_and_those_of_the_paper():
         "adapter",
         "infosam",
     )
-    assert (options.lambda_r, options.lambda_d) == (1.0, 0.5)
+    assert (options.lambda_r, options.lambda_d) == (1.0, 0.05)
 
 
 @given(

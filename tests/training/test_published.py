@@ -49,6 +49,7 @@ def stage(published, features) -> PublishedStage:
 
 
 def test_the_options():
+    assert (OPTIONS.lambda_r, OPTIONS.lambda_d) == (1.0, 0.5)
     assert (OPTIONS.seed, OPTIONS.learning_rate, OPTIONS.stages) == (
         42,
         2e-4,
