@@ -354,6 +354,8 @@ def test_a_missing_project_is_named(arguments: tuple[str, ...]) -> None:
         (("--lambda-r", "nan"), ("--lambda-r", "nan")),
         (("--freeze-relation",), ("--freeze-relation", "--relation-from")),
         (("--relation-from", "gone"), ("--relation-from", "gone")),
+        (("--relation", "dot", "--relation-from", "."), ("--relation dot",)),
+        (("--method", "decoder", "--distill", "vid"), ("--distill vid",)),
         (("--frobnicate",), ("--frobnicate",)),
     ],
 )
@@ -375,6 +377,9 @@ def test_finetune_refuses_bad_options(
         (("--method", "lora", "--stage", "quick"), ("quick",)),
         (("--method", "hq-sam"), ("full",)),
         (("--recipe", "paper"), ("full",)),
+        (("--lambda-d", "0.5"), ("quick", "full")),
+        (("--relation", "dot"), ("quick", "full")),
+        (("--method", "decoder", "--lambda-d", "0.5"), ("quick",)),
     ],
 )
 def test_what_is_asked_for_is_what_is_trained(
@@ -396,6 +401,7 @@ def test_what_is_asked_for_is_what_is_trained(
     paper = "paper" in arguments
     assert options.learning_rate == (2e-4 if paper else FinetuneOptions().learning_rate)
     assert options.seed == (42 if paper else 0)
+    assert options.max_seconds == (1e7 if paper else 300)
 
 
 @pytest.mark.parametrize(
@@ -406,6 +412,7 @@ def test_what_is_asked_for_is_what_is_trained(
         (("--data", "pairs", "--methods", "unet"), ("unet", "adapter+infosam")),
         (("--data", "pairs", "--train-images", "2"), ("pairs", "--train-images")),
         (("--data", "pairs", "--seeds", "0"), ("--seeds", "0")),
+        (("--data", "pairs", "--points"), ("--points", "--recipe paper")),
     ],
 )
 def test_bench_refuses_bad_options(

@@ -91,6 +91,8 @@ def run_cell(
     on_event
         Called with every event of the training.
     """
+    if options.recipe == "paper":  # the row that is not trained included
+        base = base.as_published()
     model, trained = base, dict[str, Any]()
     features = FrozenFeatures(base, cache, None)
     if row.method is not None:
@@ -116,12 +118,11 @@ def _train(
 ) -> tuple[FrozenFeatures, SamModel, dict[str, Any]]:
     held_out, learnt = list(train[::HELD_OUT_EVERY]), list(train)
     del learnt[::HELD_OUT_EVERY]
-    teacher = base
     if options.recipe == "paper":
-        teacher, held_out, learnt = base.as_published(), [], list(train)
-    spec = StudentSpec.of(teacher, options.method, options.first_block)
+        held_out, learnt = [], list(train)
+    spec = StudentSpec.of(base, options.method, options.first_block)
     features = FrozenFeatures(
-        teacher, cache, spec.first_block if spec.needs_early else None
+        base, cache, spec.first_block if spec.needs_early else None
     )
     folder.mkdir(parents=True, exist_ok=True)
     reporter = _Listener(folder, on_event)

@@ -6,21 +6,24 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_infosam.bench.cell import Material, Protocol, run_cell
-from napari_infosam.bench.table import RESULT_SUFFIX, draw, markdown, read_results
+from napari_infosam.bench.table import RESULT_SUFFIX, draw, markdown, read_result
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.models.embeddings import EmbeddingCache
 from napari_infosam.models.loading import load_model
 from napari_infosam.models.threads import set_fastest_threads
+from napari_infosam.training.published import IMAGES_PER_BATCH as FULL_BATCH
 
 if TYPE_CHECKING:
     from napari_infosam.bench.data import DataSet, Pair
     from napari_infosam.bench.rows import Row
     from napari_infosam.core.events import TrainingEvent
     from napari_infosam.core.options import FinetuneOptions
+    from napari_infosam.models.sam_model import SamModel
 
 RESULTS = "results"
 TABLE = "table.md"
@@ -117,15 +120,16 @@ def run_bench(
     InfosamError
         If a data set can not be read, or is too small.
     """
-    for data in plan.data:  # what can not work is said before hours of work
-        data.split(plan.n_train, plan.n_test, seed=0)
+    _check(plan)
     set_fastest_threads(plan.options.threads or 1)
     base = load_model(plan.model, plan.options.device)
     cache = EmbeddingCache(out / "cache")
+    results: list[Path] = []
     total = len(plan.data) * len(plan.rows) * len(plan.seeds)
     for number, (seed, data, row) in enumerate(plan.cells(), start=1):
-        settings = _settings(plan, seed, data, row)
+        settings = _settings(plan, base, seed, data, row)
         path = out / RESULTS / data.name / f"{row.name}-{seed}{RESULT_SUFFIX}"
+        results.append(path)
         if _is_done(path, settings):
             continue
         if on_cell is not None:
@@ -143,11 +147,24 @@ def run_bench(
         result = {"data": data.name, "row": row.name, "seed": seed, **found}
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, {**result, "settings": settings})
-    results = read_results(out / RESULTS)
+    # of this plan only: the folder may hold others of earlier ones
+    found_all = [read_result(path) for path in results]
     names = [row.name for row in plan.rows]
-    (out / TABLE).write_text(markdown(results, names), "utf-8")
-    draw(out / PLOT, results, names)
+    (out / TABLE).write_text(markdown(found_all, names), "utf-8")
+    draw(out / PLOT, found_all, names)
     return out / TABLE
+
+
+def _check(plan: Plan) -> None:
+    """Say before hours of work what can not work."""
+    least = FULL_BATCH if plan.options.recipe == "paper" else 2
+    for data in plan.data:
+        train, _ = data.split(plan.n_train, plan.n_test, seed=0)
+        if len(train) < least:
+            raise InfosamError(
+                f"{data.name} gives {len(train)} images to learn from and at least "
+                f"{least} are needed: give more --train-images."
+            )
 
 
 def _options(plan: Plan, row: Row, seed: int) -> FinetuneOptions:
@@ -171,10 +188,13 @@ def _material(plan: Plan, data: DataSet, seed: int) -> Material:
     if plan.n_others:
         for other in plan.data:
             if other.name != data.name:
-                # the same images whichever the seed: what is left of all is measured
-                shown = list(other.test or other.pairs)[-plan.n_others :]
-                others[other.name] = _read(other, shown)
+                others[other.name] = _read(other, _shown(other, plan.n_others))
     return Material(_read(data, train), _read(data, test), others)
+
+
+def _shown(data: DataSet, number: int) -> Sequence[Pair]:
+    """Return the pairs that students of other sets are measured on, for any seed."""
+    return (data.test or data.pairs)[-number:]
 
 
 def _read(data: DataSet, pairs: Sequence[Pair]) -> Sequence[Any]:
@@ -184,16 +204,23 @@ def _read(data: DataSet, pairs: Sequence[Pair]) -> Sequence[Any]:
     return samples
 
 
-def _settings(plan: Plan, seed: int, data: DataSet, row: Row) -> dict[str, Any]:
+def _settings(
+    plan: Plan, base: SamModel, seed: int, data: DataSet, row: Row
+) -> dict[str, Any]:
     """Return all that a result depends on."""
     train, test = data.split(plan.n_train, plan.n_test, seed)
-    files = sha256("\n".join(str(image) for image, _ in (*train, *test)).encode())
+    pairs = [*train, *test]
+    if plan.n_others:
+        others = [other for other in plan.data if other.name != data.name]
+        pairs += [pair for other in others for pair in _shown(other, plan.n_others)]
+    options = _options(plan, row, seed)
+    files = "\n".join(f"{f} {f.stat().st_size}" for pair in pairs for f in pair)
     return {
-        "model": plan.model,
-        "options": _options(plan, row, seed).model_dump(mode="json"),
+        "version": version("napari-infosam"),
+        "weights": base.weights_hash,
+        "options": options.model_dump(mode="json", exclude={"threads"}),
         "protocol": asdict(plan.protocol),
-        "n_others": plan.n_others,
-        "files": files.hexdigest(),
+        "files": sha256(files.encode()).hexdigest(),
     }
 
 

@@ -49,21 +49,12 @@ class Result:
     others: dict[str, dict[str, float]]
 
 
-def read_results(folder: Path) -> list[Result]:
-    """Return all results below a folder."""
-    results = []
-    for path in sorted(folder.rglob(f"*{RESULT_SUFFIX}")):
-        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        results.append(
-            Result(
-                found["data"],
-                found["row"],
-                found["seed"],
-                found["figures"],
-                found["others"],
-            )
-        )
-    return results
+def read_result(path: Path) -> Result:
+    """Return the result of one cell."""
+    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return Result(
+        found["data"], found["row"], found["seed"], found["figures"], found["others"]
+    )
 
 
 def markdown(results: Sequence[Result], rows: Sequence[str]) -> str:

@@ -13,15 +13,11 @@ from napari_infosam.cli.group import emit, quiet_stdout, stoppable
 from napari_infosam.cli.progress import TrainingBars, bars, say
 from napari_infosam.core.cores import all_cores
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.core.options import FinetuneOptions, Recipe
+from napari_infosam.core.options import UNLIMITED, FinetuneOptions, Recipe
 
 if TYPE_CHECKING:
     from napari_infosam.bench.run import Cell, Plan
     from napari_infosam.training.published_evaluation import Prompt
-
-DEFAULTS = FinetuneOptions()
-UNLIMITED = 1e7
-"""Seconds of a training that ends by its steps."""
 
 
 @app.command()
@@ -85,6 +81,10 @@ def bench(
     """
     from napari_infosam.bench.run import run_bench
 
+    if points and recipe != "paper":
+        raise InfosamError(
+            "--points asks for the published figures: give --recipe paper too."
+        )
     plan = _plan(
         data,
         methods,

@@ -34,6 +34,15 @@ if TYPE_CHECKING:
 
 DEFAULTS = FinetuneOptions()
 METHOD = "Details of the method"
+FULL_STAGE_ONLY = {
+    "first_block",
+    "lambda_r",
+    "lambda_d",
+    "relation",
+    "relation_from",
+    "relation_bank",
+    "distill_weight",
+}
 
 
 @app.command()
@@ -72,8 +81,12 @@ def finetune(
         ),
     ] = None,
     max_seconds: Annotated[
-        float, typer.Option(help="Wall-clock budget of the run in seconds.")
-    ] = DEFAULTS.max_seconds,
+        float | None,
+        typer.Option(
+            help="Wall-clock budget of the run in seconds.",
+            show_default=f"{DEFAULTS.max_seconds:g}; none with --recipe paper",
+        ),
+    ] = None,
     max_epochs: Annotated[
         int | None,
         typer.Option(
@@ -192,8 +205,15 @@ def finetune(
             "--freeze-relation needs a relation module to freeze: name it with "
             "--relation-from."
         )
-    if stage is None:
-        stage = "quick" if method in (None, "decoder") and distill is None else "full"
+    if relation == "dot" and relation_from is not None:
+        raise InfosamError(
+            "--relation dot has nothing to learn: leave --relation-from out."
+        )
+    if method == "decoder" and distill not in (None, "none"):
+        raise InfosamError(
+            f"--method decoder leaves the encoder as it is and learns nothing by "
+            f"--distill {distill}: leave one of them out."
+        )
     given: dict[str, Any] = {
         "method": method,
         "distill": distill,
@@ -201,16 +221,15 @@ def finetune(
         "max_epochs": max_epochs,
         "learning_rate": learning_rate,
         "lambda_d": lambda_d,
+        "max_seconds": max_seconds,
     }
     make = FinetuneOptions.published if recipe == "paper" else FinetuneOptions
     options = make(
         **{name: value for name, value in given.items() if value is not None},
-        stage=stage,
         model=base,
         device=device,
         # nobody clicks meanwhile
         threads=all_cores(),
-        max_seconds=max_seconds,
         first_block=first_block,
         lambda_r=lambda_r,
         relation=relation,
@@ -221,6 +240,10 @@ def finetune(
         anchor=anchor,
         interpolate=interpolate,
     )
+    if stage is None:
+        named = method not in (None, "decoder") or distill is not None
+        stage = "full" if named or _needs_full_stage(options) else "quick"
+    options = options.model_copy(update={"stage": stage})
     if not n_objects:
         raise InfosamError(
             f"Nothing is accepted in {path} yet: accept objects in napari, or add some "
@@ -233,6 +256,13 @@ def finetune(
     else:
         verdict = "answers from now on" if result["accepted"] else "is kept, not used"
         typer.echo(f"{result['version']} {verdict}. {result['reason']}")
+
+
+def _needs_full_stage(options: FinetuneOptions) -> bool:
+    """Return whether an option was given that the quick stage knows nothing of."""
+    return options.recipe == "paper" or any(
+        getattr(options, name) != getattr(DEFAULTS, name) for name in FULL_STAGE_ONLY
+    )
 
 
 def _interrupted_run(path: Path) -> Path:

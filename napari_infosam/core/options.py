@@ -25,6 +25,10 @@ AUTO_FULL_SECONDS = 120.0
 """The least budget in seconds with which ``auto`` runs the full stage."""
 
 
+UNLIMITED = 1e7
+"""Budget in seconds of a run that ends by its steps."""
+
+
 class FinetuneOptions(BaseModel):
     """Options of one fine-tuning run.
 
@@ -118,6 +122,8 @@ class FinetuneOptions(BaseModel):
             "learning_rate": 2e-4,
             "seed": 42,
             "lambda_d": 0.5,
+            # ten epochs of a ViT take what they take
+            "max_seconds": UNLIMITED,
         }
         return cls(recipe="paper", **{**known, **changes})
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.options import Method
+from napari_infosam.models.encoder_parts import attention_blocks
 from napari_infosam.models.peft.hq import HqHead, early_channels, fusion_block
 from napari_infosam.models.peft.method import attach_method, first_tuned_block
 from napari_infosam.models.sam_model import FirstClick, SamModel
@@ -71,8 +72,19 @@ class StudentSpec(BaseModel):
             What is changed.
         first_block
             First attention block that is changed; None takes the method's default.
+
+        Raises
+        ------
+        InfosamError
+            If the encoder has no such block.
         """
         encoder = base.sam.image_encoder
+        blocks = len(attention_blocks(encoder))
+        if first_block is not None and not 0 <= first_block < blocks:
+            raise InfosamError(
+                f"{base.name} has {blocks} attention blocks and no number "
+                f"{first_block}: choose a first block from 0 to {blocks - 1}."
+            )
         if method == "hq-sam":
             first_block = fusion_block(encoder)
         elif first_block is None:

@@ -52,7 +52,7 @@ class PublishedStage(Stage):
         super().__init__(features, spec, options)
         self._box = False
         for module in self.sam.image_encoder.modules():
-            if isinstance(module, Bottleneck):
+            if isinstance(module, Bottleneck) and _is_new(module):
                 module.D_fc2.reset_parameters()
 
     def step(self, batch: list[Group], rng: np.random.Generator) -> StepLoss:
@@ -93,6 +93,12 @@ class PublishedStage(Stage):
             torch.from_numpy(to_model_xy(xy, shape))[None].to(self.device),
             torch.from_numpy(labels)[None].to(self.device),
         )
+
+
+def _is_new(adapter: Bottleneck) -> bool:
+    """Return whether an adapter is to be trained and came with no checkpoint."""
+    weight = adapter.D_fc2.weight
+    return weight.requires_grad and not bool(weight.any())
 
 
 def published_epoch(

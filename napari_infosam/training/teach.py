@@ -123,7 +123,10 @@ class Teaching:
         method = self.options.method if name == "full" else "decoder"
         spec = StudentSpec.of(base, method, self.options.first_block)
         kind = PublishedStage if self.options.recipe == "paper" else Stage
-        return kind(self.features, spec, self.options)
+        options = self.options
+        if name != options.stages[-1]:  # mixed with the base once, at the end
+            options = options.model_copy(update={"interpolate": 0.0})
+        return kind(self.features, spec, options)
 
     def _epoch(
         self, name: events.StageName, train: Sequence[Sample], rng: np.random.Generator

@@ -13,7 +13,7 @@ from napari_infosam.bench.cell import Protocol
 from napari_infosam.bench.data import read_data_set
 from napari_infosam.bench.rows import TABLE_1, Row, parse_row
 from napari_infosam.bench.run import Cell, Plan, run_bench
-from napari_infosam.bench.table import Result, draw, markdown, read_results
+from napari_infosam.bench.table import Result, draw, markdown, read_result
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.options import FinetuneOptions
 from napari_infosam.synthetic import make_set
@@ -42,6 +42,10 @@ def write_csv(folder: Path, count: int) -> Path:
     (folder / "train.csv").write_text("\n".join([head, *rows[1:]]) + "\n")
     (folder / "test.csv").write_text("\n".join([head, rows[0]]) + "\n")
     return folder
+
+
+def read_results(folder: Path) -> list[Result]:
+    return [read_result(path) for path in folder.rglob("*.json")]
 
 
 # --------------------------------------------------------------------- rows
@@ -193,8 +197,21 @@ def test_cells_are_run_once(tmp_path):
     assert len(ran) == 3
     path.write_text("{")  # the machine went down while it was written
     changed = plan_of([data], "sam,adapter+infosam", protocol=Protocol(3, 1))
-    run_bench(changed, tmp_path / "out", on_cell=on_cell)
+    table = run_bench(changed, tmp_path / "out", on_cell=on_cell)
     assert len(ran) == 5  # other settings are other results
+    # the decoder's, of the plan before, lies there still and is left out
+    assert len(read_results(tmp_path / "out" / "results")) == 3
+    assert "decoder" not in table.read_text()
+
+
+@pytest.mark.parametrize(("recipe", "least"), [("default", 2), ("paper", 4)])
+def test_too_few_images_are_refused_before_anything_is_loaded(tmp_path, recipe, least):
+    data = write_folder(tmp_path / "cells", 4)
+    options = FinetuneOptions(recipe=recipe)
+    plan = plan_of([data], "adapter", n_train=least - 1, options=options)
+    with pytest.raises(InfosamError, match=f"at least {least} are needed"):
+        run_bench(plan, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import torch
 from segment_anything import sam_model_registry
 from segment_anything.modeling import ImageEncoderViT
 
+from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.options import Method
 from napari_infosam.models.encoder_parts import early_features, late_embedding
 from napari_infosam.models.peft.balance import noisy_gating
@@ -217,3 +218,9 @@ def test_a_published_checkpoint_is_a_base(name, tmp_path):
     torch.save(state, path)
     loaded, _ = build_sam(path)
     assert loaded.state_dict().keys() == state.keys()
+
+
+@pytest.mark.parametrize("block", [-1, 10])
+def test_a_block_that_is_not_there(base, block):
+    with pytest.raises(InfosamError, match="10 attention blocks and no number"):
+        StudentSpec.of(base, "lora", block)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import astuple, replace
 
 import numpy as np
@@ -12,7 +13,9 @@ import torch.nn.functional as F
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.masks import encode_rle
 from napari_infosam.core.options import FinetuneOptions
-from napari_infosam.models import Predictor
+from napari_infosam.models import Predictor, SamModel
+from napari_infosam.models.encoder_parts import attention_blocks
+from napari_infosam.models.peft.method import attach_method
 from napari_infosam.models.student import StudentSpec, load_student, save_student
 from napari_infosam.training.batches import Group
 from napari_infosam.training.dataset import Sample
@@ -142,6 +145,20 @@ def test_adapters_start_at_random(stage, base, published):
     ]
     assert start
     assert all(p.abs().max() > 0 for p in start)
+
+
+def test_adapters_of_a_checkpoint_are_kept(published, cache):
+    sam = copy.deepcopy(published.sam)
+    attach_method(sam.image_encoder, "adapter", 8)
+    block = attention_blocks(sam.image_encoder)[8]
+    torch.nn.init.ones_(block.Space_Adapter_Series.D_fc2.weight)
+    base = SamModel(sam, "checkpoint", published.device, published_input=True)
+    stage = PublishedStage(
+        FrozenFeatures(base, cache, 2), StudentSpec.of(base, "adapter"), OPTIONS
+    )
+    blocks = attention_blocks(stage.sam.image_encoder)
+    assert (blocks[8].Space_Adapter_Series.D_fc2.weight == 1).all()
+    assert blocks[7].Space_Adapter_Series.D_fc2.weight.any()
 
 
 def test_the_loss_of_a_step_is_the_published_one(stage, samples):
