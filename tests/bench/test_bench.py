@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from skimage import io
 
 from napari_infosam.bench.cell import Protocol
@@ -156,6 +158,14 @@ def test_the_plot_is_a_picture(tmp_path):
 
 
 # ---------------------------------------------------------------------- run
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    """Give the other tests their threads back: a bench takes what is fastest."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 def plan_of(data: list[Path], rows: str, **changes) -> Plan:

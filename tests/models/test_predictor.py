@@ -444,6 +444,11 @@ def test_embeddings_come_from_the_cache(base, coins, tmp_path, monkeypatch):
 # ---------------------------------------------------------------- threads
 
 
+def assert_same_answer(found, logits):
+    """Other threads may sum in another order, which the last bits show."""
+    np.testing.assert_allclose(found.low_res_logits, logits, atol=1e-3)
+
+
 def test_threads_get_the_answers_they_asked_for(predictor):
     rng = np.random.default_rng(0)
     clicks = [tuple(xy) for xy in rng.uniform((5, 5), (380, 300), (12, 2))]
@@ -451,7 +456,7 @@ def test_threads_get_the_answers_they_asked_for(predictor):
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda xy: predictor.predict([xy]), clicks))
     for one, other in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(one.low_res_logits, other)
+        assert_same_answer(one, other)
 
 
 def test_two_predictors_may_share_a_model(base, coins_embedding):
@@ -464,7 +469,7 @@ def test_two_predictors_may_share_a_model(base, coins_embedding):
             for p in (one, other)
         ]
         for job in jobs:
-            np.testing.assert_array_equal(job.result().low_res_logits, expected)
+            assert_same_answer(job.result(), expected)
 
 
 def test_swapping_while_clicking_never_mixes(
