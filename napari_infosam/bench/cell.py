@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_infosam.models.predictor import Predictor
 from napari_infosam.models.student import StudentSpec
+from napari_infosam.project.images import VALIDATE_EVERY
 from napari_infosam.training.dataset import limit_objects
 from napari_infosam.training.evaluate import evaluate
 from napari_infosam.training.features import FrozenFeatures
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from napari_infosam.models.embeddings import EmbeddingCache
     from napari_infosam.models.sam_model import SamModel
     from napari_infosam.training.dataset import Sample
-
-HELD_OUT_EVERY = 6
-"""One training image in so many is held out, as in a project; the first one is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +114,9 @@ def _train(
     folder: Path,
     on_event: Callable[[TrainingEvent], None] | None,
 ) -> tuple[FrozenFeatures, SamModel, dict[str, Any]]:
-    held_out, learnt = list(train[::HELD_OUT_EVERY]), list(train)
-    del learnt[::HELD_OUT_EVERY]
+    # as in a project: the first image is held out, and then one in so many
+    held_out, learnt = list(train[::VALIDATE_EVERY]), list(train)
+    del learnt[::VALIDATE_EVERY]
     if options.recipe == "paper":
         held_out, learnt = [], list(train)
     spec = StudentSpec.of(base, options.method, options.first_block)
@@ -180,6 +179,11 @@ def _measure(
     )
     figures = result.figures()
     if protocol.prompt is not None:
-        published = evaluate_as_published(predictor, samples, prompt=protocol.prompt)
+        published = evaluate_as_published(
+            predictor,
+            samples,
+            prompt=protocol.prompt,
+            embed=lambda sample: features.image_embedding(sample, model),
+        )
         figures |= {f"paper_{k}": v for k, v in asdict(published).items()}
     return figures

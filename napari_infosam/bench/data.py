@@ -11,10 +11,8 @@ from typing import TypeAlias
 import numpy as np
 
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.core.masks import encode_rle, iter_objects
-from napari_infosam.core.preprocess import to_rgb_uint8
-from napari_infosam.project.formats.labels import SkipError, find_pairs, read_pair
-from napari_infosam.training.dataset import Sample
+from napari_infosam.project.formats.labels import find_pairs
+from napari_infosam.training.dataset import Sample, read_samples
 
 Pair: TypeAlias = tuple[Path, Path]
 """An image file and its mask file."""
@@ -73,15 +71,19 @@ class DataSet:
         return shuffled[:n_train], rest[:n_test]
 
     def read(self, pairs: Sequence[Pair]) -> list[Sample]:
-        """Return the samples of pairs; those that can not be used are left out."""
-        samples = []
-        for image_path, mask_path in pairs:
-            try:
-                image, labels = read_pair(image_path, mask_path, binary=self.binary)
-            except SkipError:
-                continue
-            rles = tuple(encode_rle(mask) for _, mask in iter_objects(labels))
-            samples.append(Sample(image_path.name, to_rgb_uint8(image), rles))
+        """Return the samples of pairs; those that can not be used are left out.
+
+        Raises
+        ------
+        InfosamError
+            If none can be used.
+        """
+        samples, skipped = read_samples(pairs, binary=self.binary)
+        if not samples:
+            raise InfosamError(
+                f"None of the pairs of {self.name} can be used, the first because "
+                f"{skipped[0]}."
+            )
         return samples
 
 

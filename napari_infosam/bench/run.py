@@ -16,6 +16,7 @@ from napari_infosam.core.errors import InfosamError
 from napari_infosam.models.embeddings import EmbeddingCache
 from napari_infosam.models.loading import load_model
 from napari_infosam.models.threads import set_fastest_threads
+from napari_infosam.project.files import write_json
 from napari_infosam.training.published import IMAGES_PER_BATCH as FULL_BATCH
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def run_bench(
         )
         result = {"data": data.name, "row": row.name, "seed": seed, **found}
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, {**result, "settings": settings})
+        write_json(path, {**result, "settings": settings})
     # of this plan only: the folder may hold others of earlier ones
     found_all = [read_result(path) for path in results]
     names = [row.name for row in plan.rows]
@@ -188,20 +189,13 @@ def _material(plan: Plan, data: DataSet, seed: int) -> Material:
     if plan.n_others:
         for other in plan.data:
             if other.name != data.name:
-                others[other.name] = _read(other, _shown(other, plan.n_others))
-    return Material(_read(data, train), _read(data, test), others)
+                others[other.name] = other.read(_shown(other, plan.n_others))
+    return Material(data.read(train), data.read(test), others)
 
 
 def _shown(data: DataSet, number: int) -> Sequence[Pair]:
     """Return the pairs that students of other sets are measured on, for any seed."""
     return (data.test or data.pairs)[-number:]
-
-
-def _read(data: DataSet, pairs: Sequence[Pair]) -> Sequence[Any]:
-    samples = data.read(pairs)
-    if not samples:
-        raise InfosamError(f"None of the pairs of {data.name} can be read.")
-    return samples
 
 
 def _settings(
@@ -230,9 +224,3 @@ def _is_done(path: Path, settings: dict[str, Any]) -> bool:
     except (OSError, ValueError):
         return False
     return bool(known.get("settings") == settings)
-
-
-def _write(path: Path, value: object) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
-    temporary.replace(path)

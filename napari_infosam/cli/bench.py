@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_infosam.bench.rows import TABLE_1
+from napari_infosam.bench.rows import TABLE_1, parse_row
 from napari_infosam.cli.app import DeviceOption, JsonOption, app
 from napari_infosam.cli.group import emit, quiet_stdout, stoppable
 from napari_infosam.cli.progress import TrainingBars, bars, say
@@ -16,7 +16,8 @@ from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.options import UNLIMITED, FinetuneOptions, Recipe
 
 if TYPE_CHECKING:
-    from napari_infosam.bench.run import Cell, Plan
+    from napari_infosam.bench.data import DataSet
+    from napari_infosam.bench.run import Cell
     from napari_infosam.training.published_evaluation import Prompt
 
 
@@ -36,7 +37,7 @@ def bench(
     ] = ",".join(TABLE_1),
     model: Annotated[str, typer.Option(help="Base model, a name or a path.")] = "vit_t",
     train_images: Annotated[
-        int | None,
+        int,
         typer.Option(help="Images to learn from; 0 takes all of a train.csv.", min=0),
     ] = 12,
     test_images: Annotated[
@@ -79,22 +80,26 @@ def bench(
     What has a result already is not done again: Ctrl-C, and the same command later
     goes on.
     """
-    from napari_infosam.bench.run import run_bench
+    from napari_infosam.bench.cell import Protocol
+    from napari_infosam.bench.run import Plan, run_bench
 
     if points and recipe != "paper":
         raise InfosamError(
             "--points asks for the published figures: give --recipe paper too."
         )
-    plan = _plan(
-        data,
-        methods,
-        model,
-        train_images,
-        test_images,
-        seeds,
-        others,
-        _options(recipe, device, max_steps, max_epochs),
-        _protocol(recipe, max_objects, points=points),
+    prompt: Prompt | None = None
+    if recipe == "paper":
+        prompt = "points" if points else "box"
+    plan = Plan(
+        data=_data_sets(data),
+        rows=[parse_row(name.strip()) for name in methods.split(",")],
+        seeds=range(seeds),
+        n_train=train_images or None,
+        n_test=test_images,
+        n_others=others,
+        model=model,
+        options=_options(recipe, device, max_steps, max_epochs),
+        protocol=Protocol(max_objects=max_objects, prompt=prompt),
     )
     with quiet_stdout(), stoppable(), bars() as progress:
         show = TrainingBars(progress)
@@ -126,44 +131,13 @@ def _options(
     return FinetuneOptions(**given)
 
 
-def _protocol(recipe: Recipe, max_objects: int, *, points: bool) -> Any:
-    from napari_infosam.bench.cell import Protocol
-
-    prompt: Prompt | None = None
-    if recipe == "paper":
-        prompt = "points" if points else "box"
-    return Protocol(max_objects=max_objects, prompt=prompt)
-
-
-def _plan(
-    data: list[Path],
-    methods: str,
-    model: str,
-    train_images: int | None,
-    test_images: int | None,
-    seeds: int,
-    others: int,
-    options: FinetuneOptions,
-    protocol: Any,
-) -> Plan:
+def _data_sets(folders: list[Path]) -> list[DataSet]:
     from napari_infosam.bench.data import read_data_set
-    from napari_infosam.bench.rows import parse_row
-    from napari_infosam.bench.run import Plan
 
-    sets = [read_data_set(folder) for folder in data]
+    sets = [read_data_set(folder) for folder in folders]
     names = [found.name for found in sets]
     if len(set(names)) < len(names):
         raise InfosamError(
             f"Two data sets are called {max(names, key=names.count)}: rename a folder."
         )
-    return Plan(
-        data=sets,
-        rows=[parse_row(name.strip()) for name in methods.split(",")],
-        seeds=list(range(seeds)),
-        n_train=train_images or None,
-        n_test=test_images,
-        n_others=others,
-        model=model,
-        options=options,
-        protocol=protocol,
-    )
+    return sets

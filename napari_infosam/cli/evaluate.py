@@ -72,25 +72,11 @@ def _read_samples(
     images: Path, masks: Path, limit: int | None
 ) -> tuple[list[Sample], list[str]]:
     """Return the samples of the first pairs and a line for each file not used."""
-    from napari_infosam.core.masks import encode_rle, iter_objects
-    from napari_infosam.core.preprocess import to_rgb_uint8
-    from napari_infosam.project.formats.labels import (
-        SkipError,
-        find_pairs,
-        read_pair,
-    )
-    from napari_infosam.training.dataset import Sample
+    from napari_infosam.project.formats.labels import find_pairs
+    from napari_infosam.training.dataset import read_samples
 
     pairs, unpaired = find_pairs(images, masks)
-    samples, skipped = list[Sample](), list[str]()
-    for image_path, mask_path in pairs[:limit]:
-        try:
-            image, labels = read_pair(image_path, mask_path)
-        except SkipError as reason:
-            skipped.append(f"{image_path.name}: {reason}")
-            continue
-        rles = tuple(encode_rle(mask) for _, mask in iter_objects(labels))
-        samples.append(Sample(image_path.name, to_rgb_uint8(image), rles))
+    samples, skipped = read_samples(pairs[:limit])
     if not samples:
         raise InfosamError(
             f"None of the pairs can be used, the first because {skipped[0]}."

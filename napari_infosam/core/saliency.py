@@ -2,8 +2,8 @@
 
 Sources: S-measure (Fan, ICCV 2017), E-measure (Fan, IJCAI 2018), weighted F-measure
 (Margolin, CVPR 2014). The published code of InfoSAM feeds them logits clipped to
-[0, 1], takes the adaptive E-measure and ``beta2 = 0.3``; see `docs/method.md` for
-which number is which. Own code, because pysodmetrics holds numpy back.
+[0, 1], takes the adaptive E-measure and ``beta2 = 0.3``; see `docs/metrics.md`
+for which number is which. Own code, because pysodmetrics holds numpy back.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, cast
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.models.peft.method import has_modules
@@ -90,11 +90,8 @@ def read_answering(path: Path, sam: Sam) -> Answering:
     """
     known: dict[str, str] = {}
     if path.suffix == ".safetensors":
-        try:
-            with safe_open(path, "pt") as file:
-                known = file.metadata() or {}
-        except (OSError, SafetensorError):
-            known = {}
+        with safe_open(path, "pt") as file:
+            known = file.metadata() or {}
     if _FIRST_CLICK in known:
         return Answering(
             first_click=cast("FirstClick", known[_FIRST_CLICK]),

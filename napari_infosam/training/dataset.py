@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_infosam.core.geometry import MODEL_SIDE, model_shape
-from napari_infosam.core.masks import BoolArray, decode_rle
+from napari_infosam.core.masks import BoolArray, decode_rle, encode_rle, iter_objects
 from napari_infosam.core.preprocess import RGBImage, to_rgb_uint8
 from napari_infosam.models.decoder import LOW_RES
+from napari_infosam.project.formats.labels import SkipError, read_pair
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_infosam.project import Project
 
 
@@ -94,6 +97,30 @@ def split_objects(samples: Sequence[Sample]) -> Split:
         return tuple(p for p in parts if p.rles)
 
     return Split(part(validation=False), part(validation=True))
+
+
+def read_samples(
+    pairs: Iterable[tuple[Path, Path]], *, binary: bool = False
+) -> tuple[list[Sample], list[str]]:
+    """Return the samples of image and mask files, and a line for each pair not used.
+
+    Parameters
+    ----------
+    pairs
+        Image file and mask file each.
+    binary
+        Whether all of a mask is one object; otherwise each value is one.
+    """
+    samples, skipped = list[Sample](), list[str]()
+    for image_path, mask_path in pairs:
+        try:
+            image, labels = read_pair(image_path, mask_path, binary=binary)
+        except SkipError as reason:
+            skipped.append(f"{image_path.name}: {reason}")
+            continue
+        rles = tuple(encode_rle(mask) for _, mask in iter_objects(labels))
+        samples.append(Sample(image_path.name, to_rgb_uint8(image), rles))
+    return samples, skipped
 
 
 def count_objects(samples: Sequence[Sample]) -> int:

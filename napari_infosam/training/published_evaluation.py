@@ -7,7 +7,7 @@ of `napari_infosam.training.evaluate`, the click protocol.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -28,7 +28,7 @@ from napari_infosam.training.published import (
 )
 
 if TYPE_CHECKING:
-    from napari_infosam.models.predictor import Predictor
+    from napari_infosam.models.predictor import ImageEmbedding, Predictor
     from napari_infosam.training.dataset import Sample
 
 BETA2 = 0.3
@@ -64,6 +64,7 @@ def evaluate_as_published(
     *,
     prompt: Prompt = "box",
     seed: int = 42,
+    embed: Callable[[Sample], ImageEmbedding] | None = None,
 ) -> PublishedFigures:
     """Return the figures of a model.
 
@@ -77,6 +78,8 @@ def evaluate_as_published(
         What is asked with.
     seed
         Of boxes' shifts and points.
+    embed
+        Embeds an image; by default the predictor does.
     """
     rng = np.random.default_rng(seed)
     values = []
@@ -84,7 +87,7 @@ def evaluate_as_published(
         if not sample.rles:
             continue
         target = foreground(sample)
-        embedding = predictor.embed(sample.picture)
+        embedding = embed(sample) if embed else predictor.embed(sample.picture)
         if prompt == "box":
             box = shifted_box(target, rng)
             answer = predictor.predict(box=box, embedding=embedding)
