@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from napari_infosam.models.predictor import Predictor
 from napari_infosam.models.student import StudentSpec
@@ -19,12 +19,15 @@ from napari_infosam.training.reporter import Reporter
 from napari_infosam.training.teach import Teaching
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from napari_infosam.bench.rows import Row
     from napari_infosam.core.events import TrainingEvent
     from napari_infosam.core.options import FinetuneOptions
     from napari_infosam.models.embeddings import EmbeddingCache
     from napari_infosam.models.sam_model import SamModel
     from napari_infosam.training.dataset import Sample
+    from napari_infosam.training.stages import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,27 @@ class Protocol:
     prompt: Prompt | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class QuickStage:
+    """What came of a quick stage.
+
+    Attributes
+    ----------
+    decoder
+        State dict of the mask decoder.
+    seconds, steps
+        What it took.
+    """
+
+    decoder: Mapping[str, Tensor]
+    seconds: float
+    steps: dict[str, int]
+
+
+QuickStages: TypeAlias = dict["FinetuneOptions", QuickStage]
+"""By their options: rows of the same images begin with the same quick stage."""
+
+
 def run_cell(
     base: SamModel,
     row: Row,
@@ -72,6 +96,7 @@ def run_cell(
     *,
     cache: EmbeddingCache,
     folder: Path,
+    quick: QuickStages,
     on_event: Callable[[TrainingEvent], None] | None = None,
 ) -> dict[str, Any]:
     """Train and measure; return the figures.
@@ -86,6 +111,8 @@ def run_cell(
         Of embeddings and early features, for all cells together.
     folder
         Where checkpoints and events of the run go.
+    quick
+        Of earlier cells with the same material; this one may add its own.
     on_event
         Called with every event of the training.
     """
@@ -95,11 +122,12 @@ def run_cell(
     features = FrozenFeatures(base, cache, None)
     if row.method is not None:
         features, model, trained = _train(
-            base, row, material.train, options, cache, folder, on_event
+            base, material.train, options, cache, folder, quick, on_event
         )
-    figures = _measure(model, features, material.test, protocol)
+    threads = options.threads or 1
+    figures = _measure(model, features, material.test, protocol, threads)
     others = {
-        name: _measure(model, features, samples, protocol)
+        name: _measure(model, features, samples, protocol, threads)
         for name, samples in material.others.items()
     }
     return {**trained, "figures": figures, "others": others}
@@ -107,11 +135,11 @@ def run_cell(
 
 def _train(
     base: SamModel,
-    row: Row,
     train: Sequence[Sample],
     options: FinetuneOptions,
     cache: EmbeddingCache,
     folder: Path,
+    quick: QuickStages,
     on_event: Callable[[TrainingEvent], None] | None,
 ) -> tuple[FrozenFeatures, SamModel, dict[str, Any]]:
     # as in a project: the first image is held out, and then one in so many
@@ -124,20 +152,40 @@ def _train(
         base, cache, spec.first_block if spec.needs_early else None
     )
     folder.mkdir(parents=True, exist_ok=True)
-    reporter = _Listener(folder, on_event)
-    began = time.monotonic()
-    try:
-        stage = Teaching(folder, reporter, options, features).teach(
-            learnt, held_out, options.max_seconds
-        )
-    finally:
-        reporter.close()
-    facts = {
-        "train_seconds": time.monotonic() - began,
-        "trained_parameters": sum(p.numel() for p in stage.trained),
-        "steps": reporter.steps,
-    }
-    return features, stage.model(), facts
+
+    def teach(
+        options: FinetuneOptions, decoder: Mapping[str, Tensor] | None = None
+    ) -> tuple[Stage, float, dict[str, int]]:
+        reporter = _Listener(folder, on_event)
+        began = time.monotonic()
+        try:
+            stage = Teaching(folder, reporter, options, features).teach(
+                learnt, held_out, options.max_seconds, decoder=decoder
+            )
+        finally:
+            reporter.close()
+        return stage, time.monotonic() - began, reporter.steps
+
+    begun: QuickStage | None = None
+    if options.stages == ("quick", "full"):
+        common = options.of_quick_stage()
+        if common not in quick:
+            stage, seconds, steps = teach(common)
+            decoder = stage.sam.mask_decoder.state_dict()
+            quick[common] = QuickStage(decoder, seconds, steps)
+        begun = quick[common]
+    stage, seconds, steps = teach(options, begun.decoder if begun else None)
+    if begun is not None:
+        seconds, steps = seconds + begun.seconds, begun.steps | steps
+    return (
+        features,
+        stage.model(),
+        {
+            "train_seconds": seconds,
+            "trained_parameters": sum(p.numel() for p in stage.trained),
+            "steps": steps,
+        },
+    )
 
 
 class _Listener(Reporter):
@@ -163,6 +211,7 @@ def _measure(
     features: FrozenFeatures,
     samples: Sequence[Sample],
     protocol: Protocol,
+    threads: int,
 ) -> dict[str, float]:
     """Return the figures of a model on some samples."""
     chosen = samples
@@ -176,6 +225,7 @@ def _measure(
         chosen,
         max_clicks=protocol.max_clicks,
         embeddings=[features.image_embedding(sample, model) for sample in chosen],
+        threads=threads,
     )
     figures = result.figures()
     if protocol.prompt is not None:

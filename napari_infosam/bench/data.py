@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -70,8 +70,17 @@ class DataSet:
         rest = shuffled[n_train:]
         return shuffled[:n_train], rest[:n_test]
 
-    def read(self, pairs: Sequence[Pair]) -> list[Sample]:
+    def read(
+        self, pairs: Sequence[Pair], on_skipped: Callable[[str], None] | None = None
+    ) -> list[Sample]:
         """Return the samples of pairs; those that can not be used are left out.
+
+        Parameters
+        ----------
+        pairs
+            Some of this data set.
+        on_skipped
+            Called with a line for each pair that is left out.
 
         Raises
         ------
@@ -84,6 +93,9 @@ class DataSet:
                 f"None of the pairs of {self.name} can be used, the first because "
                 f"{skipped[0]}."
             )
+        if on_skipped is not None:
+            for line in skipped:
+                on_skipped(f"{self.name}: {line}")
         return samples
 
 

@@ -9,22 +9,37 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from napari_infosam.bench.cell import Material, Protocol, run_cell
-from napari_infosam.bench.table import RESULT_SUFFIX, draw, markdown, read_result
+from napari_infosam.bench.cell import Material, Protocol, QuickStages, run_cell
+from napari_infosam.bench.table import (
+    PHOTOGRAPHS,
+    RESULT_SUFFIX,
+    draw,
+    markdown,
+    read_result,
+)
 from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.events import Notice
+from napari_infosam.core.options import FinetuneOptions
 from napari_infosam.models.embeddings import EmbeddingCache
 from napari_infosam.models.loading import load_model
+from napari_infosam.models.predictor import Predictor
 from napari_infosam.models.threads import set_fastest_threads
 from napari_infosam.project.files import write_json
+from napari_infosam.training.failures import failure_sentence
+from napari_infosam.training.photographs import MEASURED, photographs
 from napari_infosam.training.published import IMAGES_PER_BATCH as FULL_BATCH
 
 if TYPE_CHECKING:
     from napari_infosam.bench.data import DataSet, Pair
     from napari_infosam.bench.rows import Row
     from napari_infosam.core.events import TrainingEvent
-    from napari_infosam.core.options import FinetuneOptions
     from napari_infosam.models.sam_model import SamModel
+    from napari_infosam.training.dataset import Sample
+
+_OF_THE_MACHINE = {"threads"}
+"""Options that do not change what comes out."""
 
 RESULTS = "results"
 TABLE = "table.md"
@@ -46,7 +61,8 @@ class Plan:
     n_train, n_test
         Images to learn from and to measure on; None takes all.
     n_others
-        Images of every other data set that a student is measured on; 0 for none.
+        Images of every other data set that a student is measured on, and on
+        photographs; 0 for none.
     model
         Base model, a name or a path.
     options
@@ -109,7 +125,7 @@ def run_bench(
     on_cell
         Called before each cell.
     on_event
-        Called with every event of every training.
+        Called with every event of every training, and what is left out.
 
     Returns
     -------
@@ -125,33 +141,56 @@ def run_bench(
     set_fastest_threads(plan.options.threads or 1)
     base = load_model(plan.model, plan.options.device)
     cache = EmbeddingCache(out / "cache")
+    photographed = photographs(Predictor(base), MEASURED) if plan.n_others else []
     results: list[Path] = []
+    notes: list[str] = []
+
+    def note(line: str) -> None:
+        if line not in notes:
+            notes.append(line)
+            if on_event is not None:
+                on_event(Notice(message=line))
+
+    quick: dict[tuple[int, str], QuickStages] = {}
     total = len(plan.data) * len(plan.rows) * len(plan.seeds)
     for number, (seed, data, row) in enumerate(plan.cells(), start=1):
         settings = _settings(plan, base, seed, data, row)
-        path = out / RESULTS / data.name / f"{row.name}-{seed}{RESULT_SUFFIX}"
-        results.append(path)
+        name = f"{quote(row.name, safe=' +=')}-{seed}"  # a row may name a file
+        path = out / RESULTS / data.name / f"{name}{RESULT_SUFFIX}"
         if _is_done(path, settings):
+            results.append(path)
             continue
         if on_cell is not None:
             on_cell(Cell(number, total, f"{data.name}, {row.name}, seed {seed}"))
-        found = run_cell(
-            base,
-            row,
-            _material(plan, data, seed),
-            _options(plan, row, seed),
-            plan.protocol,
-            cache=cache,
-            folder=out / "runs" / data.name / f"{row.name}-{seed}",
-            on_event=on_event,
-        )
+        if (seed, data.name) not in quick:  # those of earlier images are let go
+            quick = {(seed, data.name): {}}
+        material = _material(plan, data, seed, photographed, note)
+        try:
+            found = run_cell(
+                base,
+                row,
+                material,
+                row.options(plan.options, seed),
+                plan.protocol,
+                cache=cache,
+                folder=out / "runs" / data.name / name,
+                quick=quick[seed, data.name],
+                on_event=on_event,
+            )
+        except Exception as error:
+            sentence = failure_sentence(error)
+            if sentence is None:
+                raise
+            note(f"{data.name}, {row.name}, seed {seed} has no result: {sentence}")
+            continue
         result = {"data": data.name, "row": row.name, "seed": seed, **found}
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, {**result, "settings": settings})
+        results.append(path)
     # of this plan only: the folder may hold others of earlier ones
     found_all = [read_result(path) for path in results]
     names = [row.name for row in plan.rows]
-    (out / TABLE).write_text(markdown(found_all, names), "utf-8")
+    (out / TABLE).write_text(markdown(found_all, names, notes), "utf-8")
     draw(out / PLOT, found_all, names)
     return out / TABLE
 
@@ -168,29 +207,21 @@ def _check(plan: Plan) -> None:
             )
 
 
-def _options(plan: Plan, row: Row, seed: int) -> FinetuneOptions:
-    if row.method is None:
-        return plan.options
-    # the decoder has no full stage; everything else is trained all the way
-    stage = "quick" if row.method == "decoder" else "full"
-    return plan.options.model_copy(
-        update={
-            "method": row.method,
-            "distill": row.distill,
-            "seed": seed,
-            "stage": stage,
-        }
-    )
-
-
-def _material(plan: Plan, data: DataSet, seed: int) -> Material:
+def _material(
+    plan: Plan,
+    data: DataSet,
+    seed: int,
+    photographed: Sequence[Sample],
+    note: Callable[[str], None],
+) -> Material:
     train, test = data.split(plan.n_train, plan.n_test, seed)
-    others = {}
+    others: dict[str, Sequence[Sample]] = {}
     if plan.n_others:
+        others[PHOTOGRAPHS] = photographed
         for other in plan.data:
             if other.name != data.name:
-                others[other.name] = other.read(_shown(other, plan.n_others))
-    return Material(data.read(train), data.read(test), others)
+                others[other.name] = other.read(_shown(other, plan.n_others), note)
+    return Material(data.read(train, note), data.read(test, note), others)
 
 
 def _shown(data: DataSet, number: int) -> Sequence[Pair]:
@@ -207,20 +238,24 @@ def _settings(
     if plan.n_others:
         others = [other for other in plan.data if other.name != data.name]
         pairs += [pair for other in others for pair in _shown(other, plan.n_others)]
-    options = _options(plan, row, seed)
+    options = row.options(plan.options, seed)
     files = "\n".join(f"{f} {f.stat().st_size}" for pair in pairs for f in pair)
     return {
         "version": version("napari-infosam"),
         "weights": base.weights_hash,
-        "options": options.model_dump(mode="json", exclude={"threads"}),
+        "options": options.model_dump(mode="json", exclude=_OF_THE_MACHINE),
         "protocol": asdict(plan.protocol),
         "files": sha256(files.encode()).hexdigest(),
     }
 
 
 def _is_done(path: Path, settings: dict[str, Any]) -> bool:
+    """Return whether a result is there; options it was made before have defaults."""
     try:
-        known: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+        known: dict[str, Any] = json.loads(path.read_text("utf-8"))["settings"]
+        known["options"] = FinetuneOptions.model_validate(known["options"]).model_dump(
+            mode="json", exclude=_OF_THE_MACHINE
+        )
+    except (OSError, ValueError, KeyError, TypeError):
         return False
-    return bool(known.get("settings") == settings)
+    return known == settings

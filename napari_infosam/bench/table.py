@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 
 RESULT_SUFFIX = ".json"
+PHOTOGRAPHS = "photographs"
+"""Name, among other data sets, of those that `training.photographs` makes."""
+
 COLUMNS = {
     "iou_1": "IoU, 1 click",
     "iou_box": "IoU, box",
@@ -57,7 +60,9 @@ def read_result(path: Path) -> Result:
     )
 
 
-def markdown(results: Sequence[Result], rows: Sequence[str]) -> str:
+def markdown(
+    results: Sequence[Result], rows: Sequence[str], notes: Sequence[str] = ()
+) -> str:
     """Return one table a figure: rows by data sets, and the mean of those.
 
     Parameters
@@ -66,6 +71,8 @@ def markdown(results: Sequence[Result], rows: Sequence[str]) -> str:
         Of all cells; those that are missing are left blank.
     rows
         Names of the rows, in order.
+    notes
+        What was left out, and why.
     """
     columns = COLUMNS
     if any("paper_iou" in result.figures for result in results):
@@ -73,6 +80,8 @@ def markdown(results: Sequence[Result], rows: Sequence[str]) -> str:
     parts = [_table(results, rows, key, title) for key, title in columns.items()]
     if any(result.others for result in results):
         parts.append(_retention(results, rows))
+    if notes:
+        parts.append("\n".join(f"- {line}" for line in notes))
     return "\n\n".join(parts) + "\n"
 
 
@@ -87,9 +96,11 @@ def _table(results: Sequence[Result], rows: Sequence[str], key: str, title: str)
 
 
 def _retention(results: Sequence[Result], rows: Sequence[str]) -> str:
-    """Return how students do on data sets they have not seen, against the base."""
-    keys = {"iou_1": "IoU, 1 click", "iou_box": "IoU, box"}
-    head = ["**on other data sets, less the base**", *keys.values()]
+    """Return how students do on what they have not seen, against the base."""
+    keys = ("iou_1", "iou_box")
+    places = ("other sets", PHOTOGRAPHS)
+    titles = [f"{place}: {COLUMNS[key]}" for place in places for key in keys]
+    head = ["**elsewhere, less the base**", *titles]
     lines = [_line(head), _line(["---"] * len(head))]
     base = {
         (result.data, result.seed, name): figures
@@ -98,14 +109,16 @@ def _retention(results: Sequence[Result], rows: Sequence[str]) -> str:
         for name, figures in result.others.items()
     }
     for row in rows:
-        changes: dict[str, list[float]] = {key: [] for key in keys}
+        changes: dict[tuple[str, str], list[float]] = defaultdict(list)
         for result in results:
             for name, figures in result.others.items():
                 before = base.get((result.data, result.seed, name))
                 if result.row == row and before is not None:
+                    place = PHOTOGRAPHS if name == PHOTOGRAPHS else places[0]
                     for key in keys:
-                        changes[key].append(figures[key] - before[key])
-        lines.append(_line([row, *(_spread(changes[key], sign=True) for key in keys)]))
+                        changes[place, key].append(figures[key] - before[key])
+        values = (changes[place, key] for place in places for key in keys)
+        lines.append(_line([row, *(_spread(v, sign=True) for v in values)]))
     return "\n".join(lines)
 
 

@@ -33,7 +33,10 @@ def bench(
     out: Annotated[Path, typer.Option(help="Folder of results, table and plot.")],
     methods: Annotated[
         str,
-        typer.Option(help="Rows of the table, with commas, as in adapter+infosam."),
+        typer.Option(
+            help="Rows of the table, with commas, as in adapter+infosam, or with "
+            "options of their own, as in 'adapter+infosam lambda_d=0.5'."
+        ),
     ] = ",".join(TABLE_1),
     model: Annotated[str, typer.Option(help="Base model, a name or a path.")] = "vit_t",
     train_images: Annotated[
@@ -62,6 +65,9 @@ def bench(
     max_objects: Annotated[
         int, typer.Option(help="Objects that are measured at most.", min=1)
     ] = 60,
+    max_clicks: Annotated[
+        int, typer.Option(help="Clicks on each object at most.", min=5)
+    ] = 20,
     recipe: Annotated[
         Recipe, typer.Option(help="paper: as published, quirks included.")
     ] = "default",
@@ -99,7 +105,7 @@ def bench(
         n_others=others,
         model=model,
         options=_options(recipe, device, max_steps, max_epochs),
-        protocol=Protocol(max_objects=max_objects, prompt=prompt),
+        protocol=Protocol(max_clicks, max_objects, prompt),
     )
     with quiet_stdout(), stoppable(), bars() as progress:
         show = TrainingBars(progress)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 DEFAULTS = FinetuneOptions()
 METHOD = "Details of the method"
 FULL_STAGE_ONLY = {
+    "encoder_rate",
     "first_block",
     "lambda_r",
     "lambda_d",
@@ -109,6 +110,13 @@ def finetune(
             rich_help_panel=METHOD,
         ),
     ] = None,
+    encoder_rate: Annotated[
+        float,
+        typer.Option(
+            help="Learning rate in the encoder, over that of the decoder.",
+            rich_help_panel=METHOD,
+        ),
+    ] = DEFAULTS.encoder_rate,
     first_block: Annotated[
         int | None,
         typer.Option(
@@ -168,6 +176,15 @@ def finetune(
             rich_help_panel=METHOD,
         ),
     ] = DEFAULTS.anchor,
+    replay: Annotated[
+        int,
+        typer.Option(
+            help="Photographs in each batch, with the masks of the base.",
+            min=0,
+            max=8,
+            rich_help_panel=METHOD,
+        ),
+    ] = DEFAULTS.replay,
     interpolate: Annotated[
         float,
         typer.Option(
@@ -224,12 +241,15 @@ def finetune(
         "max_seconds": max_seconds,
     }
     make = FinetuneOptions.published if recipe == "paper" else FinetuneOptions
+    if recipe == "paper" and replay:
+        raise InfosamError("--recipe paper has no replay: leave --replay out.")
     options = make(
         **{name: value for name, value in given.items() if value is not None},
         model=base,
         device=device,
         # nobody clicks meanwhile
         threads=all_cores(),
+        encoder_rate=encoder_rate,
         first_block=first_block,
         lambda_r=lambda_r,
         relation=relation,
@@ -238,6 +258,7 @@ def finetune(
         relation_bank=relation_bank,
         distill_weight=distill_weight,
         anchor=anchor,
+        replay=replay,
         interpolate=interpolate,
     )
     if stage is None:

@@ -61,7 +61,9 @@ class FinetuneOptions(BaseModel):
     max_epochs, max_steps
         At most this many passes over the training objects, and steps, in each stage.
     learning_rate
-        Peak learning rate of decoder, adapters and norms (Adam).
+        Peak learning rate of the decoder (Adam).
+    encoder_rate
+        Learning rate of what is tuned in the encoder, over that of the decoder.
     first_block
         First attention block of the encoder that is tuned; None takes the method's
         default.
@@ -81,6 +83,9 @@ class FinetuneOptions(BaseModel):
         Weight of ``vid``, ``pkt`` and ``logit``.
     anchor
         Weight of the squared distance of all weights from the base.
+    replay
+        Photographs in each batch beside the images that are learnt, with the masks
+        that the base gives them.
     interpolate
         Share of the base in the student's weights when the training is over.
     """
@@ -99,6 +104,7 @@ class FinetuneOptions(BaseModel):
     max_epochs: int = Field(default=30, gt=0)
     max_steps: int | None = Field(default=None, gt=0)
     learning_rate: float = Field(default=1.5e-4, gt=0, lt=1)
+    encoder_rate: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     first_block: int | None = Field(default=None, ge=0)
     lambda_r: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     lambda_d: float = Field(default=0.05, ge=0, allow_inf_nan=False)
@@ -108,6 +114,7 @@ class FinetuneOptions(BaseModel):
     relation_bank: int = Field(default=0, ge=0, le=64)
     distill_weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     anchor: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    replay: int = Field(default=0, ge=0, le=8)
     interpolate: float = Field(default=0.0, ge=0, lt=1)
 
     @classmethod
@@ -138,8 +145,29 @@ class FinetuneOptions(BaseModel):
         # the quick stage would change the decoder, which HQ-SAM leaves as it is
         return ("full",) if self.method == "hq-sam" else ("quick", "full")
 
+    def of_quick_stage(self) -> FinetuneOptions:
+        """Return the options of the quick stage alone, where this begins with it."""
+        kept = {
+            "recipe",
+            "model",
+            "device",
+            "threads",
+            "seed",
+            "max_seconds",
+            "max_epochs",
+            "max_steps",
+            "learning_rate",
+            "anchor",
+            "replay",
+        }
+        return FinetuneOptions(
+            **self.model_dump(include=kept), method="decoder", distill="none"
+        )
+
     @model_validator(mode="after")
-    def _check_relation(self) -> FinetuneOptions:
+    def _check(self) -> FinetuneOptions:
+        if self.recipe == "paper" and self.replay:
+            raise ValueError("the published recipe has no replay")
         if self.freeze_relation and self.relation_from is None:
             raise ValueError(
                 "a frozen relation module must come from somewhere: name it with "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import torch
@@ -13,6 +15,10 @@ CHOICES = ("auto", "cpu", "cuda", "mps")
 
 _BFLOAT16_GPU = (8, 0)
 """First CUDA compute capability with bfloat16 arithmetic (Ampere)."""
+
+_SIDE = 512
+_ROUNDS = 5
+"""Of the matrices whose products are timed, and how many of them."""
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -62,6 +68,36 @@ def inference_dtype(device: torch.device) -> torch.dtype | None:
             return torch.bfloat16
         case _:
             return None
+
+
+def training_dtype(device: torch.device) -> torch.dtype | None:
+    """Return the type to autocast a student in training to; None for float32.
+
+    The way back is all matrix products, and there are CPUs whose bfloat16
+    instructions multiply slower than those of float32: what is faster is measured.
+    """
+    match device.type:
+        case "cuda":
+            return torch.bfloat16
+        case "cpu" if _cpu_has_bfloat16() and _bfloat16_is_faster():
+            return torch.bfloat16
+        case _:
+            return None
+
+
+@cache
+def _bfloat16_is_faster() -> bool:
+    """Return whether matrices are multiplied faster in bfloat16; takes milliseconds."""
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        matrix = torch.rand(_SIDE, _SIDE).to(dtype)
+        rounds = []
+        for _ in range(_ROUNDS):
+            start = time.perf_counter()
+            torch.mm(matrix, matrix)
+            rounds.append(time.perf_counter() - start)
+        seconds[dtype] = min(rounds)
+    return seconds[torch.bfloat16] < seconds[torch.float32]
 
 
 def _best() -> str:

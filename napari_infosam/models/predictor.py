@@ -67,7 +67,7 @@ class Prediction:
 class Predictor:
     """Expensive once for an image, cheap for every click on it.
 
-    Safe to use from several threads, which then take turns.
+    Safe to use from several threads.
 
     Parameters
     ----------
@@ -230,21 +230,18 @@ class Predictor:
         if not prompts:
             raise InfosamError("Give at least one point or a box.")
         _check_inside(prompts, embedding.shape)
-        with self._lock:
-            model = self._model
-            if embedding.encoder_hash != model.encoder_hash:
-                raise InfosamError(
-                    "This embedding belongs to another encoder than that of "
-                    f"{model.name} {model.version}: embed the image again."
-                )
-            mask = None
-            if mask_input is not None:
-                mask = _mask_tensor(mask_input).to(model.device)
-            tensors = PromptTensors.build(
-                [prompts], embedding.shape, model.device, mask
+        model = self._model
+        if embedding.encoder_hash != model.encoder_hash:
+            raise InfosamError(
+                "This embedding belongs to another encoder than that of "
+                f"{model.name} {model.version}: embed the image again."
             )
-            features = embedding.features.to(model.device).float()
-            return model.decoder(features, tensors), embedding.shape
+        mask = None
+        if mask_input is not None:
+            mask = _mask_tensor(mask_input).to(model.device)
+        tensors = PromptTensors.build([prompts], embedding.shape, model.device, mask)
+        features = embedding.features.to(model.device).float()
+        return model.decoder(features, tensors), embedding.shape
 
 
 def embedding_key(picture: NDArray[np.uint8], encoder_hash: str) -> str:

@@ -15,6 +15,7 @@ import psutil
 
 from napari_infosam.core import events
 from napari_infosam.core.errors import InfosamError
+from napari_infosam.training.failures import failure_sentence
 from napari_infosam.training.reporter import (
     CANCEL_FILE,
     CancelledError,
@@ -67,24 +68,14 @@ def _run(
         )
     except InfosamError as error:
         return events.Failed(message=str(error))
-    except MemoryError:
-        return events.Failed(
-            message="There is not enough memory to fine-tune: close other programs, "
-            "or choose the quick stage."
-        )
-    except FloatingPointError as error:
-        return events.Failed(
-            message=f"Training stopped because {error}: choose a lower learning rate."
-        )
     except Exception as error:
+        sentence = failure_sentence(error)
+        if isinstance(error, MemoryError | FloatingPointError):
+            return events.Failed(message=str(sentence))
         details = traceback.format_exc()
         logging.getLogger(__name__).error("%s", details)
-        if type(error).__name__ == "OutOfMemoryError":
-            return events.Failed(
-                message="The GPU has not enough memory to fine-tune: choose the quick "
-                "stage or the device 'cpu'.",
-                details=details,
-            )
+        if sentence is not None:
+            return events.Failed(message=sentence, details=details)
         return events.Failed(
             message=f"Fine-tuning failed ({type(error).__name__}: {error}). The log "
             f"is in {run_dir}.",

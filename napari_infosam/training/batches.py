@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +14,11 @@ from napari_infosam.training.dataset import Sample, low_res_target
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from napari_infosam.core.events import StageName
+
+IMAGES_PER_BATCH: dict[StageName, int] = {"quick": 2, "full": 4}
+"""Quick takes many small steps; the information losses of full want rows."""
 
 OBJECTS_PER_GROUP = 2
 """Objects of one image in a step; they share its pass through the encoder."""
@@ -43,6 +49,36 @@ def epoch(
         longest_first = sorted(queues, key=lambda q: (-len(q), rng.random()))
         yield [queue.pop() for queue in longest_first[:images_per_batch]]
         queues = [queue for queue in queues if queue]
+
+
+def with_replay(
+    batches: Iterable[list[Group]],
+    replayed: Sequence[Sample],
+    number: int,
+    rng: np.random.Generator,
+) -> Iterator[list[Group]]:
+    """Yield batches with groups of other images added to each.
+
+    Parameters
+    ----------
+    batches
+        Of the images that are learnt.
+    replayed
+        The other images; they come up in turn.
+    number
+        Groups of them in each batch.
+    rng
+        Source of chance.
+    """
+    others = _endless(replayed, rng)
+    for batch in batches:
+        yield [*batch, *islice(others, number)]
+
+
+def _endless(samples: Sequence[Sample], rng: np.random.Generator) -> Iterator[Group]:
+    while samples:
+        for number in rng.permutation(len(samples)):
+            yield _groups(samples[number], rng)[0]
 
 
 def _groups(sample: Sample, rng: np.random.Generator) -> list[Group]:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -46,6 +47,11 @@ class Sample:
     def shape(self) -> tuple[int, int]:
         """(height, width) of the picture."""
         return self.picture.shape[0], self.picture.shape[1]
+
+    @property
+    def key(self) -> str:
+        """Tells the images of a training apart; slices of a stack have one name."""
+        return f"{self.name} {crc32(b''.join(self.rles))}"
 
     def mask(self, index: int) -> BoolArray:
         """Return the ``(H, W)`` mask of one object."""

@@ -8,7 +8,7 @@ and the teacher's logits.
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,9 +60,10 @@ class Views:
         )
         return cls(features, token, logits)
 
-    def detach(self) -> Views:
-        """Return the same without gradient."""
-        return Views(self.features.detach(), self.token.detach(), self.logits.detach())
+    def half_row(self, number: int) -> list[Tensor]:
+        """Return features, token and logits of one image, without gradient."""
+        parts = (self.features, self.token, self.logits)
+        return [part[number : number + 1].detach().half() for part in parts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +88,78 @@ class Distiller(nn.Module):
     min_rows = 1
     wanted_rows = 1
 
-    def forward(self, teacher: Views, student: Views) -> DistillLoss:
-        """Return the loss of a batch."""
+    def has_rows(self, images: Sequence[str]) -> bool:
+        """Return whether a batch of these images is enough to say something."""
+        return len(images) >= self.min_rows
+
+    def forward(
+        self, teacher: Views, student: Views, images: Sequence[str] = ()
+    ) -> DistillLoss:
+        """Return the loss of a batch.
+
+        Parameters
+        ----------
+        teacher, student
+            One row an image.
+        images
+            Which image each row is of; without, all are of images never seen before.
+        """
         raise NotImplementedError
+
+
+class RowBank:
+    """The latest row of each image of earlier batches, without gradient.
+
+    Kept in half precision: a row of features alone has a million numbers.
+
+    Parameters
+    ----------
+    most
+        Images that are kept.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._rows: dict[str, list[Tensor]] = {}
+
+    def count_others(self, images: Sequence[str]) -> int:
+        """Return how many rows of images other than these are known."""
+        return len(self._rows.keys() - set(images))
+
+    def others(
+        self, images: Sequence[str], like: Tensor
+    ) -> Iterator[tuple[Views, Views]]:
+        """Yield teacher's and student's rows of images other than these.
+
+        Parameters
+        ----------
+        images
+            Whose rows are left out.
+        like
+            Rows have its type and device.
+        """
+        for name, saved in self._rows.items():
+            if name not in images:
+                parts = [part.to(like) for part in saved]
+                yield Views(*parts[:3]), Views(*parts[3:])
+
+    def remember(self, images: Sequence[str], teacher: Views, student: Views) -> None:
+        """Take the rows of a batch in, and let the oldest go."""
+        if not self._most:
+            return
+        for number, name in enumerate(images):
+            self._rows.pop(name, None)
+            self._rows[name] = [*teacher.half_row(number), *student.half_row(number)]
+        while len(self._rows) > self._most:
+            del self._rows[next(iter(self._rows))]
+
+    def state_dict(self) -> dict[str, list[Tensor]]:
+        """Return all rows."""
+        return self._rows
+
+    def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
+        """Take the rows that `state_dict` returned."""
+        self._rows = dict(state)
 
 
 class InfosamDistiller(Distiller):
@@ -102,7 +172,8 @@ class InfosamDistiller(Distiller):
     relation
         The relation, learned or fixed.
     bank
-        Rows of earlier batches that are compared with too, at most; 0 for none.
+        Images of earlier batches whose latest rows are compared with too, at most; 0
+        for none. Batches hold different images, and so do the rows that are compared.
     """
 
     min_rows = MIN_ROWS
@@ -119,12 +190,19 @@ class InfosamDistiller(Distiller):
         super().__init__()
         self.relation = relation or RelationModule()
         self._lambdas = lambda_r, lambda_d
-        self._bank: deque[tuple[Views, Views]] = deque(maxlen=bank)
+        self._bank = RowBank(bank)
 
-    def forward(self, teacher: Views, student: Views) -> DistillLoss:
+    def has_rows(self, images: Sequence[str]) -> bool:
+        """Return whether there are two different images, the bank's counted."""
+        return len(images) + self._bank.count_others(images) >= self.min_rows
+
+    def forward(
+        self, teacher: Views, student: Views, images: Sequence[str] = ()
+    ) -> DistillLoss:
         """Return ``lambda_r L_r + lambda_d L_d``."""
-        teachers = [teacher, *(old for old, _ in self._bank)]
-        students = [student, *(old for _, old in self._bank)]
+        known = list(self._bank.others(images, teacher.features))
+        teachers = [teacher, *(old for old, _ in known)]
+        students = [student, *(old for _, old in known)]
         losses = information_losses(
             self.relation,
             torch.cat([_flat(views) for views in teachers]),
@@ -132,8 +210,7 @@ class InfosamDistiller(Distiller):
             torch.cat([_flat(views) for views in students]),
             torch.cat([views.token for views in students]),
         )
-        if self._bank.maxlen:
-            self._remember(teacher.detach(), student.detach())
+        self._bank.remember(images, teacher, student)
         parts = {"relation": losses.relation.item(), "distill": losses.distill.item()}
         return DistillLoss(losses.weighted(*self._lambdas), parts)
 
@@ -142,9 +219,13 @@ class InfosamDistiller(Distiller):
         if isinstance(self.relation, RelationModule):
             self.relation.save(folder / RELATION_FILE)
 
-    def _remember(self, teacher: Views, student: Views) -> None:
-        for row in range(len(teacher.token)):
-            self._bank.append((_row(teacher, row), _row(student, row)))
+    def get_extra_state(self) -> dict[str, list[Tensor]]:
+        """Return the bank, for checkpoints."""
+        return self._bank.state_dict()
+
+    def set_extra_state(self, state: dict[str, list[Tensor]]) -> None:
+        """Take the bank of a checkpoint."""
+        self._bank.load_state_dict(state)
 
 
 class VidDistiller(Distiller):
@@ -166,7 +247,9 @@ class VidDistiller(Distiller):
             torch.full((1, CHANNELS, 1, 1), math.log(math.expm1(INITIAL_VARIANCE)))
         )
 
-    def forward(self, teacher: Views, student: Views) -> DistillLoss:
+    def forward(
+        self, teacher: Views, student: Views, images: Sequence[str] = ()
+    ) -> DistillLoss:
         """Return the mean negative log-likelihood of the teacher's features."""
         variance = F.softplus(self.log_scale) + 1e-5
         foretold = self.project(student.features)
@@ -185,7 +268,9 @@ class PktDistiller(Distiller):
         super().__init__()
         self._weight = weight
 
-    def forward(self, teacher: Views, student: Views) -> DistillLoss:
+    def forward(
+        self, teacher: Views, student: Views, images: Sequence[str] = ()
+    ) -> DistillLoss:
         """Return the divergence of both similarity distributions."""
         pairs = ((teacher.features, student.features), (teacher.token, student.token))
         loss = torch.stack([_divergence(t.detach(), s) for t, s in pairs]).mean()
@@ -199,7 +284,9 @@ class LogitDistiller(Distiller):
         super().__init__()
         self._weight = weight
 
-    def forward(self, teacher: Views, student: Views) -> DistillLoss:
+    def forward(
+        self, teacher: Views, student: Views, images: Sequence[str] = ()
+    ) -> DistillLoss:
         """Return the cross-entropy against the teacher's probabilities."""
         loss = F.binary_cross_entropy_with_logits(
             student.logits, teacher.logits.detach().sigmoid()
@@ -239,11 +326,6 @@ def _relation(options: FinetuneOptions) -> RelationModule | DotRelation:
 def _flat(views: Views) -> Tensor:
     """Return ``(B, HW, 256)`` features."""
     return views.features.flatten(2).transpose(1, 2)
-
-
-def _row(views: Views, row: int) -> Views:
-    one = slice(row, row + 1)
-    return Views(views.features[one], views.token[one], views.logits[one])
 
 
 def _divergence(teacher: Tensor, student: Tensor) -> Tensor:

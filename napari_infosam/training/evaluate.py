@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from napari_infosam.core.metrics import (
     iou,
 )
 from napari_infosam.core.prompts import PromptSet
+from napari_infosam.models.threads import Workers
 from napari_infosam.training.dataset import Sample, count_objects
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class ObjectResult:
         For the tight box alone.
     score_error
         Predicted less true IoU, absolute, on the mean of all these answers.
+    seconds
+        Of all clicks.
     """
 
     ious: tuple[float, ...]
@@ -53,6 +56,7 @@ class ObjectResult:
     dice_box: float
     boundary_iou_box: float = 0.0
     score_error: float = 0.0
+    seconds: float = 0.0
 
     def iou_after(self, clicks: int) -> float:
         """Return the IoU after this many clicks (1 is the first)."""
@@ -147,6 +151,7 @@ def evaluate(
     max_clicks: int = MAX_CLICKS,
     on_progress: Progress | None = None,
     embeddings: Sequence[ImageEmbedding] | None = None,
+    threads: int = 1,
 ) -> Evaluation:
     """Let the simulated annotator label every object.
 
@@ -166,37 +171,52 @@ def evaluate(
         Called after each object.
     embeddings
         One a sample, if they are there already.
+    threads
+        Objects that are labelled side by side.
     """
-    total, done, clicks, seconds = count_objects(samples), 0, 0, 0.0
-    results: list[ObjectResult] = []
-    for number, sample in enumerate(samples):
+    total = count_objects(samples)
+
+    def measure(number: int, index: int) -> ObjectResult:
+        sample = samples[number]
         if embeddings is not None:
             embedding = embeddings[number]
         else:
             embedding = predictor.embed(sample.picture)
-        for index in range(len(sample.rles)):
-            mask = sample.mask(index)
-            start = time.perf_counter()
-            ious, scores = annotate(predictor, embedding, mask, max_clicks)
-            seconds += time.perf_counter() - start
-            clicks += len(ious)
-            boxed = predictor.answer(PromptSet(box=mask_box(mask)), None, embedding)
-            iou_box = iou(boxed.mask, mask)
-            errors = np.subtract((*scores, boxed.score), (*ious, iou_box))
-            results.append(
-                ObjectResult(
-                    ious,
-                    iou_box,
-                    dice(boxed.mask, mask),
-                    boundary_iou(boxed.mask, mask),
-                    float(np.abs(errors).mean()),
-                )
-            )
-            done += 1
-            if on_progress is not None:
-                on_progress(done, total)
+        return _measure(predictor, embedding, sample.mask(index), max_clicks)
+
+    numbers = [number for number, s in enumerate(samples) for _ in s.rles]
+    indices = [index for s in samples for index in range(len(s.rles))]
+    side_by_side: Callable[..., Iterable[ObjectResult]] = map
+    if threads > 1:
+        side_by_side = Workers(threads, predictor.model.device).map
+    results: list[ObjectResult] = []
+    for result in side_by_side(measure, numbers, indices):
+        results.append(result)
+        if on_progress is not None:
+            on_progress(len(results), total)
+    seconds = sum(result.seconds for result in results)
+    clicks = sum(len(result.ious) for result in results)
     return Evaluation(
         tuple(results), len(samples), max_clicks, seconds / max(clicks, 1)
+    )
+
+
+def _measure(
+    predictor: Predictor, embedding: ImageEmbedding, mask: BoolArray, max_clicks: int
+) -> ObjectResult:
+    start = time.perf_counter()
+    ious, scores = annotate(predictor, embedding, mask, max_clicks)
+    seconds = time.perf_counter() - start
+    boxed = predictor.answer(PromptSet(box=mask_box(mask)), None, embedding)
+    iou_box = iou(boxed.mask, mask)
+    errors = np.subtract((*scores, boxed.score), (*ious, iou_box))
+    return ObjectResult(
+        ious,
+        iou_box,
+        dice(boxed.mask, mask),
+        boundary_iou(boxed.mask, mask),
+        float(np.abs(errors).mean()),
+        seconds,
     )
 
 

@@ -114,8 +114,15 @@ class Fit:
         self.schedule = schedule
         self.progress = Progress(steps, seconds)
         self.best = Best()
+        in_encoder = stage.encoder_parameters
+        known = set(map(id, in_encoder))
+        others = [p for p in stage.parameters if id(p) not in known]
         self._optimizer = torch.optim.Adam(
-            stage.parameters, lr=stage.options.learning_rate
+            [
+                {"params": others, "factor": 1.0},
+                {"params": in_encoder, "factor": stage.options.encoder_rate},
+            ],
+            lr=stage.options.learning_rate,
         )
         self._average = [p.detach().clone() for p in stage.trained]
 
@@ -197,7 +204,7 @@ class Fit:
     def _step(self, batch: list[Group], rng: np.random.Generator) -> StepLoss:
         rate = self.stage.options.learning_rate * self._rate()
         for group in self._optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
         self._optimizer.zero_grad(set_to_none=True)
         loss = self.stage.step(batch, rng)
         if not math.isfinite(loss.total):

@@ -17,6 +17,7 @@ from napari_infosam.models.decoder import (
     DecoderOutput,
     PromptTensors,
 )
+from napari_infosam.models.devices import training_dtype
 from napari_infosam.models.encoder_parts import late_embedding
 from napari_infosam.models.peft.balance import noisy_gating
 from napari_infosam.models.peft.hq import with_early
@@ -108,6 +109,7 @@ class Stage:
         self.spec = spec
         self.options = options
         self.device = base.device
+        self._dtype = training_dtype(base.device)
         self.sam, self.trained = build_student(base.sam, spec)
         self.decoder = Decoder(self.sam)
         self._workers = Workers(options.threads or half_of_the_cores(), self.device)
@@ -122,6 +124,12 @@ class Stage:
         """Everything that is optimised, the distiller's own included."""
         own = self.distiller.parameters() if self.distiller else ()
         return [*self.trained, *(p for p in own if p.requires_grad)]
+
+    @property
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """What is tuned in the image encoder."""
+        known = set(map(id, self.sam.image_encoder.parameters()))
+        return [p for p in self.trained if id(p) in known]
 
     def model(self) -> SamModel:
         """Return the student as a model that answers; it shares the weights."""
@@ -150,7 +158,8 @@ class Stage:
             for name in rows[0].parts
         }
         seeds: list[tuple[Tensor, ...]] = [()] * len(rows)
-        if self.distiller is not None and len(rows) >= self.distiller.min_rows:
+        images = [group.sample.key for group in batch]
+        if self.distiller is not None and self.distiller.has_rows(images):
             loss, seeds = self._distill(self.distiller, rows)
             total += loss.total.item()
             parts |= loss.parts
@@ -189,10 +198,10 @@ class Stage:
         return Row(group, embedding, prompts, token, logits, loss, parts)
 
     def _autocast(self) -> AbstractContextManager[object]:
-        if self.device.type == "cuda" or self.features.base.dtype is torch.bfloat16:
-            # the cache of casts is shared by all threads
-            return torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False)
-        return nullcontext()
+        if self._dtype is None:
+            return nullcontext()
+        # the cache of casts is shared by all threads
+        return torch.autocast(self.device.type, self._dtype, cache_enabled=False)
 
     def _embedding(self, group: Group) -> Tensor:
         """Return the embedding of an image as the student's decoder wants it.
@@ -230,7 +239,8 @@ class Stage:
         student = Views.of(
             [(features[:, :CHANNELS], *rest) for features, *rest in leaves]
         )
-        loss = distiller(teacher, student)
+        images = [row.group.sample.key for row in rows]
+        loss = distiller(teacher, student, images)
         loss.total.backward()
         return loss, [tuple(_gradient(leaf) for leaf in row) for row in leaves]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,22 +14,27 @@ from napari_infosam.core import events
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.models.predictor import Predictor
 from napari_infosam.models.student import StudentSpec
-from napari_infosam.training.batches import Group, epoch
+from napari_infosam.training.batches import (
+    IMAGES_PER_BATCH,
+    Group,
+    epoch,
+    with_replay,
+)
 from napari_infosam.training.checkpoint import save_checkpoint
 from napari_infosam.training.dataset import Sample, limit_objects
 from napari_infosam.training.evaluate import evaluate
 from napari_infosam.training.fit import DEFAULT, PUBLISHED, Fit, Progress, Schedule
+from napari_infosam.training.photographs import REPLAYED, photographs
 from napari_infosam.training.published import IMAGES_PER_BATCH as FULL_BATCH
 from napari_infosam.training.published import PublishedStage, published_epoch
 from napari_infosam.training.reporter import CancelledError, Reporter
 from napari_infosam.training.stages import Stage, StepLoss
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from napari_infosam.core.options import FinetuneOptions
     from napari_infosam.training.features import FrozenFeatures
-
-IMAGES_PER_BATCH: dict[events.StageName, int] = {"quick": 2, "full": 4}
-"""Quick takes many small steps; the information losses of full want rows."""
 
 LOOK_OBJECTS = 8
 LOOK_CLICKS = 3
@@ -70,6 +75,9 @@ class Teaching:
         self.options = options
         self.features = features
         self._saved_at = time.monotonic()
+        self._replayed: Sequence[Sample] = ()
+        if options.replay:
+            self._replayed = photographs(Predictor(features.base), REPLAYED)
 
     def teach(
         self,
@@ -77,6 +85,8 @@ class Teaching:
         judged: Sequence[Sample],
         seconds: float,
         checkpoint: dict[str, Any] | None = None,
+        *,
+        decoder: Mapping[str, Tensor] | None = None,
     ) -> Stage:
         """Return the trained student.
 
@@ -91,18 +101,20 @@ class Teaching:
             Budget of all stages together.
         checkpoint
             Where an earlier process stopped.
+        decoder
+            State dict of a mask decoder that has been through the quick stage, which
+            is left out then.
         """
         names = self.options.stages
         first = names.index(checkpoint["stage"]) if checkpoint else 0
+        if decoder is not None:
+            first = len(names) - 1
         stage: Stage | None = None
         for name in names[first:]:
             share = QUICK_SHARE if name != names[-1] else 1.0
-            following = self._stage(name)
-            if stage is not None:  # the decoder has learnt already
-                following.sam.mask_decoder.load_state_dict(
-                    stage.sam.mask_decoder.state_dict()
-                )
-            stage = following
+            stage = self._stage(name)
+            if decoder is not None:
+                stage.sam.mask_decoder.load_state_dict(decoder)
             fit = Fit(
                 stage,
                 self._steps(name, train),
@@ -114,6 +126,7 @@ class Teaching:
             self._notice_rows(stage, len(train))
             self._fit(name, fit, train, judged)
             seconds -= fit.progress.spent
+            decoder = stage.sam.mask_decoder.state_dict()
         if stage is None:
             raise ValueError("a run has at least one stage")
         return stage
@@ -133,7 +146,8 @@ class Teaching:
     ) -> Iterator[list[Group]]:
         if self.options.recipe == "paper":
             return published_epoch(train, rng)
-        return epoch(train, IMAGES_PER_BATCH[name], rng)
+        batches = epoch(train, IMAGES_PER_BATCH[name], rng)
+        return with_replay(batches, self._replayed, self.options.replay, rng)
 
     def _schedule(self, train: Sequence[Sample]) -> Schedule:
         if self.options.recipe == "default":

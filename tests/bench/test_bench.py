@@ -19,6 +19,7 @@ from napari_infosam.bench.table import Result, draw, markdown, read_result
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.options import FinetuneOptions
 from napari_infosam.synthetic import make_set
+from napari_infosam.training.teach import Teaching
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
@@ -56,6 +57,41 @@ def read_results(folder: Path) -> list[Result]:
 @pytest.mark.parametrize("name", [*TABLE_1, "adapter+vid", "adapter+pkt", "lora+logit"])
 def test_rows_have_their_names(name):
     assert parse_row(name).name == name
+
+
+def test_a_row_may_differ_in_other_options():
+    row = parse_row(" adapter+infosam  lambda_d=0.5 relation_bank=16")
+    assert row.name == "adapter+infosam lambda_d=0.5 relation_bank=16"
+    assert parse_row(row.name) == row
+    options = row.options(FinetuneOptions(max_steps=7), seed=3)
+    assert (options.lambda_d, options.relation_bank) == (0.5, 16)
+    assert (options.method, options.distill) == ("adapter", "infosam")
+    assert (options.max_steps, options.seed, options.stage) == (7, 3, "full")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("adapter foo=1", "'foo=1' is no option of a row"),
+        ("adapter lambda_d", "'lambda_d' is no option"),
+        ("adapter seed=1", "no option of a row"),
+        ("adapter lambda_d=-1", "'adapter lambda_d=-1' can not be trained"),
+        ("adapter freeze_relation=true", "a frozen relation module must come from"),
+    ],
+)
+def test_options_a_row_can_not_have(name, says):
+    with pytest.raises(InfosamError, match=says):
+        parse_row(name)
+
+
+def test_the_decoder_sees_as_many_images_as_the_others():
+    """Two a step in the quick stage, four in the full one."""
+    common = FinetuneOptions(max_steps=30, max_epochs=10)
+    decoder = parse_row("decoder").options(common, seed=0)
+    assert (decoder.stages, decoder.max_steps) == (("quick",), 90)
+    assert decoder.max_epochs == 20
+    paper = parse_row("decoder").options(FinetuneOptions.published(max_steps=5), seed=0)
+    assert (paper.stages, paper.max_steps) == (("full",), 5)
 
 
 def test_a_row_without_plus_learns_from_masks_only():
@@ -146,10 +182,15 @@ def test_the_table_has_means_and_deviations():
     assert lines[2] == "| sam | 0.500 ± 0.000 | 0.300 | 0.400 |"
     assert lines[3] == "| adapter | 0.700 ± 0.141 | 0.900 | 0.800 |"
     assert lines[4] == "| lora |  |  |  |"  # not run yet
-    forgotten = [line for line in lines if "other data sets" in line]
-    assert len(forgotten) == 1
+    assert len([line for line in lines if "elsewhere" in line]) == 1
     # less the base with the same data and seed: -0.1, +0.1 and 0
-    assert "| adapter | +0.000 ± 0.100 | +0.000 ± 0.100 |" in lines
+    spread = "+0.000 ± 0.100"
+    assert f"| adapter | {spread} | {spread} |  |  |" in lines
+
+
+def test_the_table_says_what_is_missing():
+    table = markdown(RESULTS, ["sam"], ["a, lora, seed 0 has no result: ..."])
+    assert table.endswith("\n\n- a, lora, seed 0 has no result: ...\n")
 
 
 def test_the_plot_is_a_picture(tmp_path):
@@ -212,6 +253,68 @@ def test_cells_are_run_once(tmp_path):
     # the decoder's, of the plan before, lies there still and is left out
     assert len(read_results(tmp_path / "out" / "results")) == 3
     assert "decoder" not in table.read_text()
+
+
+@pytest.mark.slow
+def test_rows_go_on_from_the_same_quick_stage(tmp_path):
+    data = write_folder(tmp_path / "cells", 4)
+    started = []
+
+    def on_event(event) -> None:
+        if event.kind == "stage":
+            started.append(event.stage)
+
+    lora = "lora first_block=8"  # the last stage alone: quicker
+    rows = f"adapter first_block=8,{lora},{lora} learning_rate=0.001"
+    run_bench(plan_of([data], rows), tmp_path / "shared", on_event=on_event)
+    assert started == ["quick", "full", "full", "quick", "full"]
+    run_bench(plan_of([data], lora), tmp_path / "alone")
+
+    def stored(folder: str) -> dict:
+        path = tmp_path / folder / "results" / "cells" / f"{lora}-0.json"
+        return json.loads(path.read_text())
+
+    found = stored("shared"), stored("alone")
+    assert found[0]["steps"] == found[1]["steps"] == {"quick": 1, "full": 1}
+    ious = [result["figures"]["iou_1"] for result in found]
+    assert ious[0] == pytest.approx(ious[1], abs=0.01)
+
+
+@pytest.mark.slow
+def test_a_cell_that_fails_leaves_the_others(tmp_path, monkeypatch):
+    data = write_folder(tmp_path / "cells", 5)
+    Path(data / "masks" / "0.png").write_bytes(b"no picture")
+    notices = []
+
+    def on_event(event) -> None:
+        if event.kind == "notice":
+            notices.append(event.message)
+
+    train = Teaching.teach
+
+    def teach(self, *arguments, **named):
+        if self.options.method == "lora":
+            raise FloatingPointError("the loss is not a number")
+        return train(self, *arguments, **named)
+
+    monkeypatch.setattr(Teaching, "teach", teach)
+    plan = plan_of([data], "lora,adapter first_block=8", n_train=4)
+    table = run_bench(plan, tmp_path / "out", on_event=on_event).read_text()
+    assert "| lora |  |  |" in table
+    assert "| adapter first_block=8 | 0." in table
+    assert "cells, lora, seed 0 has no result: Training stopped because" in table
+    assert any("cells: 0.png: " in line for line in notices)
+
+
+@pytest.mark.slow
+def test_what_students_make_of_other_images(tmp_path):
+    folders = [write_folder(tmp_path / name, 4, seed=n) for n, name in enumerate("ab")]
+    plan = plan_of(folders, "sam,decoder replay=1", n_others=1)
+    table = run_bench(plan, tmp_path / "out").read_text()
+    assert "photographs: IoU, box" in table
+    for found in read_results(tmp_path / "out" / "results"):
+        others = {"a", "b", "photographs"} - {found.data}
+        assert found.others.keys() == others
 
 
 @pytest.mark.parametrize(("recipe", "least"), [("default", 2), ("paper", 4)])

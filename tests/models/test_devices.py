@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.models.devices import inference_dtype, resolve_device
+from napari_infosam.models import devices
+from napari_infosam.models.devices import (
+    inference_dtype,
+    resolve_device,
+    training_dtype,
+)
 
 
 def test_auto_takes_what_there_is():
@@ -77,3 +84,34 @@ def test_torch_that_can_not_tell_stays_in_float32(monkeypatch):
 
 def test_mps_stays_in_float32():
     assert inference_dtype(torch.device("mps")) is None
+
+
+@pytest.mark.parametrize("slow", [torch.float32, torch.bfloat16])
+def test_training_takes_the_faster_type(monkeypatch, slow):
+    monkeypatch.setattr(
+        torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False
+    )
+    multiply = torch.mm
+
+    def mm(a, b):
+        if a.dtype is slow:
+            time.sleep(0.02)
+        return multiply(a, b)
+
+    monkeypatch.setattr(torch, "mm", mm)
+    devices._bfloat16_is_faster.cache_clear()
+    try:
+        fast = torch.bfloat16 if slow is torch.float32 else None
+        assert training_dtype(torch.device("cpu")) is fast
+    finally:
+        devices._bfloat16_is_faster.cache_clear()
+
+
+def test_training_stays_in_float32_without_bfloat16(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
+    assert training_dtype(torch.device("cpu")) is None
+    assert training_dtype(torch.device("mps")) is None
+
+
+def test_training_on_cuda_is_in_bfloat16():
+    assert training_dtype(torch.device("cuda")) is torch.bfloat16

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_infosam.core.masks import encode_rle
-from napari_infosam.training.batches import OBJECTS_PER_GROUP, epoch
+from napari_infosam.training.batches import OBJECTS_PER_GROUP, epoch, with_replay
 from napari_infosam.training.dataset import Sample, low_res_shape
 
 COUNTS = st.lists(st.integers(1, 9), min_size=1, max_size=6)
@@ -85,3 +86,26 @@ def test_targets_are_the_objects_of_the_group():
             _, columns = np.nonzero(target > 0.5)
             left = np.nonzero(masks[index])[1].min()
             assert abs(columns.min() - left * scale) <= 2
+
+
+@given(counts=COUNTS, others=COUNTS, number=st.integers(0, 3), seed=st.integers(0, 9))
+def test_other_images_are_replayed_in_turn(counts, others, number, seed):
+    samples = named(counts)
+    replayed = [
+        replace(sample, name=f"other {sample.name}") for sample in named(others)
+    ]
+    batches = list(epoch(samples, 2, np.random.default_rng(seed)))
+    rng = np.random.default_rng(seed)
+    mixed = list(with_replay(batches, replayed, number, rng))
+    assert [batch[: len(batch) - number] for batch in mixed] == batches
+    seen = Counter(
+        g.sample.name for batch in mixed for g in batch[len(batch) - number :]
+    )
+    assert sum(seen.values()) == number * len(batches)
+    times = [seen[sample.name] for sample in replayed]
+    assert max(times) - min(times) <= 1
+
+
+def test_nothing_to_replay_changes_nothing():
+    batches = list(epoch(named([2, 3]), 2, np.random.default_rng(0)))
+    assert list(with_replay(batches, [], 2, np.random.default_rng(0))) == batches

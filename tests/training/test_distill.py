@@ -112,34 +112,59 @@ def flat(made: Views) -> torch.Tensor:
     return made.features.flatten(2).transpose(1, 2)
 
 
-def test_a_bank_adds_the_rows_of_earlier_batches():
+def halved(made: Views, row: int) -> Views:
+    return Views(*(part.float() for part in made.half_row(row)))
+
+
+def test_a_bank_adds_the_latest_rows_of_other_images():
     torch.manual_seed(0)
     relation = RelationModule()
     distiller = InfosamDistiller(relation=relation, bank=3)
+    images = ["ab", "cd", "be"]
     batches = [(views(2, n), views(2, 10 + n)) for n in range(3)]
     for number, (teacher, student) in enumerate(batches):
-        loss = distiller(teacher, student)
-        # the two of now, and of the four before them the latest three
-        rows = [(number, 0), (number, 1)]
-        known = [(n, row) for n in range(number) for row in (0, 1)][-3:]
-        picked = rows + known
+        loss = distiller(teacher, student, images[number])
+        # of the rows before, those of three images, but none of an image of now
+        known = [[], [(0, 0), (0, 1)], [(1, 0), (1, 1)]][number]
+        teachers = [teacher, *(halved(batches[n][0], row) for n, row in known)]
+        students = [student, *(halved(batches[n][1], row) for n, row in known)]
         expected = information_losses(
             relation,
-            torch.stack([flat(batches[n][0])[row] for n, row in picked]),
-            torch.stack([batches[n][0].token[row] for n, row in picked]),
-            torch.stack([flat(batches[n][1])[row] for n, row in picked]),
-            torch.stack([batches[n][1].token[row] for n, row in picked]),
+            torch.cat([flat(part) for part in teachers]),
+            torch.cat([part.token for part in teachers]),
+            torch.cat([flat(part) for part in students]),
+            torch.cat([part.token for part in students]),
         )
         assert loss.total.item() == pytest.approx(expected.weighted().item(), rel=1e-4)
+
+
+def test_an_image_is_compared_with_those_of_the_bank():
+    distiller = InfosamDistiller(bank=2)
+    assert not distiller.has_rows(["a"])
+    distiller(views(2, 0), views(2, 1), ["a", "b"])
+    assert distiller.has_rows(["a"])
+    one = distiller(views(1, 2), views(1, 3), ["a"])
+    assert one.total.item() != 0
+    assert not InfosamDistiller().has_rows(["a"])
 
 
 def test_the_bank_keeps_no_graph():
     distiller = InfosamDistiller(bank=2)
     student = views(2, 1, leaf=True)
-    distiller(views(2, 0), student).total.backward()
+    distiller(views(2, 0), student, "ab").total.backward()
     first = student.features.grad.clone()
-    distiller(views(2, 2), views(2, 3, leaf=True)).total.backward()
+    distiller(views(2, 2), views(2, 3, leaf=True), "cd").total.backward()
     assert torch.equal(student.features.grad, first)
+
+
+def test_the_bank_is_in_the_checkpoint(tmp_path):
+    distiller = InfosamDistiller(bank=2)
+    distiller(views(2, 0), views(2, 1), ["a", "b"])
+    torch.save(distiller.state_dict(), tmp_path / "state.pt")
+    other = InfosamDistiller(bank=2)
+    other.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    batch = views(2, 2), views(2, 3), ["c", "d"]
+    assert other(*batch).total.item() == distiller(*batch).total.item()
 
 
 def test_the_fixed_relation_has_nothing_to_learn():

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+import torch
 
 from napari_infosam.core.masks import encode_rle
 from napari_infosam.models import Prediction, Predictor
@@ -31,11 +32,16 @@ SAMPLES = (
 )
 
 
+class Model:
+    device = torch.device("cpu")
+
+
 @dataclass
 class Annotator:
     """Answers from a list of masks, one a click; the last one again and again."""
 
     answers: list[np.ndarray]
+    model = Model()
     asked: list[tuple] = field(default_factory=list)
 
     def embed(self, picture):
@@ -172,6 +178,20 @@ def test_progress_and_given_embeddings():
     )
     assert steps == [(1, 3), (2, 3), (3, 3)]
     assert [a[2] for a in annotator.asked] == ["one"] * 4 + ["two"] * 2
+
+
+def test_objects_side_by_side_are_the_same_objects():
+    seen = []
+    serial = evaluate(Oracle(list(MASKS)), SAMPLES)
+    parallel = evaluate(
+        Oracle(list(MASKS)),
+        SAMPLES,
+        threads=2,
+        on_progress=lambda *at: seen.append(at),
+        embeddings=["one", "two"],
+    )
+    assert [o.ious for o in parallel.objects] == [o.ious for o in serial.objects]
+    assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_figures_are_means_over_objects():

@@ -26,6 +26,7 @@ class Valley:
         self.options = FinetuneOptions(learning_rate=rate)
         self.weights = torch.nn.Parameter(torch.zeros(2))
         self.trained = [self.weights]
+        self.encoder_parameters = []
         self.distiller = None
         self.start = [p.detach().clone() for p in self.trained]
         self.poison = math.inf
@@ -45,6 +46,25 @@ class Valley:
         return StepLoss(loss.item(), {})
 
 
+class TwoValleys(Valley):
+    """One number of a decoder and one of an encoder that learns faster."""
+
+    def __init__(self, encoder_rate: float) -> None:
+        super().__init__(0.01)
+        self.options = self.options.model_copy(update={"encoder_rate": encoder_rate})
+        self.decoder, self.encoder = (
+            torch.nn.Parameter(torch.zeros(1)) for _ in range(2)
+        )
+        self.trained = [self.decoder, self.encoder]
+        self.encoder_parameters = [self.encoder]
+        self.start = [p.detach().clone() for p in self.trained]
+
+    def step(self, batch, rng):
+        loss = (self.decoder - 100).square() + (self.encoder - 100).square()
+        loss.backward()
+        return StepLoss(loss.item(), {})
+
+
 class StopHereError(Exception):
     pass
 
@@ -59,6 +79,12 @@ def ignore(*_arguments) -> None:
 
 def run(fit: Fit, on_step=ignore, validate=lambda: 0.0) -> None:
     fit.run(forever, on_step=on_step, validate=validate)
+
+
+def test_the_encoder_has_a_rate_of_its_own():
+    valleys = TwoValleys(encoder_rate=4)
+    run(Fit(valleys, 20, LONG))
+    assert valleys.encoder.item() == pytest.approx(4 * valleys.decoder.item(), rel=1e-3)
 
 
 def test_the_learning_rate_warms_up_and_falls():

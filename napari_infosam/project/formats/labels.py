@@ -245,10 +245,13 @@ def _read_labels(path: Path, binary: bool) -> NDArray[Any]:
     if labels.ndim == 3 and labels.shape[-1] == 1:
         labels = labels[..., 0]
     if labels.ndim == 3 and labels.shape[-1] in (3, 4):
-        raise _ColourError(
-            f"{path.name} is a colour picture of shape {labels.shape}, a mask has one "
-            "channel with one value for each object"
-        )
+        if not binary:
+            raise _ColourError(
+                f"{path.name} is a colour picture of shape {labels.shape}, a mask has "
+                "one channel with one value for each object"
+            )
+        # the object may have any colour on black
+        labels = labels[..., :3].max(axis=-1)
     if labels.ndim != 2:
         raise SkipError(f"{path.name} has the shape {labels.shape}, a mask is (H, W)")
     kind = labels.dtype.kind

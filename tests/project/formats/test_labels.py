@@ -123,6 +123,19 @@ def test_binary_masks_are_one_object(
     np.testing.assert_array_equal(project.objects()[0].mask(), foreground)
 
 
+@pytest.mark.parametrize("colour", [(255, 255, 255), (128, 0, 0)])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_binary_mask_may_have_colours(
+    project: Project, images: Path, masks: Path, mode: str, colour: tuple[int, ...]
+) -> None:
+    foreground = two_objects() > 0
+    painted = foreground[..., None] * np.array(colour, np.uint8)
+    save(images / "a.png", picture())
+    Image.fromarray(painted).convert(mode).save(masks / "a.png")
+    assert import_folder(project, images, masks, binary=True) == ImportReport(1, 1, ())
+    np.testing.assert_array_equal(project.objects()[0].mask(), foreground)
+
+
 def test_a_palette_holds_labels(project: Project, images: Path, masks: Path) -> None:
     """As in Pascal VOC, whose masks have a colour for every label."""
     mask = Image.fromarray(two_objects(np.uint8))
