@@ -17,7 +17,7 @@ from segment_anything.modeling import (
     Sam,
     TwoWayTransformer,
 )
-from segment_anything.modeling.common import LayerNorm2d
+from timm.layers import LayerNorm2d
 from timm.models.tiny_vit import Attention, ConvNorm, TinyVit
 from torch import Tensor, nn
 
@@ -127,7 +127,7 @@ class MobileSamEncoder(nn.Module):
 
 
 class _FreshAttention(Attention):
-    """timm's attention without its cache of biases.
+    """timm's attention without its cache of biases, and faster on its way back.
 
     The cache outlives `load_state_dict` and optimiser steps in eval mode, and a
     tensor cached in inference mode can not take part in training.
@@ -136,10 +136,26 @@ class _FreshAttention(Attention):
     attention_bias_idxs: Tensor
 
     def get_attention_biases(self, device: torch.device) -> Tensor:
-        biases = self.attention_biases[:, self.attention_bias_idxs]
-        # torch's fused attention takes masks of four axes; on a CPU it is faster
-        # forward and slower backward than the plain one
-        return biases if torch.is_grad_enabled() else biases.unsqueeze(0)
+        # torch's fused attention takes masks of four axes
+        return self.attention_biases[:, self.attention_bias_idxs].unsqueeze(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``(B, N, dim)``; with gradient by plain products on a CPU.
+
+        Fused attention is faster there, but twice as slow on its way back; and
+        autocast would take the weights of the attention to float32.
+        """
+        if x.device.type != "cpu" or not torch.is_grad_enabled():
+            answer: Tensor = super().forward(x)
+            return answer
+        qkv = self.qkv(self.norm(x)).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+        q, k, v = qkv.split((self.key_dim, self.key_dim, self.val_dim), dim=3)
+        scores = (q * self.scale) @ k.mT
+        scores = scores + self.get_attention_biases(x.device).to(scores.dtype)
+        with torch.autocast(x.device.type, enabled=False):
+            heads = scores.softmax(dim=-1) @ v
+        mixed: Tensor = self.proj(heads.transpose(1, 2).flatten(2))
+        return mixed
 
 
 def _prepare(module: nn.Module) -> None:

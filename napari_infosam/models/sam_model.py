@@ -11,6 +11,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from segment_anything.modeling.common import LayerNorm2d
+from timm.layers import LayerNorm2d as FusedLayerNorm2d
 from torch import Tensor, nn
 
 from napari_infosam.core.geometry import MODEL_SIDE, model_shape
@@ -64,6 +66,7 @@ class SamModel:
         self.device = device
         self.first_click: FirstClick = first_click
         self.published_input = published_input
+        _fuse_norms(sam)
         self.sam = sam.to(device).eval()
         self.sam.image_encoder.to(memory_format=torch.channels_last)
         self.dtype = inference_dtype(device)
@@ -153,6 +156,17 @@ class SamModel:
             early = early_features(encoder, x, block)
             embedding = late_embedding(encoder, early, block)
         return with_early(embedding.half(), early.half())
+
+
+def _fuse_norms(module: nn.Module) -> None:
+    """Let torch's layer norm do what Segment Anything's own does in six steps."""
+    for name, child in module.named_children():
+        if isinstance(child, LayerNorm2d):
+            fused = FusedLayerNorm2d(len(child.weight), eps=child.eps)
+            fused.weight, fused.bias = child.weight, child.bias
+            setattr(module, name, fused)
+        else:
+            _fuse_norms(child)
 
 
 def upscale_logits(logits: Tensor, shape: tuple[int, int]) -> Tensor:
