@@ -17,7 +17,7 @@ from segment_anything.modeling import (
     Sam,
     TwoWayTransformer,
 )
-from timm.layers import LayerNorm2d
+from timm.layers.norm import LayerNorm2d
 from timm.models.tiny_vit import Attention, ConvNorm, TinyVit
 from torch import Tensor, nn
 
@@ -146,8 +146,7 @@ class _FreshAttention(Attention):
         autocast would take the weights of the attention to float32.
         """
         if x.device.type != "cpu" or not torch.is_grad_enabled():
-            answer: Tensor = super().forward(x)
-            return answer
+            return super().forward(x)  # type: ignore[no-any-return,no-untyped-call]
         qkv = self.qkv(self.norm(x)).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
         q, k, v = qkv.split((self.key_dim, self.key_dim, self.val_dim), dim=3)
         scores = (q * self.scale) @ k.mT

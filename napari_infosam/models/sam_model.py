@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from segment_anything.modeling.common import LayerNorm2d
-from timm.layers import LayerNorm2d as FusedLayerNorm2d
+from timm.layers.norm import LayerNorm2d as FusedLayerNorm2d
 from torch import Tensor, nn
 
 from napari_infosam.core.geometry import MODEL_SIDE, model_shape

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from segment_anything.modeling import ImageEncoderViT
 from segment_anything.modeling.mask_decoder import MLP
-from timm.layers import LayerNorm2d
+from timm.layers.norm import LayerNorm2d
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
