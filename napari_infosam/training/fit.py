@@ -210,9 +210,9 @@ class Fit:
         if not math.isfinite(loss.total):
             raise FloatingPointError("the loss is not a number")
         self._pull_to_start()
-        torch.nn.utils.clip_grad_norm_(
-            self.stage.parameters, self.schedule.gradient_norm
-        )
+        # apart: a long gradient of the relation module must not shorten the student's
+        for own in (self.stage.trained, self.stage.distiller_parameters):
+            torch.nn.utils.clip_grad_norm_(own, self.schedule.gradient_norm)
         self._optimizer.step()
         step = self.progress.step
         decay = min(self.schedule.average_decay, (1 + step) / (10 + step))

@@ -120,10 +120,15 @@ class Stage:
             self.distiller = distiller and distiller.to(self.device)
 
     @property
+    def distiller_parameters(self) -> list[nn.Parameter]:
+        """What the distiller optimises of its own."""
+        own = self.distiller.parameters() if self.distiller else ()
+        return [p for p in own if p.requires_grad]
+
+    @property
     def parameters(self) -> list[nn.Parameter]:
         """Everything that is optimised, the distiller's own included."""
-        own = self.distiller.parameters() if self.distiller else ()
-        return [*self.trained, *(p for p in own if p.requires_grad)]
+        return [*self.trained, *self.distiller_parameters]
 
     @property
     def encoder_parameters(self) -> list[nn.Parameter]:

@@ -28,6 +28,7 @@ class Valley:
         self.trained = [self.weights]
         self.encoder_parameters = []
         self.distiller = None
+        self.distiller_parameters = []
         self.start = [p.detach().clone() for p in self.trained]
         self.poison = math.inf
         self.steps = 0
@@ -63,6 +64,23 @@ class TwoValleys(Valley):
         loss = (self.decoder - 100).square() + (self.encoder - 100).square()
         loss.backward()
         return StepLoss(loss.item(), {})
+
+
+class WithRelation(Valley):
+    """A student whose distiller has a parameter with a gradient of any length."""
+
+    def __init__(self, length: float) -> None:
+        super().__init__()
+        self.length = length
+        self.distiller_parameters = [torch.nn.Parameter(torch.zeros(1))]
+
+    @property
+    def parameters(self):
+        return [*self.trained, *self.distiller_parameters]
+
+    def step(self, batch, rng):
+        (self.weights.sum() + self.length * self.distiller_parameters[0]).backward()
+        return StepLoss(0.0, {})
 
 
 class StopHereError(Exception):
@@ -301,3 +319,10 @@ def test_a_real_stage_goes_through_a_file(base, frozen, samples):
     for one, two in zip(stage.trained, again.trained, strict=True):
         assert torch.equal(one, two)
     assert other.best.score == 0.5
+
+
+@pytest.mark.parametrize("length", [0.0, 1e6])
+def test_a_long_gradient_of_the_distiller_leaves_the_students_as_it_is(length):
+    stage = WithRelation(length)
+    Fit(stage, 1, LONG)._step([], np.random.default_rng(0))
+    assert stage.weights.grad.norm() == pytest.approx(1.0, rel=1e-4)
