@@ -67,9 +67,10 @@ class RelationModule(nn.Module):
         """
         token = self.layer_norm_mask(mask_token)
         features = self.layer_norm_feat(image_features)
-        query, key = self.query_proj(token), self.key_proj(features)
-        scores = query @ key.transpose(1, 2) / math.sqrt(self.dim)
-        scores = scores + token @ features.transpose(1, 2)
+        # there is one query an image: W_K goes to it, not to all features
+        query = self.query_proj(token) / math.sqrt(self.dim)
+        weights = query @ self.key_proj.weight + token
+        scores = weights @ features.transpose(1, 2) + query @ self.key_proj.bias[:, None]
         return F.normalize(scores.flatten(1), dim=1)
 
     def save(self, path: Path) -> None:
