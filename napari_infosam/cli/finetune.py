@@ -111,12 +111,13 @@ def finetune(
         ),
     ] = None,
     encoder_rate: Annotated[
-        float,
+        float | None,
         typer.Option(
             help="Learning rate in the encoder, over that of the decoder.",
+            show_default=str(DEFAULTS.encoder_rate),
             rich_help_panel=METHOD,
         ),
-    ] = DEFAULTS.encoder_rate,
+    ] = None,
     first_block: Annotated[
         int | None,
         typer.Option(
@@ -159,12 +160,13 @@ def finetune(
         ),
     ] = False,
     relation_bank: Annotated[
-        int,
+        int | None,
         typer.Option(
-            help="Rows of earlier batches the information losses look at too.",
+            help="Images of earlier batches the information losses look at too.",
+            show_default=str(DEFAULTS.relation_bank),
             rich_help_panel=METHOD,
         ),
-    ] = DEFAULTS.relation_bank,
+    ] = None,
     distill_weight: Annotated[
         float,
         typer.Option(help="Weight of vid, pkt and logit.", rich_help_panel=METHOD),
@@ -238,6 +240,8 @@ def finetune(
         "max_epochs": max_epochs,
         "learning_rate": learning_rate,
         "lambda_d": lambda_d,
+        "encoder_rate": encoder_rate,
+        "relation_bank": relation_bank,
         "max_seconds": max_seconds,
     }
     make = FinetuneOptions.published if recipe == "paper" else FinetuneOptions
@@ -249,13 +253,11 @@ def finetune(
         device=device,
         # nobody clicks meanwhile
         threads=all_cores(),
-        encoder_rate=encoder_rate,
         first_block=first_block,
         lambda_r=lambda_r,
         relation=relation,
         relation_from=str(relation_from.resolve()) if relation_from else None,
         freeze_relation=freeze_relation,
-        relation_bank=relation_bank,
         distill_weight=distill_weight,
         anchor=anchor,
         replay=replay,

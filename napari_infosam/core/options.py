@@ -63,7 +63,8 @@ class FinetuneOptions(BaseModel):
     learning_rate
         Peak learning rate of the decoder (Adam).
     encoder_rate
-        Learning rate of what is tuned in the encoder, over that of the decoder.
+        Learning rate of what is tuned in the encoder, over that of the decoder, which
+        has learnt already when the full stage begins (paper: 1).
     first_block
         First attention block of the encoder that is tuned; None takes the method's
         default.
@@ -78,7 +79,8 @@ class FinetuneOptions(BaseModel):
     freeze_relation
         Whether the relation module stays as it was loaded.
     relation_bank
-        Rows of earlier batches that the information losses look at too.
+        Images of earlier batches whose latest rows the information losses look at
+        too (paper: 0).
     distill_weight
         Weight of ``vid``, ``pkt`` and ``logit``.
     anchor
@@ -104,14 +106,14 @@ class FinetuneOptions(BaseModel):
     max_epochs: int = Field(default=30, gt=0)
     max_steps: int | None = Field(default=None, gt=0)
     learning_rate: float = Field(default=1.5e-4, gt=0, lt=1)
-    encoder_rate: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    encoder_rate: float = Field(default=4.0, gt=0, allow_inf_nan=False)
     first_block: int | None = Field(default=None, ge=0)
     lambda_r: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     lambda_d: float = Field(default=0.05, ge=0, allow_inf_nan=False)
     relation: Relation = "learned"
     relation_from: str | None = None
     freeze_relation: bool = False
-    relation_bank: int = Field(default=0, ge=0, le=64)
+    relation_bank: int = Field(default=16, ge=0, le=64)
     distill_weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     anchor: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     replay: int = Field(default=0, ge=0, le=8)
@@ -121,14 +123,16 @@ class FinetuneOptions(BaseModel):
     def published(cls, **changes: Any) -> FinetuneOptions:
         """Return the options of the published recipe, but for what is given.
 
-        Ten epochs, Adam at 2e-4, seed 42, lambda_d 0.5 (configurations of the
-        authors' code).
+        Ten epochs, Adam at 2e-4 for all of the student, seed 42, lambda_d 0.5, the
+        rows of one batch (configurations of the authors' code).
         """
         known = {
             "max_epochs": 10,
             "learning_rate": 2e-4,
             "seed": 42,
             "lambda_d": 0.5,
+            "encoder_rate": 1.0,
+            "relation_bank": 0,
             # ten epochs of a ViT take what they take
             "max_seconds": UNLIMITED,
         }

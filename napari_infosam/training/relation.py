@@ -70,7 +70,9 @@ class RelationModule(nn.Module):
         # there is one query an image: W_K goes to it, not to all features
         query = self.query_proj(token) / math.sqrt(self.dim)
         weights = query @ self.key_proj.weight + token
-        scores = weights @ features.transpose(1, 2) + query @ self.key_proj.bias[:, None]
+        scores = (
+            weights @ features.transpose(1, 2) + query @ self.key_proj.bias[:, None]
+        )
         return F.normalize(scores.flatten(1), dim=1)
 
     def save(self, path: Path) -> None:

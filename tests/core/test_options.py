@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from napari_infosam.core.options import FinetuneOptions
 
 
-def test_the_defaults_are_valid_and_those_of_the_paper():
+def test_the_defaults_are_valid():
     options = FinetuneOptions()
     assert (options.stage, options.method, options.distill) == (
         "quick",
@@ -16,6 +16,13 @@ def test_the_defaults_are_valid_and_those_of_the_paper():
         "infosam",
     )
     assert (options.lambda_r, options.lambda_d) == (1.0, 0.05)
+
+
+def test_the_published_recipe_has_the_papers_values():
+    options = FinetuneOptions.published()
+    assert (options.lambda_r, options.lambda_d) == (1.0, 0.5)
+    assert (options.learning_rate, options.encoder_rate) == (2e-4, 1.0)
+    assert (options.max_epochs, options.relation_bank, options.seed) == (10, 0, 42)
 
 
 @given(

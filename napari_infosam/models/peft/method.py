@@ -48,11 +48,13 @@ def first_tuned_block(method: Method, encoder: Encoder) -> int:
     """Return the first attention block that a method changes by default.
 
     In ViT the published choice: adapters from the third block on, the others in all.
-    In TinyViT always the first block of stage 2: what lies below costs two thirds of
-    the encoder, and is computed once for an image.
+    In TinyViT the two blocks of its last stage: what lies below is computed once for
+    an image, a step takes half of the time, and students come as far as with eight
+    blocks (``docs/benchmarks.md``).
     """
-    in_all = isinstance(encoder, ImageEncoderViT) and method not in _WITH_NORMS
-    return 0 if in_all else 2
+    if not isinstance(encoder, ImageEncoderViT):
+        return len(attention_blocks(encoder)) - 2
+    return 2 if method in _WITH_NORMS else 0
 
 
 def attach_method(
