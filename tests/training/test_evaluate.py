@@ -182,9 +182,9 @@ def test_progress_and_given_embeddings():
 
 def test_objects_side_by_side_are_the_same_objects():
     seen = []
-    serial = evaluate(Oracle(list(MASKS)), SAMPLES)
+    serial = evaluate(Oracle([*MASKS, ~MASKS[0]]), SAMPLES)
     parallel = evaluate(
-        Oracle(list(MASKS)),
+        Oracle([*MASKS, ~MASKS[0]]),
         SAMPLES,
         threads=2,
         on_progress=lambda *at: seen.append(at),

@@ -43,7 +43,7 @@ def published(base):
 
 @pytest.fixture(scope="module")
 def features(published, cache) -> FrozenFeatures:
-    return FrozenFeatures(published, cache, 2)
+    return FrozenFeatures(published, cache, 8)
 
 
 @pytest.fixture
@@ -149,16 +149,16 @@ def test_adapters_start_at_random(stage, base, published):
 
 def test_adapters_of_a_checkpoint_are_kept(published, cache):
     sam = copy.deepcopy(published.sam)
-    attach_method(sam.image_encoder, "adapter", 8)
-    block = attention_blocks(sam.image_encoder)[8]
+    attach_method(sam.image_encoder, "adapter", 9)
+    block = attention_blocks(sam.image_encoder)[9]
     torch.nn.init.ones_(block.Space_Adapter_Series.D_fc2.weight)
     base = SamModel(sam, "checkpoint", published.device, published_input=True)
     stage = PublishedStage(
-        FrozenFeatures(base, cache, 2), StudentSpec.of(base, "adapter"), OPTIONS
+        FrozenFeatures(base, cache, 8), StudentSpec.of(base, "adapter"), OPTIONS
     )
     blocks = attention_blocks(stage.sam.image_encoder)
-    assert (blocks[8].Space_Adapter_Series.D_fc2.weight == 1).all()
-    assert blocks[7].Space_Adapter_Series.D_fc2.weight.any()
+    assert (blocks[9].Space_Adapter_Series.D_fc2.weight == 1).all()
+    assert blocks[8].Space_Adapter_Series.D_fc2.weight.any()
 
 
 def test_the_loss_of_a_step_is_the_published_one(stage, samples):
