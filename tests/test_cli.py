@@ -15,6 +15,13 @@ from typer.testing import CliRunner
 
 from napari_infosam.cli import app
 from napari_infosam.core.options import FinetuneOptions
+from napari_infosam.models import load_model
+from napari_infosam.models.student import (
+    STUDENT_FILE,
+    StudentSpec,
+    build_student,
+    save_student,
+)
 from napari_infosam.project import Project, VersionRecord
 from napari_infosam.resources import resource_path
 from napari_infosam.synthetic import SyntheticImage, make_set
@@ -432,6 +439,90 @@ def test_bench_refuses_bad_options(
             )
     assert_bad_input(run("bench", "--out", "out", *options), *words)
     assert not (tmp_path / "out").exists()
+
+
+# ------------------------------------------------------------------- models that leave
+@pytest.fixture(scope="module")
+def students(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project whose v001 has another decoder, and v002 adapters."""
+    base = load_model("vit_t", "cpu")
+    with Project.create(tmp_path_factory.mktemp("students") / "cells") as made:
+        for method in ("decoder", "adapter"):
+            version = made.reserve_version()
+            spec = StudentSpec.of(base, method)
+            student, _ = build_student(base.sam, spec)
+            folder = made.version_dir(version)
+            save_student(student, folder / STUDENT_FILE, spec)
+            (folder / "card.json").write_text(json.dumps({"id": version}))
+            made.add_version(
+                VersionRecord(version, "base", method, "full", {}, "0", {}, "accepted")
+            )
+        return made.path
+
+
+def test_export_model_by_the_ending(students: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cells.safetensors"
+    answer = run_json("export-model", students, "v002", out)
+    assert (answer["version"], answer["format"]) == ("v002", "safetensors")
+    assert answer["files"] == {
+        str(tmp_path / name): (tmp_path / name).stat().st_size
+        for name in ("cells.card.json", "cells.safetensors")
+    }
+    assert answer["bytes"] == sum(answer["files"].values())
+    card = json.loads((tmp_path / "cells.card.json").read_text())
+    assert card["id"] == card["export"]["version"] == "v002"
+
+
+def test_export_model_says_what_a_file_can_not(students: Path, tmp_path: Path) -> None:
+    result = run("export-model", students, "base", tmp_path / "a.pth")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"base is in {tmp_path / 'a.pth'}\n"
+    assert "feeds BGR" in result.stderr
+    result = run(
+        "export-model", students, "v001", f"{tmp_path}/b/", "--format=state-dict"
+    )
+    assert result.exit_code == 0, result.output
+    assert "BGR" not in result.stderr
+    assert (tmp_path / "b" / "model.pth").is_file()
+
+
+@pytest.mark.slow
+def test_export_model_to_onnx(students: Path, tmp_path: Path) -> None:
+    result = run("export-model", students, "v001", tmp_path / "cells.onnx", "--json")
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    names = ("cells.decoder.onnx", "cells.encoder.onnx")
+    assert list(answer["files"]) == [str(tmp_path / name) for name in names]
+    assert max(answer["differences"].values()) < 1e-3
+    lines = result.stderr.splitlines()
+    assert [line.split()[0] for line in lines] == [
+        "Loading",
+        "Writing",
+        "Writing",
+        "Comparing",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("v001", "OUT/model"), ("model", ".onnx", "--format")),
+        (("v001", "OUT/a.pth", "--format", "onnx"), ("a.pth", ".onnx")),
+        (("v001", "OUT/a.pth", "--format", "coreml"), ("coreml", "state-dict")),
+        (("v002", "OUT/a.pth", "--format", "state-dict"), ("v002", "adapters", "onnx")),
+        (("v009", "OUT/a.pth"), ("v009", "v001", "v002")),
+        (("v001", "OUT/there.pth"), ("there.pth", "--overwrite")),
+        (("v001", "OUT/gone/a.pth"), ("gone",)),
+    ],
+)
+def test_export_model_refuses(
+    students: Path, arguments: tuple[str, ...], words: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "there.pth").write_text("precious")
+    given = [argument.replace("OUT", str(tmp_path)) for argument in arguments]
+    assert_bad_input(run("export-model", students, *given), *words)
+    assert [path.name for path in tmp_path.iterdir()] == ["there.pth"]
+    assert (tmp_path / "there.pth").read_text() == "precious"
 
 
 def test_finetune_needs_something_accepted(project: Path) -> None:

@@ -1,16 +1,20 @@
-"""``infosam export-model``: a version as one file of weights."""
+"""``infosam export-model``: a version as files for other programs."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+import json
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_infosam.cli.app import JsonOption, ProjectArgument, app
-from napari_infosam.cli.group import emit, quiet_stdout
+from napari_infosam.cli.group import emit, quiet_stdout, stoppable
 from napari_infosam.cli.progress import say
-from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.options import ExportFormat  # noqa: TC001 (typer reads it)
+
+if TYPE_CHECKING:
+    from napari_infosam.models import SamModel
+    from napari_infosam.project import Project
 
 
 @app.command("export-model")
@@ -20,30 +24,78 @@ def export_model(
         str, typer.Argument(help="A version such as v003, active, or base.")
     ],
     out: Annotated[
-        Path, typer.Argument(help="File to write: .safetensors, .pth or .pt.")
+        str,
+        typer.Argument(
+            metavar="OUT",
+            help="File to write, or folder; for onnx also the beginning of two names.",
+        ),
     ],
+    file_format: Annotated[
+        ExportFormat | None,
+        typer.Option(
+            "--format",
+            help="onnx: encoder and decoder for ONNX Runtime; safetensors: all weights "
+            "and a card, for this program; state-dict: for the code of Segment "
+            "Anything or MobileSAM; published: for the code of InfoSAM's authors.",
+            show_default="by the ending of OUT; published for .pth",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that are there.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write all weights of a version to one file, under published names.
+    """Write a version for other programs.
 
-    The file is a base model for other projects. A .pth file is what the code of
-    InfoSAM's authors reads.
+    Nothing is left behind if something goes wrong. ONNX files are compared with the
+    model in ONNX Runtime before they get their names.
     """
-    from napari_infosam.models.export import save_model
+    from napari_infosam.models.export.write import export_model as write
     from napari_infosam.models.loading import load_version
     from napari_infosam.project import Project
 
-    if out.exists():
-        raise InfosamError(f"{out} is there already: name another file.")
-    with quiet_stdout(), Project.open(project, lock=False) as opened:
+    with quiet_stdout(), stoppable(), Project.open(project, lock=False) as opened:
+        say(f"Loading {version}")
         model = load_version(opened, version, "cpu")
-        save_model(model, out)
-    if out.suffix != ".safetensors" and not model.published_input:
-        say(
+        card = _card(opened, model.version)
+        done = write(model, out, file_format, overwrite=overwrite, card=card, say=say)
+    if (warning := _colours(model, done.file_format)) is not None:
+        say(warning)
+    if as_json:
+        sizes = {str(file): file.stat().st_size for file in done.files}
+        emit(
+            {
+                "version": model.version,
+                "format": done.file_format,
+                "files": sizes,
+                "bytes": sum(sizes.values()),
+                "differences": done.differences,
+            }
+        )
+    else:
+        names = " and ".join(map(str, done.files))
+        typer.echo(f"{model.version} is in {names}")
+
+
+def _card(project: Project, version: str) -> dict[str, Any]:
+    """Return the card of a version; empty for the base, which has none."""
+    path = project.version_dir(version) / "card.json"
+    if not path.is_file():
+        return {}
+    card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return card
+
+
+def _colours(model: SamModel, file_format: ExportFormat) -> str | None:
+    """Return a warning where a file's usual code swaps the model's colours."""
+    if file_format == "published" and not model.published_input:
+        return (
             "This file can not say that its model was trained on RGB pictures; the "
             "code of InfoSAM's authors feeds BGR."
         )
-    if as_json:
-        emit({"version": model.version, "file": str(out), "bytes": out.stat().st_size})
-    else:
-        typer.echo(f"{model.version} is in {out}")
+    if file_format == "state-dict" and model.published_input:
+        return (
+            "This file can not say that its model was trained on BGR pictures; the "
+            "code of Segment Anything feeds RGB."
+        )
+    return None

@@ -20,6 +20,7 @@ Method = Literal[
 Distill = Literal["infosam", "vid", "pkt", "logit", "none"]
 Relation = Literal["learned", "dot"]
 Recipe = Literal["default", "paper"]
+ExportFormat = Literal["onnx", "safetensors", "state-dict", "published"]
 
 AUTO_FULL_SECONDS = 120.0
 """The least budget in seconds with which ``auto`` runs the full stage."""

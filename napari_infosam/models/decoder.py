@@ -137,9 +137,9 @@ class Decoder:
         sparse, dense = self.sam.prompt_encoder(
             points=points, boxes=prompts.boxes, masks=prompts.mask_input
         )
-        return self._masks(embedding, sparse, dense)
+        return self.masks(embedding, sparse, dense)
 
-    def _masks(self, embedding: Tensor, sparse: Tensor, dense: Tensor) -> DecoderOutput:
+    def masks(self, embedding: Tensor, sparse: Tensor, dense: Tensor) -> DecoderOutput:
         """Decode embedded prompts; what `MaskDecoder` does, with the mask token kept.
 
         Parameters

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_infosam.models.devices import resolve_device
-from napari_infosam.models.export import read_answering
+from napari_infosam.models.export.published import read_answering
 from napari_infosam.models.registry import build_sam
 from napari_infosam.models.sam_model import SamModel
 from napari_infosam.models.student import STUDENT_FILE, load_student

@@ -7,7 +7,7 @@ stored that way, and `convert_original_keys` folds those of ``mobile_sam.pt``.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -31,14 +31,18 @@ FIRST_STAGES = (1, 2, 3)
 _PIXEL_MEAN = (123.675, 116.28, 103.53)
 _PIXEL_STD = (58.395, 57.12, 57.375)
 _BATCH_NORM_EPS = 1e-5
-_RENAMED = (
-    (re.compile(r"^image_encoder\.patch_embed\.seq\.0\."), "patch_embed.conv1."),
-    (re.compile(r"^image_encoder\.patch_embed\.seq\.2\."), "patch_embed.conv2."),
-    (re.compile(r"^image_encoder\.layers\.0\.downsample\."), "stages.1.downsample."),
-    (re.compile(r"^image_encoder\.layers\.1\.downsample\."), "stages.2.downsample."),
-    (re.compile(r"^image_encoder\.layers\.2\.downsample\."), "stages.3.downsample."),
-    (re.compile(r"^image_encoder\.layers\."), "stages."),
+_ENCODER = "image_encoder."
+# prefixes of parameters in the published checkpoint, and ours
+_ORIGINAL_AND_OURS = (
+    ("patch_embed.seq.0.", "patch_embed.conv1."),
+    ("patch_embed.seq.2.", "patch_embed.conv2."),
+    ("layers.0.downsample.", "stages.1.downsample."),
+    ("layers.1.downsample.", "stages.2.downsample."),
+    ("layers.2.downsample.", "stages.3.downsample."),
+    ("layers.", "stages."),
 )
+_CONVOLUTION = re.compile(r"^image_encoder\.(patch_embed|stages)\..*\.weight$")
+_CLASSES = 1000
 # the ImageNet classifier that the published checkpoint carries along
 _UNUSED = re.compile(r"^image_encoder\.(norm_head|head)\.|\.attention_bias_idxs$")
 
@@ -236,9 +240,9 @@ def convert_original_keys(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]
             continue
         module, _, leaf = key.rpartition(".")
         if not module.endswith(".c"):
-            converted[_rename(key)] = value
+            converted[_our_name(key)] = value
             continue
-        name = _rename(module.removesuffix("c"))
+        name = _our_name(module.removesuffix("c"))
         batch_norm = module.removesuffix("c") + "bn."
         if leaf == "weight" and batch_norm + "weight" in state_dict:
             weight, bias = _fold(value, state_dict, batch_norm)
@@ -246,6 +250,43 @@ def convert_original_keys(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]
         else:
             converted[name + leaf] = value
     return converted
+
+
+def to_original_keys(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return our weights with the keys of the published ``mobile_sam.pt``.
+
+    MobileSAM's own code loads them strictly: each convolution gets a batch norm that
+    only adds its bias, and the classifier, which no code of MobileSAM calls, is there
+    and gives zero. `convert_original_keys` takes them back.
+
+    Parameters
+    ----------
+    state_dict
+        Keys such as ``image_encoder.stages.0.blocks.0.conv1.weight``.
+    """
+    original = {_original_name(key): value for key, value in state_dict.items()}
+    for key, weight in state_dict.items():
+        if weight.ndim == 4 and _CONVOLUTION.match(key):
+            module = _original_name(key).removesuffix("weight")
+            original[f"{module}c.weight"] = original.pop(f"{module}weight")
+            original |= _batch_norm(f"{module}bn.", original.pop(f"{module}bias"))
+    width = state_dict[f"{_ENCODER}neck.0.weight"].shape[1]
+    original[f"{_ENCODER}norm_head.weight"] = torch.ones(width)
+    original[f"{_ENCODER}norm_head.bias"] = torch.zeros(width)
+    original[f"{_ENCODER}head.weight"] = torch.zeros(_CLASSES, width)
+    original[f"{_ENCODER}head.bias"] = torch.zeros(_CLASSES)
+    return original
+
+
+def _batch_norm(name: str, bias: Tensor) -> dict[str, Tensor]:
+    """Return the state of a batch norm that adds a bias and does nothing else."""
+    return {
+        f"{name}weight": torch.ones_like(bias),
+        f"{name}bias": bias,
+        f"{name}running_mean": torch.zeros_like(bias),
+        f"{name}running_var": torch.full_like(bias, 1 - _BATCH_NORM_EPS),
+        f"{name}num_batches_tracked": torch.tensor(0),
+    }
 
 
 def _fold(
@@ -261,9 +302,17 @@ def _fold(
     return folded.to(weight.dtype), (beta - mean * scale).to(weight.dtype)
 
 
-def _rename(key: str) -> str:
-    for pattern, name in _RENAMED:
-        key, found = pattern.subn("image_encoder." + name, key)
-        if found:
-            break
+def _our_name(key: str) -> str:
+    return _with_prefix(key, _ORIGINAL_AND_OURS)
+
+
+def _original_name(key: str) -> str:
+    return _with_prefix(key, ((new, old) for old, new in _ORIGINAL_AND_OURS))
+
+
+def _with_prefix(key: str, pairs: Iterable[tuple[str, str]]) -> str:
+    """Return a parameter of the encoder under another prefix; the first that fits."""
+    for old, new in pairs:
+        if key.startswith(f"{_ENCODER}{old}"):
+            return f"{_ENCODER}{new}{key.removeprefix(_ENCODER + old)}"
     return key

@@ -122,40 +122,64 @@ class SamModel:
         picture
             ``(H, W, 3)`` uint8 RGB.
         """
-        # as ResizeLongestSide of Segment Anything, but never to a side of 0 pixels
-        height, width = model_shape((picture.shape[0], picture.shape[1]))
-        resized = Image.fromarray(picture).resize(
-            (width, height), Image.Resampling.BILINEAR
-        )
-        x = torch.tensor(np.asarray(resized), device=self.device)
-        x = x.permute(2, 0, 1).unsqueeze(0).float()
+        resized = torch.tensor(resize_longest_side(picture), device=self.device)
+        x = self.normalised(resized.float())
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def normalised(self, resized: Tensor) -> Tensor:
+        """Return ``(1, 3, 1024, 1024)``: normalised, then padded with 0.
+
+        Parameters
+        ----------
+        resized
+            ``(H, W, 3)`` RGB of 0 to 255, its longest side 1024.
+        """
+        x = resized.permute(2, 0, 1).unsqueeze(0)
+        height, width = x.shape[2:]
         padding = (0, MODEL_SIDE - width, 0, MODEL_SIDE - height)
         if self.published_input:
             x = F.pad(x.flip(1), padding)
             x = (x - self.sam.pixel_mean) / self.sam.pixel_std
         else:
-            x = (x - self.sam.pixel_mean) / self.sam.pixel_std
-            x = F.pad(x, padding)
-        return x.contiguous(memory_format=torch.channels_last)
+            x = F.pad((x - self.sam.pixel_mean) / self.sam.pixel_std, padding)
+        return x
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return what the encoder makes of an `encoder_input`.
+
+        ``(1, 256, 64, 64)``; with the head of HQ-SAM more channels follow, the early
+        features.
+        """
+        encoder = self.sam.image_encoder
+        if not self.has_hq_head:
+            embedding: Tensor = encoder(x)
+            return embedding
+        block = fusion_block(encoder)
+        early = early_features(encoder, x, block)
+        return with_early(late_embedding(encoder, early, block), early)
 
     @torch.inference_mode()
     def encode(self, picture: RGBImage) -> Tensor:
         """Return the ``(1, 256, 64, 64)`` float16 embedding of an RGB uint8 picture.
 
         float16 is also what the cache keeps: an embedding from the cache is equal
-        to a fresh one, bit by bit. With the head of HQ-SAM more channels follow, the
-        early features.
+        to a fresh one, bit by bit. With the head of HQ-SAM more channels follow, see
+        `embed`.
         """
-        encoder = self.sam.image_encoder
         with self.autocast():
-            x = self.encoder_input(picture)
-            if not self.has_hq_head:
-                embedding: Tensor = encoder(x)
-                return embedding.half()
-            block = fusion_block(encoder)
-            early = early_features(encoder, x, block)
-            embedding = late_embedding(encoder, early, block)
-        return with_early(embedding.half(), early.half())
+            return self.embed(self.encoder_input(picture)).half()
+
+
+def resize_longest_side(picture: RGBImage) -> RGBImage:
+    """Return an ``(H, W, 3)`` picture resized so that its longest side is 1024.
+
+    As `ResizeLongestSide` of Segment Anything, but never to a side of 0 pixels.
+    """
+    height, width = model_shape((picture.shape[0], picture.shape[1]))
+    resized = Image.fromarray(picture).resize(
+        (width, height), Image.Resampling.BILINEAR
+    )
+    return np.asarray(resized)
 
 
 def _fuse_norms(module: nn.Module) -> None:

@@ -8,6 +8,7 @@ Sources: LoRA (Hu 2022), Conv-LoRA (Zhong, ICLR 2024), the code of InfoSAM.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -55,6 +56,26 @@ def place_lora(
     return [p for name, p in linear.named_parameters() if name.startswith("lora_")]
 
 
+def merge_lora(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights in which plain low-rank updates are part of their layers.
+
+    Parameters
+    ----------
+    state
+        State dict with keys such as ``blocks.0.attn.qkv.lora_A``; not changed.
+    """
+    merged = {key: value for key, value in state.items() if ".lora_" not in key}
+    for key, down in state.items():
+        if not key.endswith(".lora_A"):
+            continue
+        layer = key.removesuffix("lora_A")
+        weight = state[f"{layer}weight"]
+        # in float64, so that merging costs no precision
+        update = state[f"{layer}lora_B"].double() @ down.double()
+        merged[f"{layer}weight"] = (weight.double() + update).to(weight.dtype)
+    return merged
+
+
 def _add_update(
     linear: nn.Module, inputs: tuple[Tensor, ...], output: Tensor
 ) -> Tensor:
@@ -82,6 +103,9 @@ def _mixture(linear: nn.Module, reduced: Tensor) -> Tensor:
         reduced = reduced.unflatten(1, (side, side))
     maps = reduced.permute(0, 3, 1, 2)
     chosen = linear.get_submodule("lora_moe_gating")(maps.mean((2, 3)))
+    if torch.compiler.is_compiling():
+        mixed = _all_experts(linear, maps, chosen)
+        return mixed.permute(0, 2, 3, 1).reshape(shape)
     mixed = torch.zeros_like(maps)
     for number in chosen.unique().tolist():
         expert = linear.get_submodule(f"lora_moe_experts.{number}")
@@ -89,6 +113,19 @@ def _mixture(linear: nn.Module, reduced: Tensor) -> Tensor:
         answer = _at_scale(expert, maps[which], number + 1)
         mixed = mixed.index_copy(0, which, answer.to(mixed.dtype))
     return mixed.permute(0, 2, 3, 1).reshape(shape)
+
+
+def _all_experts(linear: nn.Module, maps: Tensor, chosen: Tensor) -> Tensor:
+    """Return what the chosen expert makes of each map, by asking all of them.
+
+    A graph that is exported can not leave out experts by what it sees.
+    """
+    mixed = torch.zeros_like(maps)
+    experts = linear.get_submodule("lora_moe_experts").children()
+    for number, expert in enumerate(experts):
+        answer = _at_scale(expert, maps, number + 1)
+        mixed = torch.where((chosen == number)[:, None, None, None], answer, mixed)
+    return mixed
 
 
 def _at_scale(expert: nn.Module, maps: Tensor, scale: int) -> Tensor:

@@ -1,19 +1,18 @@
-"""A student as one file of weights that stands by itself, base included."""
+"""All weights of a model under the names of published checkpoints, base included."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, cast
 
-import torch
 from safetensors import safe_open
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.models.peft.method import has_modules
-from napari_infosam.models.student import write_tensors
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
+    from torch import Tensor
 
     from napari_infosam.models.sam_model import FirstClick, SamModel
 
@@ -28,50 +27,34 @@ class Answering(TypedDict, total=False):
     published_input: bool
 
 
-def save_model(model: SamModel, path: Path) -> None:
-    """Write all weights of a model, under the names of published checkpoints.
+def published_state_dict(model: SamModel) -> dict[str, Tensor]:
+    """Return all weights, what the method added included.
 
     Parameters
     ----------
     model
         Base or student.
-    path
-        ``.safetensors`` keeps how the model wants to be asked beside the weights;
-        ``.pt`` and ``.pth`` are what the code of InfoSAM's authors reads.
 
     Raises
     ------
     InfosamError
-        For another suffix, a student of ``hq-sam``, or a full disk.
+        For a student of ``hq-sam``.
     """
     if model.has_hq_head:
         raise InfosamError(
             f"{model.version} has the head of HQ-SAM, which no plain SAM file can "
-            "hold: export another version."
+            "hold: choose --format onnx, or export another version."
         )
-    weights = {
+    return {
         key: value.detach().cpu().contiguous()
         for key, value in model.sam.state_dict().items()
     }
-    if path.suffix == ".safetensors":
-        prepared = _PUBLISHED if model.published_input else _RGB
-        write_tensors(
-            path, weights, {_FIRST_CLICK: model.first_click, _INPUT: prepared}
-        )
-        return
-    if path.suffix not in (".pt", ".pth"):
-        raise InfosamError(
-            f"{path.name} is no name for weights: end it in .safetensors, .pth or .pt."
-        )
-    temporary = path.with_suffix(".tmp")
-    try:
-        torch.save(weights, temporary)
-        temporary.replace(path)
-    except (OSError, RuntimeError) as error:
-        temporary.unlink(missing_ok=True)
-        raise InfosamError(
-            f"The model could not be written to {path}: {error}. Free some space."
-        ) from error
+
+
+def answering_metadata(model: SamModel) -> dict[str, str]:
+    """Return what a ``.safetensors`` or ``.onnx`` file says beside its weights."""
+    prepared = _PUBLISHED if model.published_input else _RGB
+    return {_FIRST_CLICK: model.first_click, _INPUT: prepared}
 
 
 def read_answering(path: Path, sam: Sam) -> Answering:

@@ -1,0 +1,1 @@
+"""How a model leaves the program: ONNX, safetensors, or a state dict."""
