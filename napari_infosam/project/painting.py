@@ -20,15 +20,23 @@ def paint(records: Iterable[ObjectRecord], shape: tuple[int, int]) -> NDArray[np
     The time grows with the area of the objects, not with their number times the size
     of the image.
     """
+    found = list(records)
+    return paint_values([r.rle for r in found], [r.instance_id for r in found], shape)
+
+
+def paint_values(
+    rles: Iterable[bytes], values: Iterable[int], shape: tuple[int, int]
+) -> NDArray[np.int32]:
+    """Return the ``(H, W)`` image of masks with a value each, later ones on top."""
     columns = np.zeros(shape[0] * shape[1], np.int32)
-    for record in records:
-        columns[_pixels(record.rle)] = record.instance_id
+    for rle, value in zip(rles, values, strict=True):
+        columns[_pixels(rle)] = value
     return np.ascontiguousarray(columns.reshape(shape[1], shape[0]).T)
 
 
 def _pixels(rle: bytes) -> NDArray[np.int64]:
     """Return the pixels of a mask as indices into its columns, one after the other."""
-    edges = np.cumsum(_run_lengths(rle))
+    edges = np.cumsum(run_lengths(rle))
     # runs of background and object alternate, and background comes first
     starts, stops = edges[: edges.size // 2 * 2].reshape(-1, 2).T
     lengths = stops - starts
@@ -38,7 +46,7 @@ def _pixels(rle: bytes) -> NDArray[np.int64]:
     return pixels
 
 
-def _run_lengths(rle: bytes) -> NDArray[np.int64]:
+def run_lengths(rle: bytes) -> NDArray[np.int64]:
     """Return the lengths of the runs of a compressed COCO encoding.
 
     A number is written as characters of five bits each, lowest first; bit six says
