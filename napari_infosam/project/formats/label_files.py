@@ -19,6 +19,7 @@ from napari_infosam.project.formats.items import (
     hidden,
     label_dtype,
     label_values,
+    plain_stem,
     unique_stems,
 )
 from napari_infosam.project.images import COLOUR
@@ -85,7 +86,8 @@ def write(
             path = folder / f"{target.name}{'.png' if png else '.tif'}"
             lost = (_write_png if png else _write_tiff)(path, target)
             if lost:
-                notes.append(f"{path.name}: {lost} objects lie partly under others")
+                n = sum(map(len, target.planes.values()))
+                notes.append(f"{path.name}: {lost} of {n} objects lie under others")
             _write_rows(table, path.name, target, selection.colours)
             for _ in range(target.n_pictures):
                 done()
@@ -109,7 +111,7 @@ def _files(pictures: tuple[Picture, ...], *, stacks: bool) -> list[_File]:
             position, own, title = (*start, *index), key, name
             if not stacks and index:
                 own, position = (number, index), Position()
-                title = f"{name} [{', '.join(map(str, index))}]"
+                title = f"{plain_stem(name)} [{', '.join(map(str, index))}]"
             own = (*own, len(position))
             if own in made and position in made[own].planes:
                 own = (number, index, len(position))

@@ -58,7 +58,8 @@ def write(selection: Selection, folder: Path, done: Callable[[], None]) -> list[
         store = folder / f"{picture.stem}{SUFFIX}"
         lost = _write_picture(picture, selection, store)
         if lost:
-            notes.append(f"{picture.name}: {lost} objects lie partly under others")
+            n = len(picture.items)
+            notes.append(f"{picture.name}: {lost} of {n} objects lie under others")
         done()
     return notes
 

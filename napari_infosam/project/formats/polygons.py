@@ -33,10 +33,14 @@ def outline(mask: BoolArray) -> Any:
     mask
         ``(H, W)`` bool, not empty.
     """
-    steps = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    top, bottom = np.flatnonzero(mask.any(axis=1))[[0, -1]]
+    left, right = np.flatnonzero(mask.any(axis=0))[[0, -1]]
+    part = mask[top : bottom + 1, left : right + 1]
+    steps = np.diff(np.pad(part, ((0, 0), (1, 1))).astype(np.int8), axis=1)
     rows, starts = np.nonzero(steps == 1)
     stops = np.nonzero(steps == -1)[1]
-    runs = shapely.union_all(shapely.box(starts, rows, stops, rows + 1))
+    x, y = starts + left, rows + top
+    runs = shapely.union_all(shapely.box(x, y, stops + left, y + 1))
     # without the corners of the runs along straight edges
     return shapely.orient_polygons(shapely.simplify(runs, 0))
 

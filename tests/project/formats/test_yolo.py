@@ -101,15 +101,10 @@ def test_the_folder_is_what_trainers_expect(project: Project, out: Path) -> None
         *(f"images/{stem}.png" for stem in stems),
         *(f"labels/{stem}.txt" for stem in stems),
     ]
-    for image, stem in zip(project.images(), reversed(stems), strict=False):
+    for image, stem in zip(project.images()[:3], reversed(stems), strict=True):
         shown = to_rgb_uint8(project.read_image(image.id), image.preprocessing)
         written = np.array(Image.open(out / "images" / f"{stem}.png"))
-        if image.name in stem:
-            np.testing.assert_array_equal(written, shown)
-    deep = np.array(Image.open(out / "images/train/deep.png"))
-    record = project.images()[1]
-    expected = to_rgb_uint8(project.read_image(record.id), record.preprocessing)
-    np.testing.assert_array_equal(deep, expected)
+        np.testing.assert_array_equal(written, shown)
 
 
 def test_pillow_draws_the_same_but_for_the_edge(project: Project, out: Path) -> None:
