@@ -113,6 +113,20 @@ def write(selection: Selection, folder: Path, done: Callable[[], None]) -> None:
 
 def write_picture(picture: Picture, classes: Mapping[str, str], path: Path) -> None:
     """Write the file of one image; ``classes`` are names with colours."""
+    collection = make_collection(picture, classes)
+    path.write_text(json.dumps(collection, allow_nan=False), "utf-8")
+
+
+def make_collection(picture: Picture, classes: Mapping[str, str]) -> dict[str, Any]:
+    """Return what stands in the file of one image.
+
+    Parameters
+    ----------
+    picture
+        The image with its objects.
+    classes
+        Their names, with colours ``#rrggbb``.
+    """
     own = {
         "name": picture.name,
         "height": picture.shape[0],
@@ -120,12 +134,11 @@ def write_picture(picture: Picture, classes: Mapping[str, str], path: Path) -> N
     }
     if picture.record is not None:
         own["content_hash"] = picture.record.content_hash
-    collection = {
+    return {
         "type": "FeatureCollection",
         "infosam": own,
         "features": [_feature(item, classes) for item in picture.items],
     }
-    path.write_text(json.dumps(collection, allow_nan=False), "utf-8")
 
 
 def _feature(item: Item, classes: Mapping[str, str]) -> dict[str, Any]:
