@@ -125,14 +125,14 @@ def _check_place(out: Path, *, single: bool, overwrite: bool) -> None:
         return
     if single and out.is_dir():
         raise InfosamError(f"{out} is a folder: name another file.")
+    if not single and not (out / MARKER).is_file():
+        raise InfosamError(
+            f"{out} exists and is not an earlier export (it holds no {MARKER}), so it "
+            "is not replaced: name another folder."
+        )
     if not overwrite:
         raise InfosamError(
             f"{out} exists already: name another place, or replace it with --overwrite."
-        )
-    if not single and not (out / MARKER).is_file():
-        raise InfosamError(
-            f"{out} is not an earlier export (it holds no {MARKER}), so it is not "
-            "replaced: name another folder."
         )
 
 

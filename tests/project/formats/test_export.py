@@ -106,7 +106,7 @@ def test_a_folder_of_something_else_is_never_replaced(
     photographs.mkdir()
     (photographs / "wedding.jpg").write_text("")
     for out in (photographs, project.path):
-        with pytest.raises(InfosamError, match="is not an earlier export"):
+        with pytest.raises(InfosamError, match="and is not an earlier export"):
             export_project(project, "labels", out, overwrite=True)
     assert (photographs / "wedding.jpg").exists()
     (tmp_path / "b.json").mkdir()
