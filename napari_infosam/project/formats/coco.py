@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pycocotools import mask as coco
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    TypeAdapter,
+    ValidationError,
+)
 
 from napari_infosam.project.failures import one_sentence
 from napari_infosam.project.formats.importing import (
@@ -77,7 +84,7 @@ class _Annotation(_Record):
     instance_id: int | None = None
     model_version: str = IMPORTED
     reviewed: bool = True
-    slice_index: tuple[int, ...] = ()
+    slice_index: tuple[NonNegativeInt, ...] = ()
 
 
 class _File(_Record):

@@ -12,6 +12,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    NonNegativeInt,
     TypeAdapter,
     ValidationError,
 )
@@ -65,7 +66,7 @@ class _Properties(_Record):
     score: float | None = None
     model_version: str = IMPORTED
     reviewed: bool = True
-    slice_index: tuple[int, ...] = ()
+    slice_index: tuple[NonNegativeInt, ...] = ()
 
 
 class _Feature(_Record):
@@ -177,7 +178,7 @@ def read(source: Path, images: Images) -> Draft:
     draft, classes = Draft(), dict[str, str | None]()
     for path in files_of(source, SUFFIX):
         content = _read_file(path)
-        name = content.infosam.name or path.name.removesuffix(SUFFIX)
+        name = content.infosam.name or path.stem
         try:
             target = _find(images, path, name, content.infosam.content_hash)
         except SkipError as reason:
@@ -198,11 +199,10 @@ def read(source: Path, images: Images) -> Draft:
 
 def _find(images: Images, path: Path, name: str, digest: str | None) -> Target:
     """Return the image that has the name of the file, or the one it was made with."""
-    stem = path.name[: -len(SUFFIX)]
     try:
-        return images.find(stem, digest)
+        return images.find(path.stem, digest)
     except SkipError:
-        if name == stem:
+        if name == path.stem:
             raise
         return images.find(name)
 

@@ -115,7 +115,7 @@ class Importer:
 
     def __init__(self, project: Project, classes: Classes) -> None:
         self._project = project
-        self._classes = classes
+        self._colours = {_class_name(name): colour for name, colour in classes.items()}
         # by pixels alone: a person may have changed the preprocessing since
         self._known = {
             image.content_hash: image for image in reversed(project.images())
@@ -130,11 +130,11 @@ class Importer:
             )
             self._known[target.digest] = record
         new = _new_items(self._project, record.id, items)
-        used = {item.class_name or DEFAULT_CLASS for item in new}
+        used = {_class_name(item.class_name) for item in new}
         written = self._project.commit_each(
             record.id,
             ((item.mask(), _origin(item)) for item in new),
-            {name: self._classes.get(name) for name in sorted(used)},
+            {name: self._colours.get(name) for name in sorted(used)},
         )
         return len(written)
 
@@ -151,8 +151,9 @@ def _new_items(project: Project, image_id: int, items: Sequence[Item]) -> list[I
     new = []
     for item in items:
         names = there.get((item.rle, item.slice_index), [])
-        if item.class_name in names:
-            names.remove(item.class_name)
+        name = _class_name(item.class_name)
+        if name in names:
+            names.remove(name)
         elif item.class_name is None and names:
             names.pop()
         else:
@@ -162,13 +163,19 @@ def _new_items(project: Project, image_id: int, items: Sequence[Item]) -> list[I
 
 def _origin(item: Item) -> Origin:
     return Origin(
-        class_name=item.class_name or DEFAULT_CLASS,
+        class_name=_class_name(item.class_name),
         slice_index=item.slice_index,
         model_version=item.model_version,
         score=item.score,
         reviewed=item.reviewed,
         instance_id=item.instance_id,
     )
+
+
+def _class_name(name: str | None) -> str:
+    """Return a name as the project keeps it, whatever a file says."""
+    plain = (name or "").encode(errors="backslashreplace").decode().strip()
+    return plain or DEFAULT_CLASS
 
 
 class Images:

@@ -156,10 +156,12 @@ def _write_tiff(path: Path, file: _File) -> int:
     )
     dtype = label_dtype(highest)
     leading = file.stack_shape
-    if math.prod(leading) > _MOST_PLANES:
+    before = any(index < 0 for position in file.planes for index in position)
+    if before or math.prod(leading) > _MOST_PLANES:
+        far = min(file.planes) if before else max(file.planes)
         raise InfosamError(
-            f"{file.name} has an object in slice {max(file.planes)}, a stack of so "
-            "many label images is not written: export PNG files or COCO."
+            f"{file.name} has an object in slice {far}, such a stack of label images "
+            "is not written: export PNG files or COCO."
         )
     lost = 0
 

@@ -14,7 +14,6 @@ from napari_infosam.core.preprocess import check_image
 from napari_infosam.project.failures import one_sentence
 from napari_infosam.project.files import content_hash
 from napari_infosam.project.formats.importing import (
-    DEFAULT_CLASS,
     Draft,
     Target,
     refuse,
@@ -27,6 +26,7 @@ from napari_infosam.project.formats.items import (
     label_dtype,
     label_values,
 )
+from napari_infosam.project.images import COLOUR
 from napari_infosam.project.painting import paint_values
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ LABELS = "objects"
 
 _VERSION = "0.4"
 _CHUNK = 1024
-_RGB = ("FF0000", "00FF00", "0000FF")
+_RGB = (("red", "FF0000"), ("green", "00FF00"), ("blue", "0000FF"))
 
 
 def write(selection: Selection, folder: Path, done: Callable[[], None]) -> list[str]:
@@ -75,7 +75,11 @@ def _write_picture(picture: Picture, selection: Selection, store: Path) -> int:
     root.attrs["multiscales"] = _write_levels(root, image, axes, picture.name)
     if image.ndim == 3:
         root.attrs["omero"] = _omero(image)
-    root.attrs["infosam"] = {"name": picture.name, "axes": "YXC"[: pixels.ndim]}
+    root.attrs["infosam"] = {
+        "name": picture.name,
+        "axes": "YXC"[: pixels.ndim],
+        "classes": selection.colours,
+    }
 
     values = label_values(picture.items)
     labels = paint_values(
@@ -85,7 +89,7 @@ def _write_picture(picture: Picture, selection: Selection, store: Path) -> int:
     parent.attrs["labels"] = [LABELS]
     group = parent.create_group(LABELS)
     group.attrs["multiscales"] = _write_levels(group, labels, "yx", LABELS)
-    group.attrs["image-label"] = _image_label(picture, values, selection.colours)
+    group.attrs["image-label"] = _image_label(picture, values)
     return hidden(picture.items, values, labels)
 
 
@@ -132,29 +136,31 @@ def _write_levels(
 
 def _omero(image: NDArray[Any]) -> dict[str, Any]:
     """Return how viewers show the channels of ``(C, Y, X)``: RGB in its colours."""
-    channels = len(image)
-    colours = _RGB if channels in (3, 4) else ("FFFFFF",) * channels
-    high = 255.0 if image.dtype == np.uint8 else float(np.nanmax(image))
+    n = len(image)
+    shown = _RGB if n in (3, 4) else ()
+    high = 255.0
+    if image.dtype != np.uint8:
+        high = float(np.max(image, initial=0.0, where=np.isfinite(image))) or 1.0
     window = {"min": 0.0, "max": high, "start": 0.0, "end": high}
+    channels: list[dict[str, Any]] = [
+        {"label": label, "color": colour, "window": window, "active": True}
+        for label, colour in shown
+    ]
+    channels += [
+        {"label": str(c), "color": "FFFFFF", "window": window, "active": not shown}
+        for c in range(len(shown), n)
+    ]
+    return {"version": _VERSION, "channels": channels}
+
+
+def _image_label(picture: Picture, values: list[int]) -> dict[str, Any]:
+    """Return what is known of each label.
+
+    No colours: in those of their classes, cells that touch would look like one.
+    """
     return {
         "version": _VERSION,
-        "channels": [
-            {"color": (*colours, "FFFFFF")[n], "window": window, "active": n < 3}
-            for n in range(channels)
-        ],
-    }
-
-
-def _image_label(
-    picture: Picture, values: list[int], classes: dict[str, str]
-) -> dict[str, Any]:
-    properties, colours = [], []
-    for item, value in zip(picture.items, values, strict=True):
-        colour = classes[item.class_name or DEFAULT_CLASS]
-        colours.append(
-            {"label-value": value, "rgba": [*bytes.fromhex(colour[1:]), 255]}
-        )
-        properties.append(
+        "properties": [
             {
                 "label-value": value,
                 "class": item.class_name,
@@ -164,11 +170,8 @@ def _image_label(
                 "reviewed": item.reviewed,
                 "slice_index": list(item.slice_index),
             }
-        )
-    return {
-        "version": _VERSION,
-        "colors": colours,
-        "properties": properties,
+            for item, value in zip(picture.items, values, strict=True)
+        ],
         "source": {"image": "../../"},
     }
 
@@ -185,7 +188,7 @@ def read(source: Path) -> Draft:
     for store in _stores(source):
         # whatever a broken store makes zarr stumble over
         try:
-            target, items = _read_store(store, classes)
+            target, items, colours = _read_store(store)
         except InfosamError:
             raise
         except Exception as error:
@@ -193,6 +196,7 @@ def read(source: Path) -> Draft:
             raise refuse(store, f"it is no readable OME-Zarr image ({what})") from error
         if items:
             draft.images.append((target, items))
+            classes |= colours
         else:
             draft.skipped.append(f"{store.name}: it has no labels")
     draft.classes = classes
@@ -214,9 +218,7 @@ def _is_store(path: Path) -> bool:
     return (path / ".zgroup").is_file() or (path / "zarr.json").is_file()
 
 
-def _read_store(
-    store: Path, classes: dict[str, str | None]
-) -> tuple[Target, list[Item]]:
+def _read_store(store: Path) -> tuple[Target, list[Item], dict[str, str]]:
     import zarr
 
     root = zarr.open_group(store, mode="r")
@@ -238,15 +240,18 @@ def _read_store(
     if "labels" in root:
         parent = root["labels"]
         for name in _ngff(parent).get("labels", []):
-            items += _read_labels(parent[name], store, target.shape, classes)
-    return target, items
+            items += _read_labels(parent[name], store, target.shape)
+    colours = {
+        str(name): colour
+        for name, colour in (own.get("classes") or {}).items()
+        if COLOUR.fullmatch(colour)
+    }
+    return target, items, colours
 
 
-def _read_labels(
-    group: Any, store: Path, shape: tuple[int, int], classes: dict[str, str | None]
-) -> Iterator[Item]:
+def _read_labels(group: Any, store: Path, shape: tuple[int, int]) -> Iterator[Item]:
     labels = _pixels(group, store)
-    if labels.shape != shape or labels.dtype.kind not in "buif":
+    if labels.shape != shape or labels.dtype.kind not in "bui":
         raise refuse(
             store,
             f"its labels {group.basename} have the shape {labels.shape} and type "
@@ -254,13 +259,9 @@ def _read_labels(
         )
     about = _ngff(group).get("image-label") or {}
     properties = {p["label-value"]: p for p in about.get("properties") or ()}
-    colours = {c["label-value"]: c.get("rgba") for c in about.get("colors") or ()}
     for value, mask in iter_objects(labels):
         known = properties.get(value, {})
         name, score = known.get("class"), known.get("score")
-        if name is not None and classes.get(str(name)) is None:
-            rgba = colours.get(value)
-            classes[str(name)] = "#" + bytes(rgba[:3]).hex() if rgba else None
         yield Item.of_mask(
             mask,
             class_name=None if name is None else str(name),
@@ -268,7 +269,7 @@ def _read_labels(
             score=None if score is None else float(score),
             model_version=str(known.get("model_version") or IMPORTED),
             reviewed=bool(known.get("reviewed", True)),
-            slice_index=tuple(map(int, known.get("slice_index") or ())),
+            slice_index=tuple(abs(int(i)) for i in known.get("slice_index") or ()),
         )
 
 

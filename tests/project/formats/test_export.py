@@ -250,6 +250,22 @@ def test_an_import_of_nothing(project: Project) -> None:
         write_draft(project, Draft(skipped=["a: gone"]))
 
 
+def test_names_of_classes_are_put_in_order(project: Project) -> None:
+    target = Images(project, None).find("grey.png")
+    names = [" cat ", "", None, "\ud800"]
+    items = [
+        Item.of_mask(np.roll(one_pixel(), n + 1, axis=0), class_name=name)
+        for n, name in enumerate(names)
+    ]
+    draft = Draft({" cat ": "#0a0b0c"}, [(target, items)])
+    assert write_draft(project, draft).n_objects == 4
+    found = [record.class_name for record in project.objects(1)[-4:]]
+    assert found == ["cat", "object", "object", "\\ud800"]
+    colours = {c.name: c.color for c in project.classes()}
+    assert colours["cat"] == "#0a0b0c"
+    assert write_draft(project, draft).n_objects == 0
+
+
 def test_instance_ids_that_are_taken(project: Project) -> None:
     """The id of a deleted object is taken too, since undo brings it back."""
     target = Images(project, None).find("grey.png")

@@ -218,9 +218,11 @@ def test_the_same_slice_with_other_preprocessing(
     np.testing.assert_array_equal(second[2] == 1, one_pixel())
 
 
-def test_a_slice_far_out(other: Project, tmp_path: Path) -> None:
-    add_slice(other, 10**9, ring())
-    with pytest.raises(InfosamError, match=r"in slice \(1000000000,\)"):
+@pytest.mark.parametrize("z", [10**9, -1])
+def test_slices_no_stack_has(other: Project, tmp_path: Path, z: int) -> None:
+    image = other.add_image(picture(), "a")
+    other.commit_many(image.id, [ring()], slice_index=(z,))
+    with pytest.raises(InfosamError, match=rf"an object in slice \({z},\)"):
         export_project(other, "labels", tmp_path / "masks")
     assert not (tmp_path / "masks").exists()
 

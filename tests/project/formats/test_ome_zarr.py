@@ -84,11 +84,11 @@ def test_what_the_specification_asks_for(project: Project, out: Path) -> None:
     np.testing.assert_array_equal(
         np.moveaxis(stored[...], 0, -1), project.read_image(record.id)
     )
-    assert [c["color"] for c in root.attrs["omero"]["channels"]] == [
-        "FF0000",
-        "00FF00",
-        "0000FF",
-    ]
+    assert {c["label"]: c["color"] for c in root.attrs["omero"]["channels"]} == {
+        "red": "FF0000",
+        "green": "00FF00",
+        "blue": "0000FF",
+    }
     assert root["labels"].attrs["labels"] == ["objects"]
     labels = root["labels/objects"]
     assert labels.attrs["multiscales"][0]["axes"] == multiscale["axes"][1:]
@@ -96,15 +96,13 @@ def test_what_the_specification_asks_for(project: Project, out: Path) -> None:
     assert about["source"] == {"image": "../../"}
     values = labels[labels.attrs["multiscales"][0]["datasets"][0]["path"]][...]
     assert values.dtype == np.uint16
-    for ours, seen, colour in zip(
-        project.objects(record.id), about["properties"], about["colors"], strict=True
-    ):
+    for ours, seen in zip(project.objects(record.id), about["properties"], strict=True):
         np.testing.assert_array_equal(values == seen["label-value"], ours.mask())
-        assert seen["label-value"] == ours.instance_id == colour["label-value"]
+        assert seen["label-value"] == ours.instance_id
         assert seen["class"] == ours.class_name
         assert seen["score"] == ours.score
-        expected = [*bytes.fromhex(CLASSES[ours.class_name][1:]), 255]
-        assert colour["rgba"] == expected
+        assert seen["model_version"] == ours.model_version
+    assert root.attrs["infosam"]["classes"] == CLASSES
 
 
 @settings(max_examples=20)
