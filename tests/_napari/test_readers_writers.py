@@ -15,10 +15,12 @@ from pycocotools.coco import COCO
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.project import Project
 
-from .helpers import disc, picture
+from .helpers import disc, picture, source
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
+
+    from napari_infosam._napari.session import Session
 
 NAME = "napari-infosam"
 
@@ -90,6 +92,26 @@ def test_it_opens_in_a_window(
         "grey objects",
     ]
     assert viewer.layers["grey objects"].features["score"].tolist()[1] == 0.5
+
+
+def test_what_is_accepted_on_it_goes_into_it(
+    project: Project, session: Session, projects: Path
+) -> None:
+    """Also where the project of that name would lie elsewhere."""
+    project.close()
+    session.set_image(source(picture(), "grey", source=str(project.path)))
+    assert session.desk.path == project.path
+    assert session.labels is not None
+    assert session.labels.max() == 2
+    assert not projects.exists()
+
+
+def test_a_picture_that_is_not_in_it_has_a_project_of_its_own(
+    project: Project, session: Session, projects: Path
+) -> None:
+    project.close()
+    session.set_image(source(picture(90), "grey", source=str(project.path)))
+    assert session.desk.path == projects / "grey.infosam"
 
 
 def layer(name: str = "cells", **settings: Any) -> Labels:

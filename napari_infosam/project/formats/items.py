@@ -221,8 +221,9 @@ def label_dtype(highest: int) -> type[np.uint16 | np.uint32]:
 
 def hidden(items: Iterable[Item], values: Iterable[int], labels: NDArray[Any]) -> int:
     """Return how many objects lie in part or altogether under others."""
-    seen = np.bincount(labels.ravel())
+    found, counts = np.unique(labels, return_counts=True)
+    seen = dict(zip(found.tolist(), counts.tolist(), strict=True))
     return sum(
-        int(value >= len(seen) or seen[value] < item.area)
+        seen.get(value, 0) < item.area
         for item, value in zip(items, values, strict=True)
     )

@@ -72,11 +72,14 @@ def write(selection: Selection, folder: Path, done: Callable[[], None]) -> list[
     }
     text = yaml.safe_dump(description, sort_keys=False, allow_unicode=True)
     (folder / FILE_NAME).write_text(text, "utf-8")
-    if not joined:
-        return []
-    return [
-        f"{joined} objects have holes or several parts, joined by lines of no width"
-    ]
+    notes = []
+    if joined:
+        notes.append(
+            f"{joined} objects have holes or several parts, joined by lines of no width"
+        )
+    if not any((folder / "images" / "train").iterdir()):
+        notes.append("train has no image, the first one of a project validates")
+    return notes
 
 
 def _line(number: int, shape: Any, item: Item) -> str:

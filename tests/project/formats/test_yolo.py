@@ -27,6 +27,7 @@ from .helpers import (
     import_draft,
     make_project,
     masks,
+    one_pixel,
     picture,
     save_images,
 )
@@ -151,6 +152,13 @@ def test_what_is_joined_is_noted(project: Project, tmp_path: Path) -> None:
     assert report.notes == (
         "4 objects have holes or several parts, joined by lines of no width",
     )
+
+
+def test_a_set_without_training_images_is_noted(other: Project, tmp_path: Path) -> None:
+    image = other.add_image(picture(), "a")
+    other.commit(image.id, one_pixel())
+    report = export_project(other, "yolo", tmp_path / "noted")
+    assert report.notes == ("train has no image, the first one of a project validates",)
 
 
 def test_data_sets_of_other_programs(other: Project, tmp_path: Path) -> None:
