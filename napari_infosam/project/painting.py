@@ -20,21 +20,13 @@ def paint(records: Iterable[ObjectRecord], shape: tuple[int, int]) -> NDArray[np
     The time grows with the area of the objects, not with their number times the size
     of the image.
     """
-    found = list(records)
-    return paint_values([r.rle for r in found], [r.instance_id for r in found], shape)
-
-
-def paint_values(
-    rles: Iterable[bytes], values: Iterable[int], shape: tuple[int, int]
-) -> NDArray[np.int32]:
-    """Return the ``(H, W)`` image of masks with a value each, later ones on top."""
     columns = np.zeros(shape[0] * shape[1], np.int32)
-    for rle, value in zip(rles, values, strict=True):
-        columns[_pixels(rle)] = value
+    for record in records:
+        columns[pixels_of(record.rle)] = record.instance_id
     return np.ascontiguousarray(columns.reshape(shape[1], shape[0]).T)
 
 
-def _pixels(rle: bytes) -> NDArray[np.int64]:
+def pixels_of(rle: bytes) -> NDArray[np.int64]:
     """Return the pixels of a mask as indices into its columns, one after the other."""
     edges = np.cumsum(run_lengths(rle))
     # runs of background and object alternate, and background comes first

@@ -11,6 +11,7 @@ from pycocotools import mask as coco
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.masks import BoolArray, decode_rle, encode_rle
+from napari_infosam.project.painting import pixels_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -217,6 +218,16 @@ def label_values(items: Iterable[Item]) -> list[int]:
 def label_dtype(highest: int) -> type[np.uint16 | np.uint32]:
     """Return the smallest type of label images that holds a value."""
     return np.uint16 if highest <= np.iinfo(np.uint16).max else np.uint32
+
+
+def paint_items(
+    items: Iterable[Item], values: Iterable[int], shape: tuple[int, int]
+) -> NDArray[np.int32]:
+    """Return the ``(H, W)`` label image of objects, later ones on top."""
+    columns = np.zeros(shape[0] * shape[1], np.int32)
+    for item, value in zip(items, values, strict=True):
+        columns[pixels_of(item.rle)] = value
+    return np.ascontiguousarray(columns.reshape(shape[1], shape[0]).T)
 
 
 def hidden(items: Iterable[Item], values: Iterable[int], labels: NDArray[Any]) -> int:

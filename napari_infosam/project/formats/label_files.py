@@ -19,11 +19,11 @@ from napari_infosam.project.formats.items import (
     hidden,
     label_dtype,
     label_values,
+    paint_items,
     plain_stem,
     unique_stems,
 )
 from napari_infosam.project.images import COLOUR
-from napari_infosam.project.painting import paint_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -191,7 +191,7 @@ def _write_tiff(path: Path, file: _File) -> int:
 
 def _paint(items: list[Item], shape: tuple[int, int]) -> tuple[NDArray[np.int32], int]:
     values = label_values(items)
-    labels = paint_values([item.rle for item in items], values, shape)
+    labels = paint_items(items, values, shape)
     return labels, hidden(items, values, labels)
 
 

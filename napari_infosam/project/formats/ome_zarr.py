@@ -25,9 +25,9 @@ from napari_infosam.project.formats.items import (
     hidden,
     label_dtype,
     label_values,
+    paint_items,
 )
 from napari_infosam.project.images import COLOUR
-from napari_infosam.project.painting import paint_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,9 +82,8 @@ def _write_picture(picture: Picture, selection: Selection, store: Path) -> int:
     }
 
     values = label_values(picture.items)
-    labels = paint_values(
-        [item.rle for item in picture.items], values, picture.shape
-    ).astype(label_dtype(max(values)))
+    labels = paint_items(picture.items, values, picture.shape)
+    labels = labels.astype(label_dtype(max(values)))
     parent = root.create_group("labels")
     parent.attrs["labels"] = [LABELS]
     group = parent.create_group(LABELS)
