@@ -172,7 +172,7 @@ def _annotation(item: Item, polygons: bool) -> dict[str, Any]:
             pieces_without_holes,
         )
 
-        pieces = pieces_without_holes(outline(item.mask()))
+        pieces = pieces_without_holes(outline(item.rle, item.shape))
         segmentation = [piece.astype(int).ravel().tolist() for piece in pieces]
     return {
         "segmentation": segmentation,

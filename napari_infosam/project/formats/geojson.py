@@ -143,7 +143,7 @@ def make_collection(picture: Picture, classes: Mapping[str, str]) -> dict[str, A
 
 
 def _feature(item: Item, classes: Mapping[str, str]) -> dict[str, Any]:
-    geometry = shapely.geometry.mapping(outline(item.mask()))
+    geometry = shapely.geometry.mapping(outline(item.rle, item.shape))
     if item.slice_index:
         # where QuPath looks for the plane of an annotation
         time, z = (0, 0, *item.slice_index)[-2:]

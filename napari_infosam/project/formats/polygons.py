@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
+from napari_infosam.project.painting import pixels_of
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 _POINTS_AT_ONCE = 1 << 21
 
 
-def outline(mask: BoolArray) -> Any:
+def outline(rle: bytes, shape: tuple[int, int]) -> Any:
     """Return a mask as a shapely Polygon or MultiPolygon with holes.
 
     Parts that meet in a corner only are polygons of their own. `fill` gives the same
@@ -30,17 +32,18 @@ def outline(mask: BoolArray) -> Any:
 
     Parameters
     ----------
-    mask
-        ``(H, W)`` bool, not empty.
+    rle
+        COCO run-length encoding of a mask that is not empty.
+    shape
+        (height, width) of the mask.
     """
-    top, bottom = np.flatnonzero(mask.any(axis=1))[[0, -1]]
-    left, right = np.flatnonzero(mask.any(axis=0))[[0, -1]]
-    part = mask[top : bottom + 1, left : right + 1]
-    steps = np.diff(np.pad(part, ((0, 0), (1, 1))).astype(np.int8), axis=1)
-    rows, starts = np.nonzero(steps == 1)
-    stops = np.nonzero(steps == -1)[1]
-    x, y = starts + left, rows + top
-    runs = shapely.union_all(shapely.box(x, y, stops + left, y + 1))
+    pixels = pixels_of(rle)
+    columns, rows = np.divmod(pixels, shape[0])
+    # runs go down a column, and end with it
+    starts = np.flatnonzero((np.diff(pixels, prepend=-2) != 1) | (rows == 0))
+    ends = np.append(starts[1:], pixels.size) - 1
+    x = columns[starts]
+    runs = shapely.union_all(shapely.box(x, rows[starts], x + 1, rows[ends] + 1))
     # without the corners of the runs along straight edges
     return shapely.orient_polygons(shapely.simplify(runs, 0))
 

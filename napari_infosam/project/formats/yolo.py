@@ -58,7 +58,7 @@ def write(selection: Selection, folder: Path, done: Callable[[], None]) -> list[
         )
         lines = []
         for item in picture.items:
-            shape = outline(item.mask())
+            shape = outline(item.rle, item.shape)
             joined += shape.geom_type != "Polygon" or bool(shape.interiors)
             lines.append(_line(numbers[item.class_name or DEFAULT_CLASS], shape, item))
         target = folder / "labels" / part / f"{picture.stem}.txt"

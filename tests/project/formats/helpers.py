@@ -9,10 +9,12 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from napari_infosam.core.masks import encode_rle
 from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.project import Project
 from napari_infosam.project.formats.importing import Draft, Target, write_draft
 from napari_infosam.project.formats.items import Item, Picture
+from napari_infosam.project.formats.polygons import outline
 from napari_infosam.project.objects import Origin
 
 if TYPE_CHECKING:
@@ -52,6 +54,11 @@ def whole() -> BoolArray:
 
 
 SCENE = (ring(), one_pixel(), corners(), whole())
+
+
+def trace(mask: BoolArray) -> Any:
+    """Return the outline of a mask."""
+    return outline(encode_rle(mask), mask.shape)
 
 
 def masks(side: int = 12) -> st.SearchStrategy[BoolArray]:

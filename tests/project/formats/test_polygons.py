@@ -11,16 +11,15 @@ from napari_infosam.project.formats.polygons import (
     fill,
     fill_ring,
     one_ring,
-    outline,
     pieces_without_holes,
 )
 
-from .helpers import SCENE, corners, masks, one_pixel, ring
+from .helpers import SCENE, corners, masks, one_pixel, ring, trace
 
 
 @given(masks())
 def test_outlines_give_the_same_pixels(mask: np.ndarray) -> None:
-    shape = outline(mask)
+    shape = trace(mask)
     assert shape.is_valid
     assert shape.area == mask.sum()
     np.testing.assert_array_equal(fill(shape, mask.shape), mask)
@@ -28,7 +27,7 @@ def test_outlines_give_the_same_pixels(mask: np.ndarray) -> None:
 
 @given(masks())
 def test_pieces_are_the_shape_to_cocos_own_code(mask: np.ndarray) -> None:
-    pieces = pieces_without_holes(outline(mask))
+    pieces = pieces_without_holes(trace(mask))
     shapes = shapely.polygons([shapely.linearrings(piece) for piece in pieces])
     assert shapely.is_valid(shapes).all()
     assert shapely.area(shapes).sum() == mask.sum()
@@ -39,7 +38,7 @@ def test_pieces_are_the_shape_to_cocos_own_code(mask: np.ndarray) -> None:
 
 @given(masks())
 def test_one_ring_gives_the_same_pixels(mask: np.ndarray) -> None:
-    ring = one_ring(outline(mask))
+    ring = one_ring(trace(mask))
     np.testing.assert_array_equal(fill_ring(ring, mask.shape), mask)
     # scikit-image has pixel centres at whole numbers, and rows first
     drawn = polygon2mask(mask.shape, ring[:, ::-1] - 0.5)
@@ -47,18 +46,18 @@ def test_one_ring_gives_the_same_pixels(mask: np.ndarray) -> None:
 
 
 def test_what_an_outline_looks_like() -> None:
-    assert list(outline(one_pixel()).bounds) == [11, 7, 12, 8]
-    shape = outline(ring())
+    assert list(trace(one_pixel()).bounds) == [11, 7, 12, 8]
+    shape = trace(ring())
     outer, island = sorted(shape.geoms, key=lambda part: -part.area)
     assert len(outer.interiors) == 1
     assert len(island.exterior.coords) == 5
     # parts that meet in a point are polygons of their own
-    assert len(outline(corners()).geoms) == 5
+    assert len(trace(corners()).geoms) == 5
 
 
 @pytest.mark.parametrize("mask", SCENE)
 def test_pieces_have_no_holes(mask: np.ndarray) -> None:
-    for piece in pieces_without_holes(outline(mask)):
+    for piece in pieces_without_holes(trace(mask)):
         assert len(piece) >= 4
         assert len(np.unique(piece, axis=0)) == len(piece)
 
@@ -87,6 +86,6 @@ def test_lines_that_cross_surround_by_parity() -> None:
 
 def test_large_shapes_are_filled_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     mask = np.random.default_rng(0).random((37, 23)) < 0.5
-    shape = outline(mask)
+    shape = trace(mask)
     monkeypatch.setattr("napari_infosam.project.formats.polygons._POINTS_AT_ONCE", 64)
     np.testing.assert_array_equal(fill(shape, mask.shape), mask)

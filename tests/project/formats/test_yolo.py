@@ -18,7 +18,6 @@ from napari_infosam.project import Project
 from napari_infosam.project.formats import yolo
 from napari_infosam.project.formats.export import export_project
 from napari_infosam.project.formats.importing import Images, Target
-from napari_infosam.project.formats.polygons import outline
 
 from .helpers import (
     CLASSES,
@@ -30,6 +29,7 @@ from .helpers import (
     one_pixel,
     picture,
     save_images,
+    trace,
 )
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def test_lines_give_the_same_pixels(mask: np.ndarray) -> None:
     """Also to scikit-image, which knows nothing of how they were made."""
     from napari_infosam.project.formats.items import Item
 
-    line = yolo._line(1, outline(mask), Item.of_mask(mask))
+    line = yolo._line(1, trace(mask), Item.of_mask(mask))
     item = read_line(line, mask.shape)
     assert item is not None
     np.testing.assert_array_equal(item.mask(), mask)
@@ -118,7 +118,7 @@ def test_pillow_draws_the_same_but_for_the_edge(project: Project, out: Path) -> 
         canvas = Image.new("1", (SHAPE[1], SHAPE[0]))
         ImageDraw.Draw(canvas).polygon([tuple(point) for point in corners], fill=1)
         drawn = np.array(canvas)
-        if outline(mask).geom_type == "Polygon":
+        if trace(mask).geom_type == "Polygon":
             assert not (drawn & ~binary_dilation(mask, np.ones((3, 3)))).any()
         assert not (binary_erosion(mask) & ~drawn).any()
 
