@@ -33,6 +33,7 @@ COMMANDS = {
     "import",
     "finetune",
     "evaluate",
+    "export",
     "export-model",
     "versions",
     "activate",
@@ -282,6 +283,175 @@ def test_import_refuses_a_project_that_is_open_elsewhere(
         other.join()
 
 
+# -------------------------------------------------------------- in and out again
+FORMATS = ("labels", "coco", "yolo", "geojson", "ome-zarr")
+
+
+def masks_of(path: Path) -> list[list[bytes]]:
+    """Return the masks of a project, image by image."""
+    with Project.open(path, lock=False) as project:
+        return [
+            [record.rle for record in project.objects(image.id)]
+            for image in project.images()
+        ]
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_what_is_exported_can_be_imported(
+    filled: Path, pairs: tuple[Path, Path], tmp_path: Path, file_format: str
+) -> None:
+    out = tmp_path / "out"
+    answer = run_json("export", filled, "--format", file_format, "--out", out)
+    with Project.open(filled) as project:
+        n_objects = project.n_objects()
+    assert answer.pop("notes") == []
+    assert answer == {
+        "project": str(filled),
+        "format": file_format,
+        "out": str(out),
+        "n_images": 2,
+        "n_objects": n_objects,
+    }
+    source: tuple[object, ...] = ("--format", file_format, "--from", out)
+    if file_format == "coco":
+        source = ("--format", "coco", "--from", out / "annotations.json")
+    if file_format == "labels":
+        source = ("--masks", out)
+    images = () if file_format in ("ome-zarr", "yolo") else ("--images", pairs[0])
+    again = run_json("import", tmp_path / "again", *source, *images)
+    assert again == {
+        "project": str(tmp_path / "again.infosam"),
+        "n_images": 2,
+        "n_objects": n_objects,
+        "skipped": [],
+    }
+    assert sorted(masks_of(tmp_path / "again.infosam")) == sorted(masks_of(filled))
+
+
+def test_objects_return_to_the_images_of_a_project(
+    filled: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "a.json"
+    run_json("export", filled, "--format", "coco", "--polygons", "--out", out)
+    with Project.open(filled) as project:
+        n_objects = project.n_objects()
+        for record in project.objects():
+            project.delete(record.id)
+    answer = run_json("import", filled, "--format", "coco", "--from", out)
+    assert (answer["n_images"], answer["n_objects"]) == (2, n_objects)
+    again = run_json("import", filled, "--format", "coco", "--from", out)
+    assert again["n_objects"] == 0
+
+
+def test_export_says_what_is_lost_and_what_it_did(filled: Path, tmp_path: Path) -> None:
+    with Project.open(filled) as project:
+        shape = project.images()[0].shape[:2]
+        project.commit(1, np.ones(shape, bool))
+        n_objects = len(project.objects(1))
+    out = tmp_path / "exported"
+    result = run("export", filled, "--format", "labels", "--png", "--out", out)
+    assert result.exit_code == 0, result.stderr
+    assert f"{n_objects - 1} of {n_objects} objects lie under others" in result.stderr
+    assert f"objects in {out}" in result.stdout
+    assert len(list(out.glob("*.png"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--format", "coco"), ("--out",)),
+        (("--out", "a"), ("--format",)),
+        (("--format", "pascal", "--out", "a"), ("--format", "pascal", "geojson")),
+        (("--format", "yolo", "--out", "a", "--polygons"), ("--polygons", "coco")),
+        (("--format", "coco", "--out", "a", "--png"), ("--png", "labels")),
+        (("--format", "coco", "--out", "gone/a"), ("gone",)),
+        (("--format", "coco", "--out", "."), ("earlier export",)),
+        (("--format", "coco", "--out", ".", "--overwrite"), ("earlier export",)),
+        (("--format", "geojson", "--out", "a.geojson"), ("a.geojson", "2")),
+    ],
+)
+def test_export_refuses_bad_options(
+    filled: Path,
+    options: tuple[str, ...],
+    words: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    assert_bad_input(run("export", filled, *options), *words)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_export_replaces_only_when_told(filled: Path, tmp_path: Path) -> None:
+    arguments = ("export", filled, "--format", "yolo", "--out", tmp_path / "out")
+    run_json(*arguments)
+    assert_bad_input(run(*arguments), "out", "--overwrite")
+    assert run_json(*arguments, "--overwrite")["n_images"] == 2
+
+
+def test_export_needs_objects(project: Path, tmp_path: Path) -> None:
+    arguments = ("--format", "labels", "--out", tmp_path / "out")
+    assert_bad_input(run("export", project, *arguments), str(project), "accept")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), ("--images", "--masks")),
+        (("--images", "images"), ("--images", "--masks")),
+        (("--from", "images"), ("--images", "--masks", "--format")),
+        (("--format", "coco"), ("coco", "--from")),
+        (("--format", "coco", "--masks", "masks"), ("coco", "--from")),
+        (("--format", "yolo", "--from", "images", "--binary"), ("--binary",)),
+        (
+            ("--format", "ome-zarr", "--from", "masks", "--images", "images"),
+            ("pixels",),
+        ),
+        (("--format", "coco", "--from", "gone.json"), ("gone.json",)),
+        (("--format", "yolo", "--from", "images"), ("data.yaml", "images")),
+        (("--format", "geojson", "--from", "images"), (".geojson", "images")),
+        (("--format", "ome-zarr", "--from", "images"), ("OME-Zarr", "images")),
+        (("--format", "coco", "--from", "bad.json"), ("bad.json", "the file")),
+        (("--format", "coco", "--from", "images"), ("images",)),
+    ],
+)
+def test_import_refuses_bad_sources(
+    pairs: tuple[Path, Path],
+    options: tuple[str, ...],
+    words: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.json").write_text("{")
+    assert_bad_input(run("import", "new", *options), *words)
+    assert not (tmp_path / "new.infosam").exists()
+
+
+def test_a_broken_file_imports_nothing(
+    filled: Path, pairs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "a.json"
+    run_json("export", filled, "--format", "coco", "--out", out)
+    document = json.loads(out.read_text())
+    document["annotations"][-1]["segmentation"]["counts"] = "0"
+    out.write_text(json.dumps(document))
+    result = run(
+        "import",
+        tmp_path / "new",
+        "--format",
+        "coco",
+        "--from",
+        out,
+        "--images",
+        pairs[0],
+    )
+    assert_bad_input(result, "a.json", f"annotation {len(document['annotations'])}")
+    assert not (tmp_path / "new.infosam").exists()
+
+
 # ----------------------------------------------------------- versions and activate
 def _add_version(path: Path, reason: str = "Better.") -> str:
     with Project.open(path) as project:
@@ -338,6 +508,7 @@ def test_activate_refuses_an_unknown_version(project: Path) -> None:
         ("versions", "nowhere"),
         ("activate", "nowhere", "base"),
         ("finetune", "nowhere"),
+        ("export", "nowhere", "--format", "coco", "--out", "a.json"),
     ],
 )
 def test_a_missing_project_is_named(arguments: tuple[str, ...]) -> None:

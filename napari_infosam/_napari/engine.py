@@ -139,6 +139,10 @@ class Engine:
         """Which model is being loaded, in words; '' when none is."""
         return self._loading
 
+    def pixels_of(self, source: ImageSource | None) -> NDArray[Any] | None:
+        """Return the pixels of a picture; None before they are read, or of another."""
+        return self.pixels if source is self._source else None
+
     @property
     def activity(self) -> str:
         """What keeps a prompt from being answered at once; '' when nothing does."""

@@ -27,7 +27,9 @@ def default_project(image_name: str) -> Path:
     return projects_folder() / f"{name[:80]}{SUFFIX}"
 
 
-def find_home(default: Path, digest: str) -> tuple[Path, bool]:
+def find_home(
+    default: Path, digest: str, source: str | None = None
+) -> tuple[Path, bool]:
     """Return where an image belongs, and whether that project is there already.
 
     Many images have the same name: a project is theirs only if it holds the very
@@ -39,7 +41,11 @@ def find_home(default: Path, digest: str) -> tuple[Path, bool]:
         The place that its name leads to; others beside it carry a number.
     digest
         Content hash of the image.
+    source
+        Where its layer was read from: a project, if that was opened as a file.
     """
+    if source is not None and source.endswith(SUFFIX) and _holds(Path(source), digest):
+        return Path(source), True
     path, number = default, 2
     while path.exists():
         if _holds(path, digest):

@@ -143,7 +143,9 @@ class Session:
 
     def _find_home(self) -> None:
         """Find the project that the picture was accepted in before."""
-        source, pixels = self.source, self.engine.pixels
+        source = self.source
+        # the desk may speak up while the engine still has the picture before
+        pixels = self.engine.pixels_of(source)
         if source is None or pixels is None or not self.desk.seeks_home:
             return
         token = (source, self.desk.model_name)
@@ -162,7 +164,9 @@ class Session:
             self._load_soon()
 
         self._executor.submit(
-            lambda: find_home(default, content_hash(pixels)), done, failed
+            lambda: find_home(default, content_hash(pixels), source.source),
+            done,
+            failed,
         )
 
     def _on_project_entered(self) -> None:

@@ -9,9 +9,10 @@ from napari_infosam.cli import (  # noqa: F401  (they add themselves to the app)
     bench,
     demo,
     evaluate,
+    export,
     export_model,
     finetune,
-    import_pairs,
+    import_data,
     versions,
 )
 from napari_infosam.cli.app import app

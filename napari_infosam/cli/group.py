@@ -146,7 +146,9 @@ def _bad_input(error: Exception) -> str | None:
     if (format_message := getattr(error, "format_message", None)) is not None:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "infosam"
-        message = format_message().removesuffix(".").replace("Value error, ", "")
+        # choices are listed one to a line
+        message = " ".join(format_message().split())
+        message = message.removesuffix(".").replace("Value error, ", "")
         if isinstance(error.__cause__, ValidationError):
             given = repr(error.__cause__.errors()[0]["input"])
             message += "" if given in message else f", not {given}"

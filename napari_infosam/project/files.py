@@ -30,7 +30,7 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
     """Write an ``.npy`` file atomically and durably."""
     array = np.ascontiguousarray(array)
     header = np.lib.format.header_data_from_array_1_0(array)
-    with _atomic(path) as file:
+    with atomic_file(path) as file:
         # not np.save, whose errors do not say that the disk is full
         np.lib.format.write_array_header_1_0(file, header)
         file.write(array.data)
@@ -38,12 +38,12 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Write a JSON file atomically and durably."""
-    with _atomic(path) as file:
+    with atomic_file(path) as file:
         file.write((json.dumps(value, indent=2) + "\n").encode())
 
 
 @contextmanager
-def _atomic(path: Path) -> Iterator[IO[bytes]]:
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary file that becomes ``path`` when the block ends well."""
     # not tempfile: its files are for their owner only, a project may be shared
     temporary = path.with_name(f".{path.name}-{uuid4().hex}")

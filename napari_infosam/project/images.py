@@ -33,7 +33,7 @@ PALETTE = (
 VALIDATE_EVERY = 6
 """Every sixth image validates, beginning with the first."""
 
-_COLOR = re.compile("#[0-9a-fA-F]{6}")
+COLOUR = re.compile("#[0-9a-fA-F]{6}")
 
 
 def check_pixels(image: NDArray[Any], preprocessing: Preprocessing) -> None:
@@ -192,7 +192,7 @@ def insert_class(
     name = name.strip()
     if not name:
         raise InfosamError("A class needs a name: type at least one letter.")
-    if color is not None and not _COLOR.fullmatch(color):
+    if color is not None and not COLOUR.fullmatch(color):
         raise InfosamError(f"{color!r} is not a colour: give it as #rrggbb.")
     known = select_classes(connection)
     for record in known:

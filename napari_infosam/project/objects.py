@@ -23,6 +23,9 @@ from napari_infosam.project.records import ImageRecord, ObjectRecord
 if TYPE_CHECKING:
     import sqlite3
 
+_HIGHEST_INSTANCE = 2**24
+"""Of instance ids that are taken over: label images are int32, and new ones follow."""
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -36,7 +39,11 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """How a mask came about, apart from its pixels."""
+    """How a mask came about, apart from its pixels.
+
+    ``instance_id`` is a wish, from another project; where it is taken, or None, the
+    object gets the next one.
+    """
 
     class_name: str
     slice_index: tuple[int, ...]
@@ -45,6 +52,7 @@ class Origin:
     reviewed: bool
     prompts: PromptSet = field(default_factory=PromptSet)
     proposal_ious: tuple[float, ...] = ()
+    instance_id: int | None = None
 
     def __post_init__(self) -> None:
         if len(self.proposal_ious) > len(self.prompts):
@@ -89,15 +97,14 @@ def encode(mask: BoolArray, image: ImageRecord) -> Encoded:
 def insert_objects(
     connection: sqlite3.Connection,
     image_id: int,
-    masks: Sequence[Encoded],
-    origin: Origin,
+    masks: Sequence[tuple[Encoded, Origin]],
 ) -> list[ObjectRecord]:
     """Write objects of one image with prompts, journal steps and the image's split."""
-    class_id = _class_id(connection, origin.class_name)
-    if masks and origin.reviewed:
+    if any(origin.reviewed for _, origin in masks):
         decide_split(connection, image_id)
     written = []
-    for mask in masks:
+    for mask, origin in masks:
+        class_id = _class_id(connection, origin.class_name)
         object_id = _insert_object(connection, image_id, class_id, mask, origin)
         _insert_prompts(connection, object_id, origin)
         history.record(connection, "commit", object_id)
@@ -113,11 +120,7 @@ def _insert_object(
     origin: Origin,
 ) -> int:
     position = _slice_text(origin.slice_index)
-    instance_id = connection.execute(
-        "SELECT coalesce(max(instance_id), 0) + 1 FROM objects"
-        " WHERE image_id = ? AND slice_index = ?",
-        (image_id, position),
-    ).fetchone()[0]
+    instance_id = _instance_id(connection, image_id, position, origin.instance_id)
     score = origin.score
     values: dict[str, Any] = {
         "image_id": image_id,
@@ -143,6 +146,27 @@ def _insert_object(
         values,
     ).fetchone()
     return int(row["id"])
+
+
+def _instance_id(
+    connection: sqlite3.Connection, image_id: int, position: str, wish: int | None
+) -> int:
+    """Return the wish if no object, not even a deleted one, has it; else the next."""
+    here = (image_id, position)
+    if wish is not None and 0 < wish <= _HIGHEST_INSTANCE:
+        taken = connection.execute(
+            "SELECT 1 FROM objects"
+            " WHERE image_id = ? AND slice_index = ? AND instance_id = ?",
+            (*here, wish),
+        ).fetchone()
+        if taken is None:
+            return wish
+    row = connection.execute(
+        "SELECT coalesce(max(instance_id), 0) + 1 FROM objects"
+        " WHERE image_id = ? AND slice_index = ?",
+        here,
+    ).fetchone()
+    return int(row[0])
 
 
 def select_objects(

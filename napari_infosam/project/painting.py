@@ -22,13 +22,13 @@ def paint(records: Iterable[ObjectRecord], shape: tuple[int, int]) -> NDArray[np
     """
     columns = np.zeros(shape[0] * shape[1], np.int32)
     for record in records:
-        columns[_pixels(record.rle)] = record.instance_id
+        columns[pixels_of(record.rle)] = record.instance_id
     return np.ascontiguousarray(columns.reshape(shape[1], shape[0]).T)
 
 
-def _pixels(rle: bytes) -> NDArray[np.int64]:
+def pixels_of(rle: bytes) -> NDArray[np.int64]:
     """Return the pixels of a mask as indices into its columns, one after the other."""
-    edges = np.cumsum(_run_lengths(rle))
+    edges = np.cumsum(run_lengths(rle))
     # runs of background and object alternate, and background comes first
     starts, stops = edges[: edges.size // 2 * 2].reshape(-1, 2).T
     lengths = stops - starts
@@ -38,7 +38,7 @@ def _pixels(rle: bytes) -> NDArray[np.int64]:
     return pixels
 
 
-def _run_lengths(rle: bytes) -> NDArray[np.int64]:
+def run_lengths(rle: bytes) -> NDArray[np.int64]:
     """Return the lengths of the runs of a compressed COCO encoding.
 
     A number is written as characters of five bits each, lowest first; bit six says

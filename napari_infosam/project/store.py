@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -234,7 +234,7 @@ class Project:
             prompts=prompts or PromptSet(),
             proposal_ious=tuple(map(float, proposal_ious)),
         )
-        return self._insert(image_id, [mask], origin)[0]
+        return self.commit_each(image_id, [(mask, origin)])[0]
 
     def commit_many(
         self,
@@ -257,7 +257,25 @@ class Project:
             score=None,
             reviewed=reviewed,
         )
-        return self._insert(image_id, masks, origin)
+        return self.commit_each(image_id, ((mask, origin) for mask in masks))
+
+    def commit_each(
+        self,
+        image_id: int,
+        masks: Iterable[tuple[BoolArray, Origin]],
+        classes: Mapping[str, str | None] | None = None,
+    ) -> list[ObjectRecord]:
+        """Write objects that differ in class or origin in one transaction, all or none.
+
+        ``classes`` are made with them where missing: names, and ``#rrggbb`` or None.
+        """
+        self._require_lock()
+        image = self.image(image_id)
+        encoded = [(objects.encode(mask, image), origin) for mask, origin in masks]
+        with self._database.write() as connection:
+            for name, color in (classes or {}).items():
+                images.insert_class(connection, name, color)
+            return objects.insert_objects(connection, image.id, encoded)
 
     def objects(
         self,
@@ -390,15 +408,6 @@ class Project:
         """
         with self._database.read() as connection:
             return objects.data_hash(connection)
-
-    def _insert(
-        self, image_id: int, masks: Iterable[BoolArray], origin: Origin
-    ) -> list[ObjectRecord]:
-        self._require_lock()
-        image = self.image(image_id)
-        encoded = [objects.encode(mask, image) for mask in masks]
-        with self._database.write() as connection:
-            return objects.insert_objects(connection, image.id, encoded, origin)
 
     def _require_lock(self) -> None:
         if not self._writes:

@@ -17,7 +17,8 @@ from napari_infosam.core.geometry import MODEL_SIDE, model_shape
 from napari_infosam.core.masks import BoolArray, decode_rle, encode_rle, iter_objects
 from napari_infosam.core.preprocess import RGBImage, to_rgb_uint8
 from napari_infosam.models.decoder import LOW_RES
-from napari_infosam.project.formats.labels import SkipError, read_pair
+from napari_infosam.project.formats.labels import read_pair
+from napari_infosam.project.formats.pictures import SkipError
 
 if TYPE_CHECKING:
     from pathlib import Path

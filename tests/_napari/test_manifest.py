@@ -60,7 +60,9 @@ def test_the_synthetic_sample_knows_the_truth() -> None:
     assert all(plane.max() >= 2 for plane in labels)
 
 
-@pytest.mark.parametrize("module", ["commands", "widget", "samples"])
+@pytest.mark.parametrize(
+    "module", ["commands", "widget", "samples", "readers", "writers"]
+)
 def test_what_napari_imports_leaves_torch_out(module: str) -> None:
     program = (
         f"import napari_infosam._napari.{module}, sys;sys.exit('torch' in sys.modules)"

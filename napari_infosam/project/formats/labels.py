@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.core.masks import encode_rle, iter_objects
-from napari_infosam.core.preprocess import check_image
+from napari_infosam.core.masks import iter_objects
 from napari_infosam.project.failures import one_sentence
 from napari_infosam.project.files import content_hash
+from napari_infosam.project.formats.importing import (
+    Importer,
+    ImportReport,
+    Target,
+    check_image_or_skip,
+)
+from napari_infosam.project.formats.label_files import LabelTable
+from napari_infosam.project.formats.pictures import SUFFIXES, SkipError, read_array
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from napari_infosam.project.records import ImageRecord
+    from napari_infosam.project.formats.items import Item
     from napari_infosam.project.store import Project
 
-SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".npy")
 _LOSSY = (".jpg", ".jpeg")
-
-
-@dataclass(frozen=True, slots=True)
-class ImportReport:
-    """What an import brought.
-
-    ``n_images`` counts the pairs that are in the project now, ``n_objects`` the
-    objects that are new in it; ``skipped`` names every other file and the reason.
-    """
-
-    n_images: int
-    n_objects: int
-    skipped: tuple[str, ...]
-
-
-class SkipError(Exception):
-    """A pair can not be used, for the reason that is the message."""
 
 
 class _ColourError(SkipError):
@@ -66,7 +54,10 @@ def import_folder(
         Open with its lock.
     images, masks
         Folders of png, tif, tiff, jpg, jpeg, bmp or npy files. A mask is a label
-        image ``(H, W)`` of whole numbers, each value but zero one object.
+        image ``(H, W)`` of whole numbers, each value but zero one object. Of a stack
+        ``(..., H, W)`` each slice that has objects becomes an image; it may end
+        before the stack of images does. The table that an export leaves beside the
+        masks gives the classes.
     binary
         Take all of a mask that is not zero as one object. Masks in JPEG files, which
         blur their values, are allowed then and cut at half of their range.
@@ -85,18 +76,21 @@ def import_folder(
         can not be written to.
     """
     pairs, skipped = find_pairs(Path(images), Path(masks))
-    # by pixels alone: a person may have changed the preprocessing since
-    known = {record.content_hash: record for record in reversed(project.images())}
+    table = LabelTable(Path(masks))
+    importer = Importer(project, table.classes)
     n_images = n_objects = 0
     colour: _ColourError | None = None
     for done, (image_path, mask_path) in enumerate(pairs, start=1):
         try:
-            n_objects += _import_pair(project, known, image_path, mask_path, binary)
-            n_images += 1
+            planes = list(_read_planes(image_path, mask_path, table, binary))
         except SkipError as reason:
             skipped.append(f"{image_path.name}: {reason}")
             if isinstance(reason, _ColourError):
                 colour = reason
+        else:
+            for target, items in planes:
+                n_objects += importer.add(target, items)
+            n_images += len(planes)
         if on_progress:
             on_progress(done, len(pairs))
     if colour and not n_images:
@@ -104,26 +98,63 @@ def import_folder(
     return ImportReport(n_images, n_objects, tuple(skipped))
 
 
-def _import_pair(
-    project: Project,
-    known: dict[str, ImageRecord],
+def _read_planes(
+    image_path: Path, mask_path: Path, table: LabelTable, binary: bool
+) -> Iterator[tuple[Target, list[Item]]]:
+    """Yield image and objects of a pair, or of each slice of a pair of stacks."""
+    image, labels = read_array(image_path), _read_labels(mask_path, binary)
+    if labels.ndim == 2:
+        _check_pair(image, labels, mask_path)
+        yield _plane(image, labels, image_path, mask_path, table, ())
+        return
+    leading = labels.shape[:-2]
+    n = len(leading)
+    if image.shape[n : n + 2] != labels.shape[-2:] or any(
+        size > there for size, there in zip(leading, image.shape, strict=False)
+    ):
+        raise SkipError(
+            f"the image has the shape {image.shape}, its label stack {mask_path.name} "
+            f"{labels.shape}"
+        )
+    if not labels.any():
+        raise SkipError(f"{mask_path.name} has no objects, all of it is zero")
+    for position in np.ndindex(leading):
+        if labels[position].any():
+            check_image_or_skip(image[position])
+            yield _plane(
+                image[position],
+                labels[position],
+                image_path,
+                mask_path,
+                table,
+                position,
+            )
+
+
+def _plane(
+    image: NDArray[Any],
+    labels: NDArray[Any],
     image_path: Path,
     mask_path: Path,
-    binary: bool,
-) -> int:
-    """Add an image and the objects it does not have yet; return their number."""
-    image, labels = read_pair(image_path, mask_path, binary=binary)
-    digest = content_hash(image)
-    if digest not in known:
-        known[digest] = project.add_image(
-            image, image_path.name, source=str(image_path.absolute())
-        )
-    image_id = known[digest].id
-    there = {record.rle for record in project.objects(image_id)}
-    masks = (mask for _, mask in iter_objects(labels))
-    if there:
-        masks = (mask for mask in masks if encode_rle(mask) not in there)
-    return len(project.commit_many(image_id, masks))
+    table: LabelTable,
+    position: tuple[int, ...],
+) -> tuple[Target, list[Item]]:
+    name = image_path.name
+    if position:
+        # as the window calls the slices of a layer
+        name = f"{image_path.stem} [{', '.join(map(str, position))}]"
+    target = Target(
+        name=name,
+        shape=(labels.shape[0], labels.shape[1]),
+        digest=content_hash(image),
+        read=lambda: image,
+        source=str(image_path.absolute()),
+    )
+    items = [
+        table.item(mask_path.name, position, value, mask)
+        for value, mask in iter_objects(labels)
+    ]
+    return target, items
 
 
 def read_pair(
@@ -136,12 +167,17 @@ def read_pair(
     SkipError
         If one of them can not be read, they do not fit, or there is no object.
     """
-    image = _read(image_path)
-    try:
-        check_image(image)
-    except InfosamError as error:
-        raise SkipError(str(error)) from error
-    labels = _read_labels(mask_path, binary)
+    image, labels = read_array(image_path), _read_labels(mask_path, binary)
+    _check_pair(image, labels, mask_path)
+    return image, labels
+
+
+def _check_pair(image: NDArray[Any], labels: NDArray[Any], mask_path: Path) -> None:
+    check_image_or_skip(image)
+    if labels.ndim != 2:
+        raise SkipError(
+            f"{mask_path.name} has the shape {labels.shape}, a mask is (H, W)"
+        )
     if labels.shape != image.shape[:2]:
         raise SkipError(
             f"the image has {image.shape[0]} x {image.shape[1]} pixels, but "
@@ -149,7 +185,6 @@ def read_pair(
         )
     if not labels.any():
         raise SkipError(f"{mask_path.name} has no objects, all of it is zero")
-    return image, labels
 
 
 def find_pairs(images: Path, masks: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
@@ -204,44 +239,9 @@ def _by_stem(folder: Path, what: str, skipped: list[str]) -> dict[str, Path]:
     return found
 
 
-def _read(path: Path, *, labels: bool = False) -> NDArray[Any]:
-    """Return the array of an image file, or of a file of labels."""
-    try:
-        match path.suffix.lower():
-            case ".npy":
-                array = np.load(path, allow_pickle=False)
-            case ".tif" | ".tiff":
-                import tifffile
-
-                array = tifffile.imread(path)
-            case _:
-                array = _read_picture(path, labels)
-    # a broken file raises whatever its reader happens to stumble over
-    except Exception as error:
-        raise SkipError(f"{path.name} can not be read ({error})") from error
-    pixels: NDArray[Any] = np.asarray(array)
-    return pixels
-
-
-def _read_picture(path: Path, labels: bool) -> NDArray[Any]:
-    """Return grey, RGB or RGBA values; of a palette of labels the indices."""
-    from PIL import Image
-
-    with Image.open(path) as picture:
-        match picture.mode:
-            case "LA" | "La":
-                return np.array(picture.convert("L"))
-            case "P" if labels:
-                return np.array(picture)
-            case "P" | "PA" | "CMYK" | "YCbCr" | "LAB" | "HSV":
-                return np.array(picture.convert("RGB"))
-            case _:
-                return np.array(picture)
-
-
 def _read_labels(path: Path, binary: bool) -> NDArray[Any]:
-    """Return the ``(H, W)`` label image of a mask file, bool if it is one object."""
-    labels = _read(path, labels=True)
+    """Return the ``(..., H, W)`` labels of a mask file, bool if it is one object."""
+    labels = read_array(path, labels=True)
     if labels.ndim == 3 and labels.shape[-1] == 1:
         labels = labels[..., 0]
     if labels.ndim == 3 and labels.shape[-1] in (3, 4):
@@ -252,7 +252,7 @@ def _read_labels(path: Path, binary: bool) -> NDArray[Any]:
             )
         # the object may have any colour on black
         labels = labels[..., :3].max(axis=-1)
-    if labels.ndim != 2:
+    if labels.ndim < 2:
         raise SkipError(f"{path.name} has the shape {labels.shape}, a mask is (H, W)")
     kind = labels.dtype.kind
     if kind not in "buif" or (kind == "f" and not np.isfinite(labels).all()):

@@ -288,11 +288,10 @@ def test_masks_of_the_wrong_size_only(
 def test_colour_masks_only(project: Project, images: Path, masks: Path) -> None:
     save(images / "a.png", picture())
     save(masks / "a.png", picture(shape=(*SHAPE, 3)))
-    for binary in (False, True):
-        with pytest.raises(
-            InfosamError, match=r"Nothing was imported: a\.png is a colour picture"
-        ):
-            import_folder(project, images, masks, binary=binary)
+    with pytest.raises(
+        InfosamError, match=r"Nothing was imported: a\.png is a colour picture"
+    ):
+        import_folder(project, images, masks)
     assert project.images() == []
 
 

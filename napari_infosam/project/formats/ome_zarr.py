@@ -1,0 +1,309 @@
+"""OME-Zarr (NGFF 0.4): the original pixels with a label image under them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.masks import iter_objects
+from napari_infosam.core.preprocess import check_image
+from napari_infosam.project.failures import one_sentence
+from napari_infosam.project.files import content_hash
+from napari_infosam.project.formats.importing import (
+    Draft,
+    Target,
+    refuse,
+)
+from napari_infosam.project.formats.items import (
+    IMPORTED,
+    Item,
+    Picture,
+    hidden,
+    label_dtype,
+    label_values,
+    paint_items,
+)
+from napari_infosam.project.images import COLOUR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import zarr
+    from numpy.typing import NDArray
+
+    from napari_infosam.project.formats.items import Selection
+
+SUFFIX = ".ome.zarr"
+LABELS = "objects"
+
+_VERSION = "0.4"
+_CHUNK = 1024
+_RGB = (("red", "FF0000"), ("green", "00FF00"), ("blue", "0000FF"))
+
+
+def write(selection: Selection, folder: Path, done: Callable[[], None]) -> list[str]:
+    """Write one store for each image; ``done`` is called after each.
+
+    Returns
+    -------
+    list of str
+        What is lost, one sentence each.
+    """
+    notes = []
+    for picture in selection.pictures:
+        store = folder / f"{picture.stem}{SUFFIX}"
+        lost = _write_picture(picture, selection, store)
+        if lost:
+            n = len(picture.items)
+            notes.append(f"{picture.name}: {lost} of {n} objects lie under others")
+        done()
+    return notes
+
+
+def _write_picture(picture: Picture, selection: Selection, store: Path) -> int:
+    """Write the store of one image; return how many objects others hide."""
+    import zarr
+
+    pixels = selection.pixels(picture)
+    image = pixels if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
+    root = zarr.open_group(store, mode="w-", zarr_format=2)
+    axes = "cyx"[-image.ndim :]
+    root.attrs["multiscales"] = _write_levels(root, image, axes, picture.name)
+    if image.ndim == 3:
+        root.attrs["omero"] = _omero(image)
+    root.attrs["infosam"] = {
+        "name": picture.name,
+        "axes": "YXC"[: pixels.ndim],
+        "classes": selection.colours,
+    }
+
+    values = label_values(picture.items)
+    labels = paint_items(picture.items, values, picture.shape)
+    labels = labels.astype(label_dtype(max(values)))
+    parent = root.create_group("labels")
+    parent.attrs["labels"] = [LABELS]
+    group = parent.create_group(LABELS)
+    group.attrs["multiscales"] = _write_levels(group, labels, "yx", LABELS)
+    group.attrs["image-label"] = _image_label(picture, values)
+    return hidden(picture.items, values, labels)
+
+
+def _write_levels(
+    group: zarr.Group, image: NDArray[Any], axes: str, name: str
+) -> list[dict[str, Any]]:
+    """Write an image at full size, half, a quarter, ...; return its metadata."""
+    import numcodecs
+
+    datasets: list[dict[str, Any]] = []
+    level, factor = image, 1
+    while True:
+        array = group.create_array(
+            str(len(datasets)),
+            shape=level.shape,
+            dtype=level.dtype,
+            chunks=(1,) * (level.ndim - 2)
+            + tuple(max(1, min(side, _CHUNK)) for side in level.shape[-2:]),
+            compressors=numcodecs.Blosc(cname="zstd", clevel=3),
+            chunk_key_encoding={"name": "v2", "separator": "/"},
+        )
+        array[...] = level
+        scale = [1.0] * (level.ndim - 2) + [float(factor)] * 2
+        datasets.append(
+            {
+                "path": str(len(datasets)),
+                "coordinateTransformations": [{"type": "scale", "scale": scale}],
+            }
+        )
+        if max(level.shape[-2:]) <= _CHUNK:
+            break
+        # every second pixel: labels and any type of intensities stay what they are
+        level, factor = level[..., ::2, ::2], factor * 2
+    kinds = {"c": "channel", "y": "space", "x": "space"}
+    return [
+        {
+            "version": _VERSION,
+            "name": name,
+            "axes": [{"name": axis, "type": kinds[axis]} for axis in axes],
+            "datasets": datasets,
+        }
+    ]
+
+
+def _omero(image: NDArray[Any]) -> dict[str, Any]:
+    """Return how viewers show the channels of ``(C, Y, X)``: RGB in its colours."""
+    n = len(image)
+    shown = _RGB if n in (3, 4) else ()
+    high = 255.0
+    if image.dtype != np.uint8:
+        high = float(np.max(image, initial=0.0, where=np.isfinite(image))) or 1.0
+    window = {"min": 0.0, "max": high, "start": 0.0, "end": high}
+    channels: list[dict[str, Any]] = [
+        {"label": label, "color": colour, "window": window, "active": True}
+        for label, colour in shown
+    ]
+    channels += [
+        {"label": str(c), "color": "FFFFFF", "window": window, "active": not shown}
+        for c in range(len(shown), n)
+    ]
+    return {"version": _VERSION, "channels": channels}
+
+
+def _image_label(picture: Picture, values: list[int]) -> dict[str, Any]:
+    """Return what is known of each label.
+
+    No colours: in those of their classes, cells that touch would look like one.
+    """
+    return {
+        "version": _VERSION,
+        "properties": [
+            {
+                "label-value": value,
+                "class": item.class_name,
+                "instance_id": item.instance_id,
+                "score": item.score,
+                "model_version": item.model_version,
+                "reviewed": item.reviewed,
+                "slice_index": list(item.slice_index),
+            }
+            for item, value in zip(picture.items, values, strict=True)
+        ],
+        "source": {"image": "../../"},
+    }
+
+
+def read(source: Path) -> Draft:
+    """Read a store, or all stores of a folder, with their label images.
+
+    Raises
+    ------
+    InfosamError
+        If there is none, or one is not as it should be.
+    """
+    draft, classes = Draft(), dict[str, str | None]()
+    for store in _stores(source):
+        # whatever a broken store makes zarr stumble over
+        try:
+            target, items, colours = _read_store(store)
+        except InfosamError:
+            raise
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+            raise refuse(store, f"it is no readable OME-Zarr image ({what})") from error
+        if items:
+            draft.images.append((target, items))
+            classes |= colours
+        else:
+            draft.skipped.append(f"{store.name}: it has no labels")
+    draft.classes = classes
+    return draft
+
+
+def _stores(source: Path) -> list[Path]:
+    with one_sentence(source):
+        if _is_store(source):
+            return [source]
+        inside = sorted(source.iterdir()) if source.is_dir() else []
+        stores = [path for path in inside if _is_store(path)]
+    if not stores:
+        raise InfosamError(f"There is no OME-Zarr image in {source}: check it.")
+    return stores
+
+
+def _is_store(path: Path) -> bool:
+    return (path / ".zgroup").is_file() or (path / "zarr.json").is_file()
+
+
+def _read_store(store: Path) -> tuple[Target, list[Item], dict[str, str]]:
+    import zarr
+
+    root = zarr.open_group(store, mode="r")
+
+    def read() -> NDArray[Any]:
+        return _pixels(root, store)
+
+    pixels = read()
+    check_image(pixels)
+    own = _own(root)
+    target = Target(
+        name=str(own.get("name") or store.name.removesuffix(SUFFIX)),
+        shape=(pixels.shape[0], pixels.shape[1]),
+        digest=content_hash(pixels),
+        read=read,
+        source=str(store.absolute()),
+    )
+    items: list[Item] = []
+    if "labels" in root:
+        parent = root["labels"]
+        for name in _ngff(parent).get("labels", []):
+            items += _read_labels(parent[name], store, target.shape)
+    colours = {
+        str(name): colour
+        for name, colour in (own.get("classes") or {}).items()
+        if COLOUR.fullmatch(colour)
+    }
+    return target, items, colours
+
+
+def _read_labels(group: Any, store: Path, shape: tuple[int, int]) -> Iterator[Item]:
+    labels = _pixels(group, store)
+    if labels.shape != shape or labels.dtype.kind not in "bui":
+        raise refuse(
+            store,
+            f"its labels {group.basename} have the shape {labels.shape} and type "
+            f"{labels.dtype}, its image {shape}",
+        )
+    about = _ngff(group).get("image-label") or {}
+    properties = {p["label-value"]: p for p in about.get("properties") or ()}
+    for value, mask in iter_objects(labels):
+        known = properties.get(value, {})
+        name, score = known.get("class"), known.get("score")
+        yield Item.of_mask(
+            mask,
+            class_name=None if name is None else str(name),
+            instance_id=int(known.get("instance_id") or value),
+            score=None if score is None else float(score),
+            model_version=str(known.get("model_version") or IMPORTED),
+            reviewed=bool(known.get("reviewed", True)),
+            slice_index=tuple(abs(int(i)) for i in known.get("slice_index") or ()),
+        )
+
+
+def _pixels(group: Any, store: Path) -> NDArray[Any]:
+    """Return the full-size array of a multiscale image as ``(Y, X[, C])``."""
+    scales = _ngff(group)["multiscales"][0]
+    array = group[scales["datasets"][0]["path"]]
+    # version 0.3 has names alone, and older ones always these five
+    given = scales.get("axes", list("tczyx"))
+    axes = [axis["name"] if isinstance(axis, dict) else axis for axis in given]
+    if len(axes) != array.ndim:
+        raise refuse(store, f"it names {len(axes)} axes for {array.ndim} dimensions")
+    for axis, size in zip(axes, array.shape, strict=True):
+        if axis not in "cyx" and size > 1:
+            raise refuse(
+                store, f"it has {size} planes along {axis}, only single planes are read"
+            )
+    kept = [axis for axis in axes if axis in "cyx"]
+    pixels = np.asarray(array[...]).reshape(
+        [size for axis, size in zip(axes, array.shape, strict=True) if axis in "cyx"]
+    )
+    pixels = pixels.transpose([kept.index(axis) for axis in "yxc" if axis in kept])
+    if pixels.ndim == 3 and pixels.shape[2] == 1 and _own(group).get("axes") != "YXC":
+        pixels = pixels[..., 0]
+    return np.ascontiguousarray(pixels)
+
+
+def _own(group: Any) -> dict[str, Any]:
+    """Return what this program has added to an image."""
+    found: dict[str, Any] = group.attrs.get("infosam") or {}
+    return found
+
+
+def _ngff(group: Any) -> dict[str, Any]:
+    """Return the metadata, which version 0.5 keeps under a key of its own."""
+    attributes = dict(group.attrs)
+    found: dict[str, Any] = attributes.get("ome", attributes)
+    return found

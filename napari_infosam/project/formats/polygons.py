@@ -1,0 +1,138 @@
+"""Masks as polygons along the edges of their pixels, and back.
+
+Coordinates are (x, y) with the corner of the image at zero: the pixel in row r and
+column c covers ``[c, c + 1] x [r, r + 1]``. That is what QuPath, COCO and YOLO do,
+and differs by half a pixel from prompts, which have pixel centres at whole numbers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+
+from napari_infosam.project.painting import pixels_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_infosam.core.masks import BoolArray
+
+    Ring = NDArray[np.float64]
+
+_POINTS_AT_ONCE = 1 << 21
+
+
+def outline(rle: bytes, shape: tuple[int, int]) -> Any:
+    """Return a mask as a shapely Polygon or MultiPolygon with holes.
+
+    Parts that meet in a corner only are polygons of their own. `fill` gives the same
+    pixels back.
+
+    Parameters
+    ----------
+    rle
+        COCO run-length encoding of a mask that is not empty.
+    shape
+        (height, width) of the mask.
+    """
+    pixels = pixels_of(rle)
+    columns, rows = np.divmod(pixels, shape[0])
+    # runs go down a column, and end with it
+    starts = np.flatnonzero((np.diff(pixels, prepend=-2) != 1) | (rows == 0))
+    ends = np.append(starts[1:], pixels.size) - 1
+    x = columns[starts]
+    runs = shapely.union_all(shapely.box(x, rows[starts], x + 1, rows[ends] + 1))
+    # without the corners of the runs along straight edges
+    return shapely.orient_polygons(shapely.simplify(runs, 0))
+
+
+def fill(geometry: Any, shape: tuple[int, int]) -> BoolArray:
+    """Return the pixels of an image whose centres lie in a shape.
+
+    Parameters
+    ----------
+    geometry
+        Polygon or MultiPolygon. Where its edges cross, the inside is what they
+        surround an odd number of times.
+    shape
+        (height, width) of the image.
+    """
+    mask = np.zeros(shape, np.bool_)
+    x0, y0, x1, y1 = geometry.bounds
+    left, right = max(0, int(x0)), min(shape[1], int(np.ceil(x1)))
+    top, bottom = max(0, int(y0)), min(shape[0], int(np.ceil(y1)))
+    if left >= right or top >= bottom:
+        return mask
+    shapely.prepare(geometry)
+    x = np.arange(left, right) + 0.5
+    band = max(1, _POINTS_AT_ONCE // len(x))
+    for row in range(top, bottom, band):
+        y = np.arange(row, min(row + band, bottom)) + 0.5
+        mask[row : row + len(y), left:right] = shapely.contains_xy(
+            geometry, *np.meshgrid(x, y)
+        )
+    return mask
+
+
+def fill_ring(points: Ring, shape: tuple[int, int]) -> BoolArray:
+    """Return the pixels whose centres one closed line, ``(N, 2)``, surrounds."""
+    return fill(shapely.Polygon(points), shape)
+
+
+def pieces_without_holes(geometry: Any) -> list[Ring]:
+    """Cut a shape so that no piece has a hole; return the ``(N, 2)`` outlines.
+
+    The pieces do not overlap, and together they are the shape.
+    """
+    pieces: list[Ring] = []
+    for polygon in shapely.get_parts(geometry):
+        lefts = {hole.bounds[0] for hole in polygon.interiors}
+        if not lefts:
+            pieces.append(_points(polygon.exterior))
+            continue
+        # a cut along the left side of a hole opens it
+        x0, y0, x1, y1 = polygon.bounds
+        cuts = np.array([x0, *sorted(lefts), x1])
+        strips = shapely.intersection(polygon, shapely.box(cuts[:-1], y0, cuts[1:], y1))
+        pieces += [
+            _points(shapely.simplify(part, 0).exterior)
+            for part in shapely.get_parts(strips)
+            if part.geom_type == "Polygon"
+        ]
+    return pieces
+
+
+def one_ring(geometry: Any) -> Ring:
+    """Return a shape as one closed line, ``(N, 2)``, without the end repeated.
+
+    Holes and further parts are joined to the rest by lines that are gone along twice,
+    from corner to corner along the edges of pixels, so that they enclose nothing.
+    """
+    rings = [
+        _points(ring)
+        for polygon in shapely.get_parts(geometry)
+        for ring in (polygon.exterior, *polygon.interiors)
+    ]
+    path = rings[0]
+    for ring in rings[1:]:
+        far = np.abs(path[:, np.newaxis] - ring).sum(axis=2)
+        here, there = np.unravel_index(int(far.argmin()), far.shape)
+        corner = [[ring[there, 0], path[here, 1]]]
+        path = np.concatenate(
+            [
+                path[: here + 1],
+                corner,
+                np.roll(ring, -there, axis=0),
+                ring[there : there + 1],
+                corner,
+                path[here:],
+            ]
+        )
+    return path
+
+
+def _points(ring: Any) -> Ring:
+    points: Ring = shapely.get_coordinates(ring)[:-1]
+    return points

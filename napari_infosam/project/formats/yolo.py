@@ -1,0 +1,237 @@
+"""YOLO segmentation: text files of outlines, ``data.yaml`` and the pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+from PIL import Image
+
+from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.preprocess import to_rgb_uint8
+from napari_infosam.project.failures import one_sentence
+from napari_infosam.project.formats.importing import (
+    DEFAULT_CLASS,
+    Draft,
+    file_target,
+    refuse,
+)
+from napari_infosam.project.formats.items import Item, plain_stem
+from napari_infosam.project.formats.pictures import SUFFIXES, SkipError
+from napari_infosam.project.formats.polygons import fill_ring, one_ring, outline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_infosam.project.formats.importing import Images, Target
+    from napari_infosam.project.formats.items import Selection
+
+FILE_NAME = "data.yaml"
+
+_FAR = 2.0
+"""In widths and heights of the image; outlines may leave it a little."""
+
+_PARTS = ("train", "val", "test")
+
+
+def write(selection: Selection, folder: Path, done: Callable[[], None]) -> list[str]:
+    """Write a data set into a folder; ``done`` is called after each image.
+
+    Returns
+    -------
+    list of str
+        What is lost, one sentence each.
+    """
+    numbers = {name: number for number, name in enumerate(selection.colours)}
+    for part in _PARTS[:2]:
+        (folder / "images" / part).mkdir(parents=True)
+        (folder / "labels" / part).mkdir(parents=True)
+    joined = 0
+    for picture in selection.pictures:
+        part = (picture.record and picture.record.split) or "train"
+        pixels = selection.pixels(picture)
+        how = picture.record.preprocessing if picture.record else None
+        Image.fromarray(to_rgb_uint8(pixels, how)).save(
+            folder / "images" / part / f"{picture.stem}.png", compress_level=1
+        )
+        lines = []
+        for item in picture.items:
+            shape = outline(item.rle, item.shape)
+            joined += shape.geom_type != "Polygon" or bool(shape.interiors)
+            lines.append(_line(numbers[item.class_name or DEFAULT_CLASS], shape, item))
+        target = folder / "labels" / part / f"{picture.stem}.txt"
+        target.write_text("".join(lines), "utf-8")
+        done()
+    # without a path: readers then start from where this file is
+    description = {
+        "train": "images/train",
+        "val": "images/val",
+        "names": {number: name for name, number in numbers.items()},
+    }
+    text = yaml.safe_dump(description, sort_keys=False, allow_unicode=True)
+    (folder / FILE_NAME).write_text(text, "utf-8")
+    notes = []
+    if joined:
+        notes.append(
+            f"{joined} objects have holes or several parts, joined by lines of no width"
+        )
+    if not any((folder / "images" / "train").iterdir()):
+        notes.append("train has no image, the first one of a project validates")
+    return notes
+
+
+def _line(number: int, shape: Any, item: Item) -> str:
+    height, width = item.shape
+    points = one_ring(shape) / (width, height)
+    return f"{number} {' '.join(f'{value:.8g}' for value in points.ravel())}\n"
+
+
+def read(source: Path, images: Images | None) -> Draft:
+    """Read a data set, given as its folder or its yaml file.
+
+    Parameters
+    ----------
+    source
+        Folder or yaml file.
+    images
+        Where to look for images other than those of the data set, which have 8 bit.
+
+    Raises
+    ------
+    InfosamError
+        If anything in a file is not as it should be.
+    """
+    path = source / FILE_NAME if source.is_dir() else source
+    description = _read_description(path)
+    names = _names(path, description)
+    draft = Draft(dict.fromkeys(names.values()))
+    for image_path in _image_files(path, description):
+        label_path = _label_path(image_path)
+        if not label_path.is_file():
+            continue
+        try:
+            target = images.find(image_path.name) if images else file_target(image_path)
+        except SkipError as reason:
+            draft.skipped.append(f"{image_path.name}: {reason}")
+            continue
+        items = _read_labels(label_path, names, target)
+        empty = sum(item is None for item in items)
+        if empty:
+            draft.skipped.append(f"{label_path.name}: {empty} lines cover no pixel")
+        draft.images.append((target, [item for item in items if item is not None]))
+    return draft
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    with one_sentence(path):
+        if not path.is_file():
+            raise InfosamError(f"There is no {path.name} in {path.parent}: check it.")
+        text = path.read_bytes()
+    try:
+        description = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        first = str(error).splitlines()[0]
+        raise refuse(path, f"it is not YAML ({first})") from error
+    if not isinstance(description, dict):
+        raise refuse(path, "it has no names and no folders of images")
+    return description
+
+
+def _names(path: Path, description: dict[str, Any]) -> dict[int, str]:
+    match description.get("names"):
+        case list() as names:
+            numbered = dict(enumerate(map(str, names)))
+        case dict() as names if all(isinstance(key, int) for key in names):
+            numbered = {key: str(name) for key, name in names.items()}
+        case other:
+            raise refuse(path, f"names is {other!r}, and not a list of classes")
+    if not all(name.strip() for name in numbered.values()):
+        raise refuse(path, "one of its classes has no name")
+    return numbered
+
+
+def _image_files(path: Path, description: dict[str, Any]) -> list[Path]:
+    """Return the images of all parts in the order of their names."""
+    root = path.parent
+    if isinstance(given := description.get("path"), str) and (root / given).is_dir():
+        root = root / given
+    found: dict[Path, None] = {}
+    for part in _PARTS:
+        places = description.get(part) or []
+        for place in [places] if isinstance(places, str) else places:
+            folder = root / str(place)
+            with one_sentence(folder):
+                if not folder.is_dir():
+                    raise refuse(path, f"{part} is {place}, which is no folder here")
+                found |= dict.fromkeys(
+                    file
+                    for file in sorted(folder.rglob("*"))
+                    if file.suffix.lower() in SUFFIXES and file.name[0] != "."
+                )
+    if not found:
+        raise refuse(path, "none of train, val and test has an image")
+    return list(found)
+
+
+def _label_path(image: Path) -> Path:
+    """Return the text file of an image: ``labels`` stands in place of ``images``."""
+    parts = list(image.parent.parts)
+    for place in range(len(parts) - 1, -1, -1):
+        if parts[place] == "images":
+            parts[place] = "labels"
+            break
+    return Path(*parts, f"{plain_stem(image.name)}.txt")
+
+
+def _read_labels(
+    path: Path, names: dict[int, str], target: Target
+) -> list[Item | None]:
+    """Return the object of every line, None where it has no pixel."""
+    with one_sentence(path):
+        try:
+            lines = path.read_text("utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise refuse(path, "it is not text") from error
+    return [
+        _read_line(path, number, line.split(), names, target.shape)
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    ]
+
+
+def _read_line(
+    path: Path,
+    number: int,
+    words: list[str],
+    names: dict[int, str],
+    shape: tuple[int, int],
+) -> Item | None:
+    try:
+        label, *values = map(float, words)
+    except ValueError:
+        raise refuse(path, f"line {number} holds more than numbers") from None
+    if len(values) == 4:
+        raise refuse(path, f"line {number} is a box, an outline is needed")
+    if len(values) < 6 or len(values) % 2:
+        raise refuse(
+            path,
+            f"line {number} has {len(values)} numbers after the class, x and y of at "
+            "least three points are needed",
+        )
+    if label not in names:
+        raise refuse(path, f"line {number} is of class {words[0]}, which has no name")
+    far = next((value for value in values if not abs(value) <= _FAR), None)
+    if far is not None:
+        raise refuse(
+            path,
+            f"line {number} has a point at {far:g}, coordinates are parts of the "
+            "width and height, from 0 to 1",
+        )
+    height, width = shape
+    points = np.array(values).reshape(-1, 2) * (width, height)
+    mask = fill_ring(points, shape)
+    if not mask.any():
+        return None
+    return Item.of_mask(mask, class_name=names[int(label)])
