@@ -16,6 +16,9 @@ Split = Literal["train", "val"]
 Status = Literal["active", "accepted", "rejected"]
 Action = Literal["commit", "delete"]
 
+LAST_OBJECT = "last_object"
+"""Among the metrics of a version: the largest id of an object that it may know."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
@@ -112,6 +115,18 @@ class VersionRecord:
     status: Status
     reason: str = ""
     created: float = field(default_factory=time.time)
+
+    def may_know(self, found: ObjectRecord) -> bool:
+        """Return whether an object may be among what the version was trained on.
+
+        It is if it was there when the run began, whichever part of the split it is
+        in: the held-out ones have chosen the student. Versions that do not say so,
+        of earlier releases, are taken to know all that was there when they were made.
+        """
+        last: int | None = self.metrics.get(LAST_OBJECT)
+        if last is None:
+            return found.created <= self.created
+        return found.id <= last
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,9 @@ class Run:
         set_fastest_threads(self.options.threads or half_of_the_cores())
         data_hash = self.project.data_hash()
         split = load_split(self.project)
+        # after the split: what was accepted while it was read counts as known, too
+        known = self.project.objects(reviewed=True)
+        last_object = max((found.id for found in known), default=0)
         _check(split, self.options, self.project)
         checkpoint = load_checkpoint(self.run_dir)
         base = load_model(self.project.model, self.options.device)
@@ -103,7 +106,9 @@ class Run:
             self.options.max_seconds - spent - gate_seconds,
             checkpoint,
         )
-        return self._judge(stage, features, judged, rivals, parent, data_hash)
+        return self._judge(
+            stage, features, judged, rivals, parent, data_hash, last_object
+        )
 
     def _features(self, base: SamModel, cache: EmbeddingCache) -> FrozenFeatures:
         """Return the features that the student of the last stage needs."""
@@ -182,6 +187,7 @@ class Run:
         rivals: Mapping[str, Evaluation],
         parent: str,
         data_hash: str,
+        last_object: int,
     ) -> events.Finished:
         self.reporter.check()
         version_id = self.project.reserve_version()
@@ -197,7 +203,9 @@ class Run:
             active=rivals[parent].metrics(),
             candidate=candidate.metrics(),
         )
-        register(self.project, stage, self.options, gate, parent, data_hash)
+        register(
+            self.project, stage, self.options, gate, parent, data_hash, last_object
+        )
         remove_checkpoint(self.run_dir)
         self.reporter.emit(events.Candidate(version_id=version_id))
         self.reporter.emit(gate)

@@ -118,6 +118,11 @@ def test_a_quick_run(project_of, base):
         assert record.data_hash == project.data_hash()
         assert record.reason == gate.reason
         assert record.metrics["candidate"]["iou_1"] == gate.candidate.iou_1
+        # what was there is known to it, held-out objects too; what comes later is not
+        assert all(record.may_know(found) for found in project.objects())
+        image = project.images()[0]
+        later = project.commit(image.id, project.objects(image.id)[0].mask())
+        assert not record.may_know(later)
         assert project.active_version == ("v001" if gate.accepted else "base")
 
         card = json.loads((project.version_dir("v001") / "card.json").read_text())
