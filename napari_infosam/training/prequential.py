@@ -319,7 +319,7 @@ class Prequential:
         )
         digest = hashlib.sha256(repr(parts).encode())
         digest.update(found.rle)
-        return f"{found.id}-{digest.hexdigest()[:20]}"
+        return digest.hexdigest()[:24]
 
     def _missing(self) -> Iterator[tuple[ObjectRecord, str, str]]:
         """Yield object, key and version of the replays that are still to be done."""

@@ -14,7 +14,7 @@ from napari_infosam.core.errors import InfosamError
 from napari_infosam.models.student import STUDENT_FILE, save_student
 from napari_infosam.project import Project, VersionRecord
 from napari_infosam.project.files import write_json
-from napari_infosam.project.records import LAST_OBJECT
+from napari_infosam.project.records import KNOWN_NUMBERS
 from napari_infosam.training.distill import InfosamDistiller
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def register(
     gate: Gate,
     parent: str,
     data_hash: str,
-    last_object: int,
+    known: dict[str, int],
 ) -> None:
     """Write weights and card, add the version, and activate it if it was accepted.
 
@@ -42,8 +42,8 @@ def register(
         Where, what, how it was trained, and the verdict on it.
     parent
         The version that was active when the run began.
-    data_hash, last_object
-        What the run read: its hash, and the largest id of an object in it.
+    data_hash, known
+        What the run read: its hash, and its `known_numbers`.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def register(
         data_hash=data_hash,
         metrics={
             **gate.model_dump(include={"base", "active", "candidate"}),
-            LAST_OBJECT: last_object,
+            KNOWN_NUMBERS: known,
         },
         status="accepted" if gate.accepted else "rejected",
         reason=gate.reason,

@@ -17,6 +17,7 @@ from napari_infosam.models.student import (
     save_student,
 )
 from napari_infosam.project import VersionRecord
+from napari_infosam.project.records import known_numbers
 from napari_infosam.training.prequential import (
     Comparison,
     Difference,
@@ -62,7 +63,7 @@ def add_student(session: Session) -> str:
     name = project.reserve_version()
     path = project.version_dir(name) / STUDENT_FILE
     save_student(build_student(base.sam, spec)[0], path, spec)
-    metrics = {"last_object": project.objects()[-1].id}
+    metrics = {"known_numbers": known_numbers(project.objects())}
     project.add_version(
         VersionRecord(name, "base", "decoder", "quick", {}, "", metrics, "accepted")
     )

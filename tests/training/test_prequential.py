@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,6 +25,7 @@ from napari_infosam.models.student import (
     save_student,
 )
 from napari_infosam.project import Project, VersionRecord
+from napari_infosam.project.records import known_numbers
 from napari_infosam.training.prequential import (
     Prequential,
     Replay,
@@ -129,7 +131,7 @@ def test_clicks_until_it_would_have_been_accepted(ious, clicks):
 
 def test_a_version_is_tested_only_on_what_it_has_not_learnt(project):
     learnt = commit(project)
-    version = add_version(project, last_object=learnt.id)
+    version = add_version(project, known_numbers=known_numbers([learnt]))
     new = commit(project, mask=RIGHT, model_version="base")
     base, now = Scripted("base", (0.4, 0.6, 0.9)), Scripted(version, (0.9, 1, 1))
     base.mask = now.mask = RIGHT
@@ -142,6 +144,17 @@ def test_a_version_is_tested_only_on_what_it_has_not_learnt(project):
     assert prequential.figures().now.n == 1
 
 
+def test_what_a_version_knows_survives_other_ids_and_goes_by_slice(project):
+    first, second = commit(project), commit(project, mask=RIGHT)
+    known = known_numbers([first, replace(second, slice_index=(0, 2))])
+    assert known == {str(first.image_id): 1, f"{first.image_id},0,2": 2}
+    version = project.version(add_version(project, known_numbers=known))
+    assert version.may_know(replace(first, id=99))  # its class was changed since
+    assert not version.may_know(second)
+    assert version.may_know(replace(second, slice_index=(0, 2)))
+    assert not version.may_know(replace(first, image_id=99))
+
+
 def test_versions_of_before_know_all_that_was_there_when_they_were_made(project):
     old = commit(project)
     version = add_version(project)
@@ -152,7 +165,7 @@ def test_versions_of_before_know_all_that_was_there_when_they_were_made(project)
 
 
 def test_objects_that_nobody_prompted_or_reviewed_say_nothing(project):
-    version = add_version(project, last_object=0)
+    version = add_version(project, known_numbers={})
     commit(project, PromptSet())
     commit(project, reviewed=False)
     deleted = commit(project, mask=RIGHT)
@@ -173,9 +186,9 @@ def test_the_base_is_not_compared_with_itself(project):
 
 
 def test_what_earlier_versions_did_counts_so_far(project):
-    first = add_version(project, last_object=0)
+    first = add_version(project, known_numbers={})
     early = commit(project, model_version=first, proposal_ious=(0.2, 0.9, 1.0))
-    second = add_version(project, last_object=early.id)
+    second = add_version(project, known_numbers=known_numbers([early]))
     late = commit(project, mask=RIGHT, model_version=first)
     base, now = Scripted("base", (0.4, 0.6, 0.8)), Scripted(second, (1, 1, 1), RIGHT)
     prequential = Prequential(project)
@@ -196,7 +209,7 @@ def test_what_earlier_versions_did_counts_so_far(project):
 
 
 def test_a_version_that_is_not_loaded_yet_waits(project):
-    version = add_version(project, last_object=0)
+    version = add_version(project, known_numbers={})
     commit(project)
     prequential = Prequential(project)
     base = Scripted("base", (1, 1, 1))
@@ -210,7 +223,7 @@ def test_a_version_that_is_not_loaded_yet_waits(project):
 
 
 def test_every_replay_is_done_once_and_survives(project):
-    version = add_version(project, last_object=0)
+    version = add_version(project, known_numbers={})
     commit(project)
 
     def work() -> tuple[int, list[Score]]:
@@ -236,7 +249,7 @@ def test_every_replay_is_done_once_and_survives(project):
 
 
 def test_a_cache_that_can_not_be_written_costs_nothing_else(project, caplog):
-    version = add_version(project, last_object=0)
+    version = add_version(project, known_numbers={})
     commit(project)
     (project.cache_dir / FILE).mkdir(parents=True)
     prequential = Prequential(project)
@@ -248,7 +261,7 @@ def test_a_cache_that_can_not_be_written_costs_nothing_else(project, caplog):
 
 
 def test_it_stops_where_it_is_told_to(project):
-    version = add_version(project, last_object=0)
+    version = add_version(project, known_numbers={})
     for mask in (LEFT, RIGHT):
         commit(project, mask=mask)
     prequential = Prequential(project)
@@ -263,7 +276,7 @@ def test_it_stops_where_it_is_told_to(project):
 
 
 def test_an_image_that_is_gone_leaves_the_others(project, caplog):
-    version = add_version(project, last_object=0)
+    version = add_version(project, known_numbers={})
     commit(project)
     other = project.add_image(np.ones((SIDE, SIDE), np.uint8), "other")
     project.commit(other.id, LEFT, prompts=CLICKS)
@@ -332,7 +345,7 @@ def test_the_real_model_on_synthetic_cells(base, cache, cells, tmp_path):
     predictor = Predictor(base, cache)
     with Project.create(tmp_path / "cells") as project:
         spec = StudentSpec(base="vit_t", base_hash=base.weights_hash, method="decoder")
-        name = add_version(project, active=False, last_object=0)
+        name = add_version(project, active=False, known_numbers={})
         path = project.version_dir(name) / STUDENT_FILE
         save_student(build_student(base.sam, spec)[0], path, spec)
         project.activate(name)
