@@ -36,6 +36,7 @@ COMMANDS = {
     "export-model",
     "versions",
     "activate",
+    "simulate",
 }
 
 

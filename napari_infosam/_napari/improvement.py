@@ -112,9 +112,9 @@ class Improvement:
             self._go_on()
 
         def failed(error: Exception) -> None:
-            # nothing a person has asked for: a project may be closed, or deleted
-            logger.warning("The running figures are not up to date", exc_info=error)
             self._is_working = False
+            if project is self._project:  # and was not closed meanwhile
+                logger.warning("The running figures are old", exc_info=error)
             self._go_on()
 
         self._executor.submit(work, done, failed)

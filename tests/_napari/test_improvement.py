@@ -150,7 +150,7 @@ def test_what_goes_wrong_is_for_the_log(
     with monkeypatch.context() as patch:
         patch.setattr(project, "versions", gone)
         improvement._on_changed()
-    assert "not up to date" in caplog.text
+    assert "running figures are old" in caplog.text
     assert not any(failed for _, failed in said)
     session.desk.activate(add_student(session))
     accept(session, 1)
