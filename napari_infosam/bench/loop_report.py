@@ -121,7 +121,7 @@ def draw(path: Path, results: Sequence[dict[str, Any]], name: str) -> None:
 
     figure = Figure(figsize=(11, 7), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(f"{name}: a simulated annotator, and what it saves to train")
+    figure.suptitle(f"{name}: clicks of a simulated annotator while the model learns")
     axes = figure.subplots(2, 2, sharex="col", sharey="row")
     for number, result in enumerate(results):
         style = {
@@ -136,7 +136,8 @@ def draw(path: Path, results: Sequence[dict[str, Any]], name: str) -> None:
     axes[1, 0].set_xlabel("objects annotated")
     axes[1, 1].set_xlabel("seconds of answering and training")
     for axis in axes.flat:
-        axis.set_ylim(bottom=0)
+        axis.margins(y=0.1)
+        axis.set_ylim(bottom=1)  # nothing takes less
         axis.grid(alpha=0.3)
     axes[0, 1].legend(loc="best", fontsize=9)
     figure.savefig(path, dpi=110)
@@ -154,13 +155,18 @@ def _draw_clicks(
 def _draw_held_out(
     axes: Sequence[Axes], result: dict[str, Any], style: dict[str, Any]
 ) -> None:
-    """Draw steps: a version answers until the next one does."""
+    """Draw steps, as a version answers until the next one does, and trainings.
+
+    A full dot is a version that was accepted, a hollow one that was rejected.
+    """
     stops = result["held_out"]
     values = [stop["figures"]["noc85"] for stop in stops]
-    values.append(values[-1])
-    objects = [*(stop["n_annotated"] for stop in stops), len(result["objects"])]
-    seconds = [*(stop["seconds"] for stop in stops), result["seconds"]]
-    for axis, places in zip(axes, (objects, seconds), strict=True):
-        # a mark for each training, none where the line ends
-        marks = range(1, len(stops))
-        axis.step(places, values, where="post", marker="o", markevery=marks, **style)
+    objects = [stop["n_annotated"] for stop in stops]
+    seconds = [stop["seconds"] for stop in stops]
+    ends = len(result["objects"]), result["seconds"]
+    faces = [style["color"] if stop["accepted"] else "white" for stop in stops[1:]]
+    for axis, places, end in zip(axes, (objects, seconds), ends, strict=True):
+        axis.step([*places, end], [*values, values[-1]], where="post", **style)
+        axis.scatter(
+            places[1:], values[1:], c=faces, edgecolors=style["color"], zorder=3
+        )
