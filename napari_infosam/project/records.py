@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
 Split = Literal["train", "val"]
 Status = Literal["active", "accepted", "rejected"]
 Action = Literal["commit", "delete"]
-
-KNOWN_NUMBERS = "known_numbers"
-"""Among the metrics of a version: see `known_numbers`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +113,6 @@ class VersionRecord:
     reason: str = ""
     created: float = field(default_factory=time.time)
 
-    def may_know(self, found: ObjectRecord) -> bool:
-        """Return whether an object may be among what the version was trained on.
-
-        It is if it was there when the run began, whichever part of the split it is
-        in: the held-out ones have chosen the student. Versions that do not say so,
-        of earlier releases, are taken to know all that was there when they were made.
-        """
-        known: dict[str, int] | None = self.metrics.get(KNOWN_NUMBERS)
-        if known is None:
-            return found.created <= self.created
-        return found.instance_id <= known.get(_picture(found), 0)
-
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
@@ -137,21 +121,3 @@ class HistoryEntry:
     action: Action
     object_id: int
     image_id: int
-
-
-def known_numbers(found: Iterable[ObjectRecord]) -> dict[str, int]:
-    """Return the largest number (``instance_id``) of each picture that has objects.
-
-    Objects that come later have larger ones, so this tells which were there. Ids would
-    not: an object that is edited may get another.
-    """
-    known: dict[str, int] = {}
-    for record in found:
-        picture = _picture(record)
-        known[picture] = max(known.get(picture, 0), record.instance_id)
-    return known
-
-
-def _picture(found: ObjectRecord) -> str:
-    """Return the name of an image, or of a slice of a stack: ``3``, ``3,0,12``."""
-    return ",".join(map(str, (found.image_id, *found.slice_index)))

@@ -18,6 +18,7 @@ import numpy as np
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.metrics import MAX_CLICKS, clicks_to_reach, iou
+from napari_infosam.project.versions import BASE, may_know
 from napari_infosam.training.replays import Replays
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-BASE = "base"
 REACHED = 0.85
 """IoU with the accepted mask at which an answer would have been accepted."""
 
@@ -327,7 +327,7 @@ class Prequential:
         for found, key in self._testable():
             if key in self._hopeless:
                 continue
-            new = active is not None and not active.may_know(found)
+            new = active is not None and not may_know(active, found)
             if active is not None and new and self._known(key, active.id) is None:
                 yield found, key, active.id
             tested = new or self._newest_student(found, key, versions) is not None
@@ -343,7 +343,7 @@ class Prequential:
     ) -> tuple[str, Replay] | None:
         """Return the newest version that had not learnt an object, and its answers."""
         for version in reversed(versions):
-            if version.may_know(found):
+            if may_know(version, found):
                 continue
             known = self._known(key, version.id)
             if known is None and found.model_version == version.id:

@@ -14,7 +14,7 @@ from napari_infosam.core.errors import InfosamError
 from napari_infosam.models.student import STUDENT_FILE, save_student
 from napari_infosam.project import Project, VersionRecord
 from napari_infosam.project.files import write_json
-from napari_infosam.project.records import KNOWN_NUMBERS
+from napari_infosam.project.versions import KNOWN_NUMBERS
 from napari_infosam.training.distill import InfosamDistiller
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from napari_infosam.models.predictor import Predictor
 from napari_infosam.models.student import STUDENT_FILE, StudentSpec, read_spec
 from napari_infosam.models.threads import set_fastest_threads
 from napari_infosam.project import Project
-from napari_infosam.project.records import known_numbers
+from napari_infosam.project.versions import known_numbers
 from napari_infosam.training.checkpoint import load_checkpoint, remove_checkpoint
 from napari_infosam.training.dataset import (
     Sample,

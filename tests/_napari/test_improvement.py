@@ -17,7 +17,7 @@ from napari_infosam.models.student import (
     save_student,
 )
 from napari_infosam.project import VersionRecord
-from napari_infosam.project.records import known_numbers
+from napari_infosam.project.versions import known_numbers
 from napari_infosam.training.prequential import (
     Comparison,
     Difference,

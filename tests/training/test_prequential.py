@@ -25,7 +25,7 @@ from napari_infosam.models.student import (
     save_student,
 )
 from napari_infosam.project import Project, VersionRecord
-from napari_infosam.project.records import known_numbers
+from napari_infosam.project.versions import known_numbers, may_know
 from napari_infosam.training.prequential import (
     Prequential,
     Replay,
@@ -149,10 +149,10 @@ def test_what_a_version_knows_survives_other_ids_and_goes_by_slice(project):
     known = known_numbers([first, replace(second, slice_index=(0, 2))])
     assert known == {str(first.image_id): 1, f"{first.image_id},0,2": 2}
     version = project.version(add_version(project, known_numbers=known))
-    assert version.may_know(replace(first, id=99))  # its class was changed since
-    assert not version.may_know(second)
-    assert version.may_know(replace(second, slice_index=(0, 2)))
-    assert not version.may_know(replace(first, image_id=99))
+    assert may_know(version, replace(first, id=99))  # its class was changed since
+    assert not may_know(version, second)
+    assert may_know(version, replace(second, slice_index=(0, 2)))
+    assert not may_know(version, replace(first, image_id=99))
 
 
 def test_versions_of_before_know_all_that_was_there_when_they_were_made(project):
@@ -160,8 +160,8 @@ def test_versions_of_before_know_all_that_was_there_when_they_were_made(project)
     version = add_version(project)
     new = commit(project, mask=RIGHT)
     record = project.version(version)
-    assert record.may_know(old)
-    assert not record.may_know(new)
+    assert may_know(record, old)
+    assert not may_know(record, new)
 
 
 def test_objects_that_nobody_prompted_or_reviewed_say_nothing(project):
