@@ -23,8 +23,7 @@ from napari_infosam.synthetic import SyntheticImage, make_set
 
 if TYPE_CHECKING:
     from napari_infosam.core.events import TrainingEvent
-    from napari_infosam.core.masks import BoolArray
-    from napari_infosam.models import ImageEmbedding, Prediction, Predictor
+    from napari_infosam.models import Predictor
     from napari_infosam.project import ImageRecord, Project
     from napari_infosam.report import Example
     from napari_infosam.training.evaluate import Evaluation
@@ -35,9 +34,6 @@ PICTURE_NAME = "report.png"
 
 PATIENCE = 6
 """Clicks after which the simulated annotator corrects the mask by hand."""
-
-ACCEPTABLE = 0.85
-"""IoU at which the simulated annotator accepts a proposal."""
 
 _CURVE_CLICKS = 10
 _N_EXAMPLES = 4
@@ -238,32 +234,21 @@ def _label(
     tell: OnProgress,
 ) -> None:
     """Let the simulated annotator accept every object of the images."""
+    from napari_infosam.training.annotator import annotate_object
+
     for done, (record, image) in enumerate(zip(records, images, strict=False)):
         tell("Labelling", done, len(images))
         embedding = predictor.embed(image.image)
         for _, mask in iter_objects(image.labels):
-            prompts, ious, score = _click(predictor, embedding, mask)
+            steps = annotate_object(predictor, embedding, mask, patience=PATIENCE)
             project.commit(
-                record.id, mask, prompts=prompts, score=score, proposal_ious=ious
+                record.id,
+                mask,
+                prompts=steps[-1].prompts,
+                score=steps[-1].answer.score,
+                proposal_ious=[step.iou for step in steps],
             )
     tell("Labelling", len(images), len(images))
-
-
-def _click(
-    predictor: Predictor, embedding: ImageEmbedding, mask: BoolArray
-) -> tuple[PromptSet, list[float], float | None]:
-    """Click as a person would, until the answer is acceptable or patience is over."""
-    prompts, ious = PromptSet(), list[float]()
-    answer: Prediction | None = None
-    while len(ious) < PATIENCE and (not ious or ious[-1] < ACCEPTABLE):
-        proposed = np.zeros_like(mask) if answer is None else answer.mask
-        click = next_click(mask, proposed, prompts.points)
-        if click is None:
-            break
-        prompts = prompts.add(click)
-        answer = predictor.answer(prompts, answer, embedding)
-        ious.append(iou(answer.mask, mask))
-    return prompts, ious, None if answer is None else answer.score
 
 
 def _measure(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # distinguishable with any colour vision (Okabe and Ito)
 BASE_COLOUR = "#d55e00"
 STUDENT_COLOUR = "#0072b2"
+PALETTE = (BASE_COLOUR, STUDENT_COLOUR, "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _TRUTH_COLOUR = "#ffffff"
 _CLICK_COLOUR = "#f0e442"
 _MARGIN = 18

@@ -37,6 +37,7 @@ COMMANDS = {
     "export-model",
     "versions",
     "activate",
+    "simulate",
 }
 
 

@@ -192,3 +192,24 @@ def test_a_polite_kill_is_like_ctrl_c(project: Path) -> None:
     assert "Traceback" not in said
     # its training process is gone with it
     assert find_running(project) is None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(os.name == "nt", reason="no SIGINT to another process")
+def test_ctrl_c_ends_a_simulation_and_its_training(
+    pairs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    few = ("--images", 2, "--test-images", 1, "--max-objects", 1)
+    arguments = ("--data", pairs[0].parent, "--out", tmp_path, *few)
+    with started("simulate", *arguments, "--policy", "none,decoder") as process:
+        read_until(process, "Training the decoder")
+        process.send_signal(signal.SIGINT)
+        said = read_until(process, "Stopped")
+        assert process.wait() == 130
+    assert "Traceback" not in said
+    assert find_running(tmp_path / "projects" / "decoder.infosam") is None
+    # what was done stays done
+    assert not (tmp_path / "decoder.json").exists()
+    done = answer("simulate", *arguments, "--policy", "none")
+    assert [policy["policy"] for policy in done["policies"]] == ["none"]

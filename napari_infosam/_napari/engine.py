@@ -248,6 +248,22 @@ class Engine:
 
         set_threads(half_of_the_cores() if self._is_training() else all_cores())
 
+    def beside(self) -> tuple[Predictor, Predictor] | None:
+        """Return predictors of the base and of the model that answers.
+
+        They are for another thread than the one that answers clicks, and share its
+        embeddings. None while there is no such model, or another one is being loaded.
+        """
+        if self._predictor is None or self._base is None or self._loading:
+            return None
+        request = self.answers_to
+        if request is None or self._base_of != (request.name, request.device):
+            return None
+        from napari_infosam.models import Predictor
+
+        base, cache = self._base, self._cache
+        return Predictor(base, cache), Predictor(self._predictor.model, cache)
+
     def keep_embeddings_in(self, directory: Path | None) -> None:
         """Keep embeddings on disk from now on, the one in use among them."""
         self._cache_dir = directory

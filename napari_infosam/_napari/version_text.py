@@ -1,4 +1,4 @@
-"""Versions in words: how each compares with the base, and why one was rejected."""
+"""Versions in words: how each compares with the base, and what it saves a person."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_infosam.project import VersionRecord
+    from napari_infosam.training.prequential import (
+        Comparison,
+        Difference,
+        RunningFigures,
+    )
+
+_ARROW = "\N{RIGHTWARDS ARROW}"
 
 
 def comparison(active: str, versions: Sequence[VersionRecord]) -> str:
@@ -31,7 +38,7 @@ def comparison(active: str, versions: Sequence[VersionRecord]) -> str:
     if base is None or own is None:
         return f"{active} answers."
     return (
-        f"base {base.iou_1:.2f} \N{RIGHTWARDS ARROW} {active} {own.iou_1:.2f} IoU "
+        f"base {base.iou_1:.2f} {_ARROW} {active} {own.iou_1:.2f} IoU "
         f"after 1 click, {_held_out(own)}"
     )
 
@@ -58,6 +65,56 @@ def details(record: VersionRecord) -> str:
     if record.reason:
         lines.append(record.reason)
     return "\n".join(lines)
+
+
+def saving(figures: RunningFigures | None) -> str:
+    """Return the clicks per object, of the base and now; '' while unknown."""
+    shown = None if figures is None else figures.now or figures.so_far
+    return "" if shown is None else _pair(shown.clicks, 1)
+
+
+def saving_details(figures: RunningFigures | None) -> str:
+    """Return what stands below `saving`: whose figures these are, and how sure."""
+    if figures is None or figures.so_far is None:
+        return ""
+    now, so_far = figures.now, figures.so_far
+    if now is None:
+        return f"base {_ARROW} all versions so far {_size(so_far)}\n{_first(so_far)}"
+    lines = [f"base {_ARROW} {figures.version} {_size(now)}", _first(now)]
+    if so_far.n > now.n:
+        lines.append(f"All versions so far: {_pair(so_far.clicks, 1)} {_size(so_far)}")
+    return "\n".join(lines)
+
+
+def _first(found: Comparison) -> str:
+    first = found.first_iou
+    interval = _interval(first, 2)
+    sure = f" ({interval})" if interval else ""
+    return f"First proposal: IoU {_pair(first, 2)}{sure}"
+
+
+def _pair(difference: Difference, digits: int) -> str:
+    return f"{difference.base:.{digits}f} {_ARROW} {difference.now:.{digits}f}"
+
+
+def _size(found: Comparison) -> str:
+    size = f"n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{found.n}"
+    interval = _interval(found.clicks, 1)
+    return f"({size}, {interval})" if interval else f"({size})"
+
+
+def _interval(difference: Difference, digits: int) -> str:
+    if difference.interval is None:
+        return ""
+    low, high = (_signed(bound, digits) for bound in difference.interval)
+    return f"95\N{NO-BREAK SPACE}% CI {low} to {high}"
+
+
+def _signed(value: float, digits: int) -> str:
+    text = f"{value:+.{digits}f}"
+    if not float(text):  # no sign of a difference that is none
+        return text[1:]
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _base_and_own(record: VersionRecord) -> tuple[Metrics | None, Metrics | None]:

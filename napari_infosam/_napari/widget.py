@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_infosam._napari.annotate_widget import AnnotateWidget
+from napari_infosam._napari.improvement import Improvement
 from napari_infosam._napari.keys import KEYS, MOUSE, is_typing, shown
 from napari_infosam._napari.learn_widget import LearnWidget
 from napari_infosam._napari.q_training_job import QTrainingJob
@@ -60,14 +61,17 @@ class InfoSAMWidget(QWidget):
         self.link = ViewerLink(viewer, self.session, self)
         self.link.help_wanted.connect(self.show_help)
         self.annotate = AnnotateWidget(self.session, self.link)
-        self.learn = LearnWidget(self.session, str(viewer.theme))
+        self.improvement = Improvement(self.session, ThreadExecutor())
+        self.learn = LearnWidget(self.session, self.improvement, str(viewer.theme))
         self._polling = QTrainingJob(self.session, self)
         self._build()
         self.session.engine.changed.connect(self._show_status)
         self.session.prompts_changed.connect(self._on_prompts)
         viewer.events.theme.connect(self._on_theme)
         # a window that is closed takes its panels along without asking them
-        self.destroyed.connect(partial(_let_go, self.session, self.link))
+        self.destroyed.connect(
+            partial(_let_go, self.session, self.link, self.improvement)
+        )
         application = QApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.close_down)
@@ -191,11 +195,14 @@ class InfoSAMWidget(QWidget):
         self._polling.stop()
         self.annotate.close_down()
         self.learn.close_down()
-        _let_go(self.session, self.link)
+        _let_go(self.session, self.link, self.improvement)
 
 
-def _let_go(session: Session, link: ViewerLink, *_: object) -> None:
-    """Give viewer, project and thread back; works without the widgets as well."""
+def _let_go(
+    session: Session, link: ViewerLink, improvement: Improvement, *_: object
+) -> None:
+    """Give viewer, project and threads back; works without the widgets as well."""
+    improvement.close()
     link.close()
     session.close()
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from napari_infosam.bench.cell import Material, Protocol, QuickStages, run_cell
+from napari_infosam.bench.stored import is_done, settings_of
 from napari_infosam.bench.table import (
     PHOTOGRAPHS,
     RESULT_SUFFIX,
@@ -21,7 +19,6 @@ from napari_infosam.bench.table import (
 )
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.events import Notice
-from napari_infosam.core.options import FinetuneOptions
 from napari_infosam.models.embeddings import EmbeddingCache
 from napari_infosam.models.loading import load_model
 from napari_infosam.models.predictor import Predictor
@@ -35,11 +32,9 @@ if TYPE_CHECKING:
     from napari_infosam.bench.data import DataSet, Pair
     from napari_infosam.bench.rows import Row
     from napari_infosam.core.events import TrainingEvent
+    from napari_infosam.core.options import FinetuneOptions
     from napari_infosam.models.sam_model import SamModel
     from napari_infosam.training.dataset import Sample
-
-_OF_THE_MACHINE = {"threads"}
-"""Options that do not change what comes out."""
 
 RESULTS = "results"
 TABLE = "table.md"
@@ -157,7 +152,7 @@ def run_bench(
         settings = _settings(plan, base, seed, data, row)
         name = f"{quote(row.name, safe=' +=')}-{seed}"  # a row may name a file
         path = out / RESULTS / data.name / f"{name}{RESULT_SUFFIX}"
-        if _is_done(path, settings):
+        if is_done(path, settings):
             results.append(path)
             continue
         if on_cell is not None:
@@ -239,23 +234,7 @@ def _settings(
         others = [other for other in plan.data if other.name != data.name]
         pairs += [pair for other in others for pair in _shown(other, plan.n_others)]
     options = row.options(plan.options, seed)
-    files = "\n".join(f"{f} {f.stat().st_size}" for pair in pairs for f in pair)
     return {
-        "version": version("napari-infosam"),
-        "weights": base.weights_hash,
-        "options": options.model_dump(mode="json", exclude=_OF_THE_MACHINE),
+        **settings_of(base, options, pairs),
         "protocol": asdict(plan.protocol),
-        "files": sha256(files.encode()).hexdigest(),
     }
-
-
-def _is_done(path: Path, settings: dict[str, Any]) -> bool:
-    """Return whether a result is there; options it was made before have defaults."""
-    try:
-        known: dict[str, Any] = json.loads(path.read_text("utf-8"))["settings"]
-        known["options"] = FinetuneOptions.model_validate(known["options"]).model_dump(
-            mode="json", exclude=_OF_THE_MACHINE
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return known == settings

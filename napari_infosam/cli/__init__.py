@@ -13,6 +13,7 @@ from napari_infosam.cli import (  # noqa: F401  (they add themselves to the app)
     export_model,
     finetune,
     import_data,
+    simulate,
     versions,
 )
 from napari_infosam.cli.app import app

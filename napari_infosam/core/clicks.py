@@ -42,6 +42,38 @@ def next_click(
     return Point(float(column), float(row), positive)
 
 
+def jittered_click(
+    target: BoolArray,
+    prediction: BoolArray,
+    clicked: tuple[Point, ...] = (),
+    *,
+    pixels: float,
+    rng: np.random.Generator,
+) -> Point | None:
+    """Return a click near that of `next_click`, as a hand would place it.
+
+    Parameters
+    ----------
+    target, prediction, clicked
+        See `next_click`.
+    pixels
+        Farthest from the deepest pixel. The click is drawn evenly from the error
+        within, so that it never says something wrong.
+    rng
+        Draws.
+    """
+    centre = next_click(target, prediction, clicked)
+    if centre is None:
+        return None
+    error = target & ~prediction if centre.positive else prediction & ~target
+    for point in clicked:
+        error[round(point.y), round(point.x)] = False
+    rows, columns = np.nonzero(error)
+    near = np.flatnonzero(np.hypot(rows - centre.y, columns - centre.x) <= pixels)
+    chosen = rng.choice(near)
+    return Point(float(columns[chosen]), float(rows[chosen]), centre.positive)
+
+
 def _deepest(
     error: BoolArray, clicked: tuple[Point, ...]
 ) -> tuple[tuple[int, int], float]:

@@ -7,6 +7,7 @@ centres at integers; boxes are XYXY with both corners included.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -74,6 +75,13 @@ class PromptSet:
         if isinstance(prompt, Box):
             return replace(self, box=prompt)
         return replace(self, points=(*self.points, prompt))
+
+    def steps(self) -> Iterator[PromptSet]:
+        """Yield the sets that grew into this one: the box, then a point at a time."""
+        if self.box is not None:
+            yield replace(self, points=())
+        for number in range(1, len(self.points) + 1):
+            yield replace(self, points=self.points[:number])
 
     def coordinates(self) -> NDArray[np.float32]:
         """Return the points as ``(N, 2)`` float32 in (x, y) order."""

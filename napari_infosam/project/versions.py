@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,45 @@ from napari_infosam.project.schema import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from napari_infosam.core.options import FinetuneOptions
+    from napari_infosam.project.records import ObjectRecord
 
 BASE = "base"
 WEIGHTS_NAME = "student.safetensors"
+KNOWN_NUMBERS = "known_numbers"
+"""Among the metrics of a version: see `known_numbers`."""
+
 _NUMBERED = re.compile(r"v(\d{3,})")
+
+
+def known_numbers(found: Iterable[ObjectRecord]) -> dict[str, int]:
+    """Return the largest number (``instance_id``) of each picture that has objects.
+
+    Objects that come later have larger ones, so this tells which were there. Ids would
+    not: an object that is edited may get another.
+    """
+    known: dict[str, int] = {}
+    for record in found:
+        picture = _picture(record)
+        known[picture] = max(known.get(picture, 0), record.instance_id)
+    return known
+
+
+def may_know(version: VersionRecord, found: ObjectRecord) -> bool:
+    """Return whether an object may be among what a version was trained on.
+
+    It is if it was there when the run began, whichever part of the split it is in: the
+    held-out ones have chosen the student. Versions that do not say so, of earlier
+    releases, are taken to know all that was there when they were made.
+    """
+    known: dict[str, int] | None = version.metrics.get(KNOWN_NUMBERS)
+    if known is None:
+        return found.created <= version.created
+    return found.instance_id <= known.get(_picture(found), 0)
+
+
+def _picture(found: ObjectRecord) -> str:
+    """Return the name of an image, or of a slice of a stack: ``3``, ``3,0,12``."""
+    return ",".join(map(str, (found.image_id, *found.slice_index)))
 
 
 def version_name(number: int) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_infosam.core.clicks import next_click
 from napari_infosam.core.events import Metrics
 from napari_infosam.core.masks import BoolArray, mask_box
 from napari_infosam.core.metrics import (
@@ -21,10 +20,11 @@ from napari_infosam.core.metrics import (
 )
 from napari_infosam.core.prompts import PromptSet
 from napari_infosam.models.threads import Workers
+from napari_infosam.training.annotator import clicking
 from napari_infosam.training.dataset import Sample, count_objects
 
 if TYPE_CHECKING:
-    from napari_infosam.models.predictor import ImageEmbedding, Prediction, Predictor
+    from napari_infosam.models.predictor import ImageEmbedding, Predictor
 
 GOOD_ENOUGH = 0.9
 """The simulated annotator stops here, after `REPORTED_CLICKS` clicks."""
@@ -227,20 +227,12 @@ def annotate(
     max_clicks: int = MAX_CLICKS,
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return true and predicted IoU after each simulated click on one object."""
-    prompts = PromptSet()
-    answer: Prediction | None = None
-    prediction = np.zeros_like(mask)
     ious: list[float] = []
     scores: list[float] = []
-    while len(ious) < max_clicks:
-        click = next_click(mask, prediction, prompts.points)
-        if click is None:
-            break
-        prompts = prompts.add(click)
-        answer = predictor.answer(prompts, answer, embedding)
-        prediction = answer.mask
-        ious.append(iou(prediction, mask))
-        scores.append(answer.score)
-        if len(ious) >= REPORTED_CLICKS and ious[-1] >= GOOD_ENOUGH:
+    for step in clicking(predictor, embedding, mask):
+        ious.append(step.iou)
+        scores.append(step.answer.score)
+        good_enough = len(ious) >= REPORTED_CLICKS and step.iou >= GOOD_ENOUGH
+        if good_enough or len(ious) == max_clicks:
             break
     return tuple(ious), tuple(scores)

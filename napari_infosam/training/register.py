@@ -14,6 +14,7 @@ from napari_infosam.core.errors import InfosamError
 from napari_infosam.models.student import STUDENT_FILE, save_student
 from napari_infosam.project import Project, VersionRecord
 from napari_infosam.project.files import write_json
+from napari_infosam.project.versions import KNOWN_NUMBERS
 from napari_infosam.training.distill import InfosamDistiller
 
 if TYPE_CHECKING:
@@ -31,8 +32,18 @@ def register(
     gate: Gate,
     parent: str,
     data_hash: str,
+    known: dict[str, int],
 ) -> None:
     """Write weights and card, add the version, and activate it if it was accepted.
+
+    Parameters
+    ----------
+    project, stage, options, gate
+        Where, what, how it was trained, and the verdict on it.
+    parent
+        The version that was active when the run began.
+    data_hash, known
+        What the run read: its hash, and its `known_numbers`.
 
     Raises
     ------
@@ -46,7 +57,10 @@ def register(
         stage=options.stage,
         options=options.model_dump(mode="json"),
         data_hash=data_hash,
-        metrics=gate.model_dump(include={"base", "active", "candidate"}),
+        metrics={
+            **gate.model_dump(include={"base", "active", "candidate"}),
+            KNOWN_NUMBERS: known,
+        },
         status="accepted" if gate.accepted else "rejected",
         reason=gate.reason,
     )

@@ -19,6 +19,7 @@ from napari_infosam.models.predictor import Predictor
 from napari_infosam.models.student import STUDENT_FILE, StudentSpec, read_spec
 from napari_infosam.models.threads import set_fastest_threads
 from napari_infosam.project import Project
+from napari_infosam.project.versions import known_numbers
 from napari_infosam.training.checkpoint import load_checkpoint, remove_checkpoint
 from napari_infosam.training.dataset import (
     Sample,
@@ -78,6 +79,8 @@ class Run:
         set_fastest_threads(self.options.threads or half_of_the_cores())
         data_hash = self.project.data_hash()
         split = load_split(self.project)
+        # after the split: what was accepted while it was read counts as known, too
+        known = known_numbers(self.project.objects(reviewed=True))
         _check(split, self.options, self.project)
         checkpoint = load_checkpoint(self.run_dir)
         base = load_model(self.project.model, self.options.device)
@@ -103,7 +106,7 @@ class Run:
             self.options.max_seconds - spent - gate_seconds,
             checkpoint,
         )
-        return self._judge(stage, features, judged, rivals, parent, data_hash)
+        return self._judge(stage, features, judged, rivals, parent, data_hash, known)
 
     def _features(self, base: SamModel, cache: EmbeddingCache) -> FrozenFeatures:
         """Return the features that the student of the last stage needs."""
@@ -182,6 +185,7 @@ class Run:
         rivals: Mapping[str, Evaluation],
         parent: str,
         data_hash: str,
+        known: dict[str, int],
     ) -> events.Finished:
         self.reporter.check()
         version_id = self.project.reserve_version()
@@ -197,7 +201,7 @@ class Run:
             active=rivals[parent].metrics(),
             candidate=candidate.metrics(),
         )
-        register(self.project, stage, self.options, gate, parent, data_hash)
+        register(self.project, stage, self.options, gate, parent, data_hash, known)
         remove_checkpoint(self.run_dir)
         self.reporter.emit(events.Candidate(version_id=version_id))
         self.reporter.emit(gate)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_infosam.core.clicks import next_click
+from napari_infosam.core.clicks import jittered_click, next_click
 from napari_infosam.core.prompts import Point
 
 shapes = hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)
@@ -105,3 +105,33 @@ def test_clicking_never_repeats_and_ends():
         assert click not in clicked
         clicked.append(click)
     assert len(clicked) == np.count_nonzero(target)
+
+
+@given(situations(), st.floats(0, 9), st.integers(0, 9))
+def test_a_jittered_click_is_near_and_says_nothing_wrong(situation, pixels, seed):
+    target, prediction, clicked = situation
+    click, again = (
+        jittered_click(
+            target, prediction, clicked, pixels=pixels, rng=np.random.default_rng(seed)
+        )
+        for _ in range(2)
+    )
+    centre = next_click(target, prediction, clicked)
+    assert click == again
+    if centre is None:
+        assert click is None
+        return
+    assert np.hypot(click.x - centre.x, click.y - centre.y) <= pixels
+    assert click.positive == centre.positive
+    pixel = int(click.y), int(click.x)
+    assert target[pixel] == click.positive
+    assert prediction[pixel] != click.positive
+    assert pixel not in {(round(point.y), round(point.x)) for point in clicked}
+
+
+def test_jittered_clicks_spread():
+    target = disk((41, 61), 20, 30, 9)
+    rng = np.random.default_rng(0)
+    empty = np.zeros_like(target)
+    places = {jittered_click(target, empty, pixels=4, rng=rng) for _ in range(50)}
+    assert len(places) > 15

@@ -73,3 +73,11 @@ def test_a_set_can_be_hashed_and_sent_to_another_process(prompts):
 def test_prompts_can_not_be_changed():
     with pytest.raises(AttributeError):
         Point(1, 2).x = 3  # type: ignore[misc]
+
+
+@given(st.builds(PromptSet, st.lists(points, max_size=4).map(tuple), st.none() | boxes))
+def test_a_set_grows_step_by_step_the_box_first(prompts):
+    steps = list(prompts.steps())
+    assert [len(step) for step in steps] == list(range(1, len(prompts) + 1))
+    assert all(step.box == prompts.box for step in steps)
+    assert steps[-1:] == ([prompts] if prompts else [])

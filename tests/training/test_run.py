@@ -25,6 +25,7 @@ from napari_infosam.models.student import (
     save_student,
 )
 from napari_infosam.project import Project, VersionRecord
+from napari_infosam.project.versions import may_know
 from napari_infosam.synthetic import make_set
 from napari_infosam.training import run as run_module
 from napari_infosam.training import teach as teach_module
@@ -118,6 +119,11 @@ def test_a_quick_run(project_of, base):
         assert record.data_hash == project.data_hash()
         assert record.reason == gate.reason
         assert record.metrics["candidate"]["iou_1"] == gate.candidate.iou_1
+        # what was there is known to it, held-out objects too; what comes later is not
+        assert all(may_know(record, found) for found in project.objects())
+        image = project.images()[0]
+        later = project.commit(image.id, project.objects(image.id)[0].mask())
+        assert not may_know(record, later)
         assert project.active_version == ("v001" if gate.accepted else "base")
 
         card = json.loads((project.version_dir("v001") / "card.json").read_text())
