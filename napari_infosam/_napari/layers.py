@@ -53,17 +53,30 @@ class PromptLayers:
     on_edit
         Called with the prompts after the person has moved, added or deleted some
         with the tools of napari.
+    on_paint
+        Called when a stroke on the objects ends, at times before it is in the data.
     """
 
-    def __init__(self, viewer: Viewer, on_edit: Callable[[PromptSet], None]) -> None:
+    def __init__(
+        self,
+        viewer: Viewer,
+        on_edit: Callable[[PromptSet], None],
+        on_paint: Callable[[], None],
+    ) -> None:
         self._viewer = viewer
         self._on_edit = on_edit
+        self._on_paint = on_paint
         self._layers: dict[str, Layer] = {}
         self._image: Image | None = None
         self._shape = (1, 1)
         self._filling = False
 
     # ------------------------------------------------------------------ which
+    @property
+    def objects(self) -> Labels | None:
+        """The layer of the accepted objects."""
+        return self._layers.get(OBJECTS)
+
     def owns(self, layer: Layer | None) -> bool:
         """Return whether a layer is one of these."""
         return any(layer == own for own in self._layers.values())
@@ -160,6 +173,7 @@ class PromptLayers:
             )
         else:
             layer = Labels(np.zeros(self._shape, np.uint16), name=name, opacity=0.5)
+            layer.events.paint.connect(lambda: self._on_paint())
         return layer
 
     # ------------------------------------------------------------------- fill
@@ -198,16 +212,6 @@ class PromptLayers:
             return
         picture = np.zeros(self._shape, np.uint8) if mask is None else outlined(mask)
         layer.data = picture
-        layer.editable = False
-
-    def show_objects(self, labels: NDArray[np.int32]) -> None:
-        """Show what was accepted in the picture."""
-        layer = self._layers.get(OBJECTS)
-        if layer is None:
-            return
-        # 16 bit are painted several times faster than 32
-        small = labels.max(initial=0) <= np.iinfo(np.uint16).max
-        layer.data = labels.astype(np.uint16 if small else np.int32)
         layer.editable = False
 
     # ------------------------------------------------------------------- read

@@ -204,12 +204,13 @@ class Project(OpenFolder):
         *,
         reviewed: bool | None = None,
         slice_index: tuple[int, ...] | None = None,
+        instance_id: int | None = None,
     ) -> list[ObjectRecord]:
         """Return the objects, without deleted ones, in the order of their ids.
 
         Parameters
         ----------
-        image_id, reviewed, slice_index
+        image_id, reviewed, slice_index, instance_id
             Only objects that are so; None takes all.
         """
         with self._database.read() as connection:
@@ -218,6 +219,7 @@ class Project(OpenFolder):
                 image_id=image_id,
                 reviewed=reviewed,
                 slice_index=slice_index,
+                instance_id=instance_id,
             )
 
     def summaries(
