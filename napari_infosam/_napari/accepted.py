@@ -236,12 +236,11 @@ class Accepted(PictureObjects):
     def _named(self, numbers: Sequence[int]) -> tuple[Project, list[int]]:
         """Return the project and the ids of objects."""
         self.save_painted()
-        project, ids = self._desk.project, []
-        for number in numbers:
-            record = self.find(number)
-            if record is None:
-                raise InfosamError(f"There is no object {number} in this picture.")
-            ids.append(record.id)
-        if project is None or not ids:
+        project = self._desk.project
+        if project is None or not numbers:
             raise InfosamError("There is no accepted object: choose one first.")
-        return project, ids
+        ids = {summary.instance_id: summary.id for summary in self.summaries()}
+        for number in numbers:
+            if number not in ids:
+                raise InfosamError(f"There is no object {number} in this picture.")
+        return project, [ids[number] for number in numbers]

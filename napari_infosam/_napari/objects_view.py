@@ -48,12 +48,16 @@ class ObjectsView:
         self._colors: dict[int | None, str] | None = None
         self._colored: Labels | None = None
         self._own_colors: Any = None
-        self._drawn: Labels | None = None
+        self._layer: Labels | None = None
+        self._shown: NDArray[Any] | None = None
+        self._is_new = True
+        self._offered = 0
+        self._is_waiting = False
         # a fill or polygon is reported before it is in the data
         self._soon = QTimer(parent)
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
-        self._soon.timeout.connect(self.take_strokes)
+        self._soon.timeout.connect(self._on_soon)
 
     def close(self) -> None:
         """Take what was painted last, and no more."""
@@ -75,27 +79,41 @@ class ObjectsView:
     # ------------------------------------------------------------------- show
     def show(self) -> None:
         """Show what was accepted in the picture."""
-        layer, labels = self._layers.objects, self._objects.labels
-        if layer is None or labels is None:
+        layer = self._layers.objects
+        if layer is None or self._objects.labels is None:
             return
-        self._soon.stop()
-        top = int(labels.max(initial=0))
-        # 16 bit are painted several times faster than 32
-        kind = np.uint16 if top < np.iinfo(np.uint16).max else np.int32
-        drawn: NDArray[Any] = np.asarray(layer.data)
-        if drawn.dtype != kind or not np.array_equal(drawn, labels):
-            layer.data = labels.astype(kind)
+        if layer != self._layer or not self._is_shown():
+            self.take_strokes()
+            labels = self._objects.labels
+            # 16 bit are painted several times faster than 32
+            small = labels.max(initial=0) < np.iinfo(np.uint16).max
+            self._shown = labels.astype(np.uint16 if small else np.int32)
+            if not np.array_equal(layer.data, self._shown):
+                layer.data = self._shown.copy()
+        top = int(self._objects.labels.max(initial=0))
         if layer.editable != self._objects.can_paint:
             layer.editable = self._objects.can_paint
-        if self._drawn is not layer:
-            # a brush begins a new object, and does not go on with the first one
-            layer.selected_label = top + 1
-            self._drawn = layer
+        self._offer_label(layer, top)
         self._color(layer)
+        self._layer = layer
+
+    def _is_shown(self) -> bool:
+        """Return whether there is nothing new; a stroke is best left to its end."""
+        shown, labels = self._shown, self._objects.labels
+        if shown is None or labels is None:
+            return False
+        return bool(np.array_equal(shown, labels))
+
+    def _offer_label(self, layer: Labels, top: int) -> None:
+        """Let a brush begin a new object, unless the person chose another label."""
+        taken = layer.selected_label == self._offered and self._offered <= top
+        if self._layer != layer or self._is_new or taken:
+            self._offered = layer.selected_label = top + 1
+        self._is_new = False
 
     def begin_picture(self) -> None:
         """Let the brush begin a new object in the next picture that is shown."""
-        self._drawn = None
+        self._is_new = True
 
     def _color(self, layer: Labels) -> None:
         """Set the colours anew if they are others: that paints all of the layer."""
@@ -118,18 +136,34 @@ class ObjectsView:
     # ------------------------------------------------------------------ paint
     def on_paint(self) -> None:
         """Note that a stroke ended."""
-        self._soon.start()
+        self._is_waiting = True
+        if not self.take_strokes():
+            self._is_waiting = True
+            self._soon.start()
 
-    def take_strokes(self) -> None:
-        """Hand on what was painted since the objects were shown last."""
-        layer, labels = self._layers.objects, self._objects.labels
-        waiting = self._soon.isActive()
-        self._soon.stop()
-        if layer is None or labels is None or layer.data.shape != labels.shape:
-            return
+    def _on_soon(self) -> None:
+        self.take_strokes()
+
+    def take_strokes(self) -> bool:
+        """Hand on what was painted since the objects were shown last.
+
+        Returns
+        -------
+        bool
+            Whether there was something.
+        """
+        waiting, self._is_waiting = self._is_waiting, False
+        layer, shown = self._layers.objects, self._shown
+        if layer is None or shown is None or layer != self._layer:
+            return False
         # with a tool in hand, a stroke may not have ended yet
         if not waiting and str(layer.mode) not in _TOOLS:
-            return
+            return False
         painted: NDArray[Any] = np.asarray(layer.data)
-        pixels = np.argwhere(painted != labels)
-        self._objects.paint(pixels, painted[tuple(pixels.T)].astype(np.int64))
+        pixels = np.argwhere(painted != shown)
+        places = tuple(pixels.T)
+        values = shown[places] = painted[places]
+        if (values == self._offered).any():
+            self._offered = 0  # further strokes go on with what was begun
+        self._objects.paint(pixels, values.astype(np.int64))
+        return len(pixels) > 0

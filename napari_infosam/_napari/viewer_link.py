@@ -302,8 +302,8 @@ class ViewerLink:
         world = list(self._viewer.dims.point)
         for axis, value in zip(displayed, layer.data_to_world(middle), strict=True):
             world[axis] = value
-        depth = self._viewer.camera.center[0]
-        self._viewer.camera.center = (depth, *(world[axis] for axis in displayed))
+        depth = self._viewer.scene.camera.center[0]
+        self._viewer.scene.camera.center = (depth, *(world[axis] for axis in displayed))
         layer.selected_label = number
 
     def next_image(self) -> None:
