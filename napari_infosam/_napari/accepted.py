@@ -218,7 +218,7 @@ class Accepted(PictureObjects):
             self._unsaved.clear()
             step = project.last_step()
             if step != known:
-                self.follow(step)
+                self.follow(None)
                 made = [record.instance_id for record in changed]
                 self._voice.say(painted_sentence(made, new, self.class_name))
 

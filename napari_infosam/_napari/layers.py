@@ -210,6 +210,9 @@ class PromptLayers:
         layer = self._layers.get(PROPOSAL)
         if layer is None:
             return
+        is_blank = layer.data.shape == self._shape and not layer.data.any()
+        if mask is None and is_blank and not layer.editable:
+            return
         picture = np.zeros(self._shape, np.uint8) if mask is None else outlined(mask)
         layer.data = picture
         layer.editable = False

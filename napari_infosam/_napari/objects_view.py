@@ -52,7 +52,7 @@ class ObjectsView:
         self._shown: NDArray[Any] | None = None
         self._is_new = True
         self._offered = 0
-        self._is_waiting = False
+        self._is_waiting = self._is_closed = False
         # a fill or polygon is reported before it is in the data
         self._soon = QTimer(parent)
         self._soon.setSingleShot(True)
@@ -60,9 +60,12 @@ class ObjectsView:
         self._soon.timeout.connect(self._on_soon)
 
     def close(self) -> None:
-        """Take what was painted last, and no more."""
+        """Take what was painted last, and no more; the layer stays as a picture."""
         self.take_strokes()
         self._soon.stop()
+        self._is_closed, self._shown = True, None
+        if self._layers.objects is not None:
+            self._layers.objects.editable = False
 
     @property
     def by_class(self) -> bool:
@@ -136,6 +139,8 @@ class ObjectsView:
     # ------------------------------------------------------------------ paint
     def on_paint(self) -> None:
         """Note that a stroke ended."""
+        if self._is_closed:
+            return
         self._is_waiting = True
         if not self.take_strokes():
             self._is_waiting = True

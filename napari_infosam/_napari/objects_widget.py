@@ -139,14 +139,14 @@ class ObjectsWidget(QWidget):
         table.setShowGrid(False)
         table.setWordWrap(False)
         table.setFixedHeight(_TABLE_PIXELS)
-        table.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         rows, columns = table.verticalHeader(), table.horizontalHeader()
         if rows is not None and columns is not None:
             rows.hide()
             rows.setDefaultSectionSize(22)
             rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
             columns.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-            columns.setStretchLastSection(True)
+            columns.setSectionResizeMode(VERSION, QHeaderView.ResizeMode.Stretch)
             columns.setMinimumSectionSize(30)
             columns.setHighlightSections(False)
             for column, width in enumerate(_WIDTHS):

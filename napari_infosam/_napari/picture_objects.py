@@ -194,14 +194,18 @@ class PictureObjects:
 
     # ------------------------------------------------------------------- keep
     def follow(self, step: HistoryEntry | None) -> None:
-        """Show the objects after a step of the journal was done or taken back."""
+        """Show the objects after a step of the journal was done or taken back.
+
+        Without a step the labels are right already.
+        """
         self._revision += 1
         project, labels = self._desk.project, self.labels
         if step is not None and step.box is not None and project and labels is not None:
-            start, stop = int(step.box.x0), int(step.box.x1) + 1
+            box = step.box
             if step.image_id == self._image_id:
-                columns = project.label_columns(self._image_id, start, stop)
-                labels[:, start:stop] = columns
+                rows = slice(int(box.y0), int(box.y1) + 1)
+                columns = slice(int(box.x0), int(box.x1) + 1)
+                labels[rows, columns] = project.label_part(self._image_id, box)
                 self._unsaved.lay_on(labels)
         if self.chosen:
             there = {summary.instance_id for summary in self.summaries()}

@@ -216,8 +216,8 @@ def select_summaries(
 ) -> list[ObjectSummary]:
     """Return what a list shows of the objects of a picture, in order of number."""
     rows = connection.execute(
-        "SELECT objects.id, instance_id, name, area, score, model_version,"
-        " x0, y0, x1, y1 FROM objects JOIN classes ON classes.id = class_id"
+        "SELECT objects.id, instance_id, name, area, score, model_version"
+        " FROM objects JOIN classes ON classes.id = class_id"
         " WHERE deleted = 0 AND image_id = ? AND slice_index = ? ORDER BY instance_id",
         (int(image_id), _slice_text(slice_index)),
     )
@@ -229,7 +229,6 @@ def select_summaries(
             area=row["area"],
             score=row["score"],
             model_version=row["model_version"],
-            box=Box(row["x0"], row["y0"], row["x1"], row["y1"]),
         )
         for row in rows
     ]

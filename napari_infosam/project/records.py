@@ -109,7 +109,6 @@ class ObjectSummary:
     area: int
     score: float | None
     model_version: str
-    box: Box
 
 
 @dataclass(frozen=True, slots=True)

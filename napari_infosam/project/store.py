@@ -274,22 +274,27 @@ class Project(OpenFolder):
 
         Where objects overlap the one of the higher number is on top.
         """
-        _, width = self.image(image_id).shape[:2]
-        return self.label_columns(image_id, 0, width, slice_index)
+        height, width = self.image(image_id).shape[:2]
+        return self.label_part(image_id, Box(0, 0, width - 1, height - 1), slice_index)
 
-    def label_columns(
-        self, image_id: int, start: int, stop: int, slice_index: tuple[int, ...] = ()
+    def label_part(
+        self, image_id: int, box: Box, slice_index: tuple[int, ...] = ()
     ) -> NDArray[np.int32]:
-        """Return columns ``start`` to ``stop`` of `label_image`, which is quicker."""
+        """Return what `label_image` has within a box, which is quicker.
+
+        Parameters
+        ----------
+        box
+            Corners at pixel centres, both included, within the image.
+        """
         height, width = self.image(image_id).shape[:2]
         with self._database.read() as connection:
             found = objects.select_objects(
-                connection,
-                image_id=image_id,
-                slice_index=slice_index,
-                box=Box(start, 0, stop - 1, height),
+                connection, image_id=image_id, slice_index=slice_index, box=box
             )
-        return paint_columns(found, (height, width), start, stop)
+        start, stop = int(box.x0), int(box.x1) + 1
+        columns = paint_columns(found, (height, width), start, stop)
+        return columns[int(box.y0) : int(box.y1) + 1]
 
     @property
     def active_version(self) -> str:

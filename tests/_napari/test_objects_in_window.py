@@ -12,7 +12,6 @@ from qtpy.QtWidgets import QApplication
 
 from napari_infosam._napari import commands, layers
 from napari_infosam._napari.objects_model import AREA, CLASS, IOU, NUMBER, ObjectsModel
-from napari_infosam.core.prompts import Box
 from napari_infosam.project import ObjectSummary, Project
 
 from .helpers import DISCS, picture
@@ -177,6 +176,21 @@ def test_painting_and_then_another_image(open_window: OpenWindow) -> None:
     assert window.shown_objects() == set()
     window.viewer.dims.set_current_step(0, 0)
     window.wait(lambda: window.shown_objects() == {1, 5})
+
+
+def test_what_is_painted_last_is_kept_when_the_panel_closes(
+    window: Window, projects: Any
+) -> None:
+    window.accept_at(DISCS[0])
+    layer = brush(window, "paint")
+    layer.paint((100, 100), 5)
+    window.panel.close_down()
+    with Project.open(projects / "discs.infosam") as project:
+        assert project.n_objects() == 2
+        assert not layer.editable  # nobody would take a stroke any more
+        layer.paint((20, 100), 6)
+        QApplication.processEvents()
+        assert project.n_objects() == 2
 
 
 # ---------------------------------------------------------------------- keys
@@ -381,7 +395,6 @@ def summary(number: int) -> ObjectSummary:
         area=int(rng.integers(1, 10_000)),
         score=None if number % 7 == 0 else float(rng.random()),
         model_version="base",
-        box=Box(0, 0, 1, 1),
     )
 
 
