@@ -239,7 +239,7 @@ class Accepted(PictureObjects):
         project = self._desk.project
         if project is None or not numbers:
             raise InfosamError("There is no accepted object: choose one first.")
-        ids = {summary.instance_id: summary.id for summary in self.summaries()}
+        ids = self.ids(numbers)
         for number in numbers:
             if number not in ids:
                 raise InfosamError(f"There is no object {number} in this picture.")

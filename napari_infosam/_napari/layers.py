@@ -182,6 +182,11 @@ class PromptLayers:
         points, boxes = self._layers.get(POINTS), self._layers.get(BOXES)
         if points is None or boxes is None:
             return
+        if prompts.points or len(points.data):
+            self._fill_points(points, prompts)
+        self.show_box(prompts.box)
+
+    def _fill_points(self, points: Points, prompts: PromptSet) -> None:
         with self._quietly():
             positive = np.array([p.positive for p in prompts.points], bool)
             where = [point_to_row_column(p) for p in prompts.points]
@@ -192,7 +197,6 @@ class PromptLayers:
                 points.symbol = np.where(positive, "disc", "x")
                 points.face_color = np.where(positive, _POSITIVE, _NEGATIVE)
             points.selected_data = set()
-        self.show_box(prompts.box)
 
     def show_box(self, box: Box | None) -> None:
         """Show the box of the object in work, also while it is being drawn."""

@@ -20,7 +20,7 @@ Role = Qt.ItemDataRole
 _Column = tuple[str, str, Callable[["ObjectSummary"], Any]]
 
 COLUMNS: tuple[_Column, ...] = (
-    ("No.", "Number of the object: its value in the layer", lambda o: o.instance_id),
+    ("#", "Number of the object: its value in the layer", lambda o: o.instance_id),
     ("Class", "Class of the object", lambda o: o.class_name),
     ("Area", "Number of pixels", lambda o: o.area),
     (

@@ -165,10 +165,9 @@ class ObjectsView:
         if not waiting and str(layer.mode) not in _TOOLS:
             return False
         painted: NDArray[Any] = np.asarray(layer.data)
-        pixels = np.argwhere(painted != shown)
-        places = tuple(pixels.T)
+        places = np.unravel_index(np.flatnonzero(painted != shown), shown.shape)
         values = shown[places] = painted[places]
         if (values == self._offered).any():
             self._offered = 0  # further strokes go on with what was begun
-        self._objects.paint(pixels, values.astype(np.int64))
-        return len(pixels) > 0
+        self._objects.paint(np.stack(places, axis=1), values.astype(np.int64))
+        return values.size > 0

@@ -255,13 +255,16 @@ class ObjectsWidget(QWidget):
     # ---------------------------------------------------------------- choose
     def _selected(self) -> list[int]:
         model = self.table.selectionModel()
-        rows = model.selectedRows() if model is not None else []
-        return [self.model.number(index.row()) for index in rows]
+        # by ranges: there may be thousands of rows
+        ranges = list(model.selection()) if model is not None else []
+        rows = {row for part in ranges for row in range(part.top(), part.bottom() + 1)}
+        return [self.model.number(row) for row in sorted(rows)]
 
     def _on_chosen(self, *_: QItemSelection) -> None:
         selected, objects = self._selected(), self._session.objects
         # the order in which they were chosen matters, and is not that of the rows
-        kept = [number for number in objects.chosen if number in set(selected)]
+        there = set(selected)
+        kept = [number for number in objects.chosen if number in there]
         objects.choose([*kept, *selected])
 
     def _on_clicked(self, index: QModelIndex) -> None:

@@ -14,7 +14,7 @@ from napari_infosam.project.files import content_hash
 from napari_infosam.project.images import PALETTE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
     from numpy.typing import NDArray
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
         ObjectSummary,
         Project,
     )
+
+_FEW = 20
+"""So many objects are looked for one by one, and more of them all at once."""
 
 Found = tuple[int | None, "NDArray[np.int32] | None"]
 
@@ -184,6 +187,13 @@ class PictureObjects:
         found = project.objects(self._image_id, instance_id=number)
         return found[0] if found else None
 
+    def ids(self, numbers: Sequence[int]) -> dict[int, int]:
+        """Return the ids of the objects that there are of these numbers."""
+        if len(numbers) > _FEW:
+            return {summary.instance_id: summary.id for summary in self.summaries()}
+        found = [self.find(number) for number in numbers]
+        return {record.instance_id: record.id for record in found if record is not None}
+
     # ----------------------------------------------------------------- choose
     def choose(self, numbers: Iterable[int]) -> None:
         """Choose these objects and no others."""
@@ -208,7 +218,7 @@ class PictureObjects:
                 labels[rows, columns] = project.label_part(self._image_id, box)
                 self._unsaved.lay_on(labels)
         if self.chosen:
-            there = {summary.instance_id for summary in self.summaries()}
+            there = self.ids(self.chosen)
             self.choose(number for number in self.chosen if number in there)
         self.changed.emit()
         self._desk.changed.emit()

@@ -241,4 +241,7 @@ def swatch(color: str) -> QIcon:
     """Return a square of one colour."""
     picture = QPixmap(12, 12)
     picture.fill(QColor(color))
-    return QIcon(picture)
+    icon = QIcon(picture)
+    # a selected row would tint it
+    icon.addPixmap(picture, QIcon.Mode.Selected)
+    return icon
