@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 from superqt import QElidingLabel
 
 from napari_infosam._napari.keys import shown
+from napari_infosam._napari.objects_widget import ObjectsWidget
 from napari_infosam._napari.places import SUFFIX, free_project
 from napari_infosam._napari.small_widgets import (
     NameField,
@@ -71,6 +72,7 @@ class AnnotateWidget(QWidget):
 
     def close_down(self) -> None:
         """Stop listening."""
+        self.objects.close_down()
         self._session.engine.changed.disconnect(self._show_model)
         self._session.prompts_changed.disconnect(self._show_prompts)
         self._session.objects_changed.disconnect(self._show_counts)
@@ -95,6 +97,8 @@ class AnnotateWidget(QWidget):
         layout.addWidget(self._decisions())
         self.counts = sentence("counts")
         layout.addWidget(self.counts)
+        self.objects = ObjectsWidget(self._session, self._link)
+        layout.addWidget(self.objects)
 
     def _build_model(self, form: QFormLayout) -> None:
         self.model = choice(
@@ -137,7 +141,10 @@ class AnnotateWidget(QWidget):
         form.addRow("", self.other_project)
 
     def _build_class(self, form: QFormLayout) -> None:
-        self.class_name = choice("The class of the next object you accept")
+        self.class_name = choice(
+            "The class of the next object you accept or paint, and of those that you "
+            f"point at ({shown('relabel')})"
+        )
         self.class_name.activated.connect(self._on_class_chosen)
         self.add_class = button("+", "Add a class", self._begin_class)
         self.add_class.setFixedWidth(28)
@@ -197,7 +204,7 @@ class AnnotateWidget(QWidget):
         )
         self.undo = button(
             "Undo",
-            f"Take back the last prompt, or else the last accept ({shown('undo')})",
+            f"Take back the last prompt, or else the last change ({shown('undo')})",
             actions["undo"],
         )
         self.redo = button("Redo", f"Do it again ({shown('redo')})", actions["redo"])

@@ -9,6 +9,8 @@ from napari import current_viewer
 from napari_infosam.core.errors import InfosamError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from napari_infosam._napari.widget import InfoSAMWidget
 
 
@@ -53,22 +55,63 @@ def polarity() -> None:
 
 def accept() -> None:
     """Accept the proposal."""
-    panel().link.accept()
+    panel().link.actions["accept"]()
 
 
 def reject() -> None:
     """Clear the proposal and its prompts."""
-    panel().session.clear()
+    panel().link.actions["clear"]()
 
 
 def undo() -> None:
-    """Take back the last prompt, accept or delete."""
-    panel().session.undo()
+    """Take back the last prompt, or else the last change of objects."""
+    panel().link.actions["undo"]()
 
 
 def redo() -> None:
     """Do again what was undone last."""
-    panel().session.redo()
+    panel().link.actions["redo"]()
+
+
+def delete() -> None:
+    """Delete the chosen objects, or the one under the pointer."""
+    _with_chosen("delete", panel().session.objects.delete)
+
+
+def relabel() -> None:
+    """Give the chosen objects, or the one under the pointer, the chosen class."""
+    _with_chosen("relabel", panel().session.objects.relabel)
+
+
+def merge() -> None:
+    """Make one object of the chosen ones."""
+    panel().link.actions["merge"]()
+
+
+def split() -> None:
+    """Split the object under the pointer into its parts."""
+    panel().link.actions["split"]()
+
+
+def continue_object() -> None:
+    """Bring the prompts of the object under the pointer back."""
+    panel().link.actions["continue"]()
+
+
+def colors() -> None:
+    """Colour objects by class, or each on its own."""
+    panel().link.actions["colors"]()
+
+
+def _with_chosen(action: str, act: Callable[[Sequence[int]], None]) -> None:
+    """Act on the chosen objects; without any, as the key does."""
+    opened = panel()
+    opened.link.objects.take_strokes()
+    chosen = opened.session.objects.chosen
+    if chosen:
+        act(chosen)
+    else:
+        opened.link.actions[action]()
 
 
 def next_image() -> None:

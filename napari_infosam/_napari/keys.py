@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari.utils.key_bindings import coerce_keybinding
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QApplication,
@@ -43,9 +44,15 @@ KEYS = (
     Key("polarity", ("T",), "Switch a plain click between object and background"),
     Key("accept", ("C", "Enter"), "Accept the proposal as an object"),
     Key("clear", ("Escape", "Shift-C"), "Reject: clear the proposal and its prompts"),
-    Key("undo", ("Control-Z",), "Undo the last prompt, or else the last accept"),
+    Key("undo", ("Control-Z",), "Undo the last prompt, or else the last change"),
     Key("redo", ("Control-Shift-Z",), "Redo"),
     Key("delete", ("D",), "Delete the accepted object under the pointer"),
+    Key("relabel", ("R",), "Give the object under the pointer the chosen class"),
+    Key("continue", ("W",), "Work on the object under the pointer: its prompts return"),
+    Key("split", ("K",), "Split the object under the pointer into its parts"),
+    Key("choose", ("A",), "Choose the object under the pointer besides others"),
+    Key("merge", ("J",), "Join the chosen objects into one"),
+    Key("colors", ("Q",), "Colour objects by class, or each on its own"),
     Key("next", ("N",), "Next slice of a stack, or next image"),
     Key("help", ("F1",), "Show this list"),
 )
@@ -57,6 +64,8 @@ MOUSE = (
     ("Wheel", "Zoom"),
 )
 _PAN = "Space"
+_STROKES, _STROKE_KEYS = ("paint", "erase", "polygon"), ("Enter", "Escape")
+"""While a brush or polygon is in hand these keys are napari's."""
 
 
 def shown(action: str) -> str:
@@ -74,6 +83,16 @@ def is_typing() -> bool:
     focus = QApplication.focusWidget()
     fields = (QLineEdit, QTextEdit, QPlainTextEdit, QAbstractSpinBox)
     return isinstance(focus, fields)
+
+
+def _native(provider: Any, key: str) -> Callable[[Any], Any] | None:
+    """Return what napari does with a key that ends, or breaks off, a stroke."""
+    if key not in _STROKE_KEYS or str(getattr(provider, "mode", "")) not in _STROKES:
+        return None
+    action: Callable[[Any], Any] | None = provider.class_keymap.get(
+        coerce_keybinding(key)
+    )
+    return action
 
 
 class KeyBindings:
@@ -104,11 +123,12 @@ class KeyBindings:
         """Let the keys work on a layer or the viewer; binding twice does nothing."""
         if any(provider == known for known, _ in self._bound):
             return
-        replaced = [
-            (key, provider.bind_key(key, self._handler(row.action), overwrite=True))
-            for row in KEYS
-            for key in row.keys
-        ]
+        replaced = []
+        for row in KEYS:
+            for key in row.keys:
+                handler = self._handler(row.action, key)
+                old = provider.bind_key(key, handler, overwrite=True)
+                replaced.append((key, old))
         replaced.append((_PAN, provider.bind_key(_PAN, self._pan(), overwrite=True)))
         self._bound.append((provider, replaced))
 
@@ -132,9 +152,12 @@ class KeyBindings:
             provider.bind_key(key, old, overwrite=True)
         self._bound = [pair for pair in self._bound if pair[0] != provider]
 
-    def _handler(self, action: str) -> Callable[[Any], None]:
-        def act(_provider: Any) -> None:
-            if self._may_act() and not is_typing():
+    def _handler(self, action: str, key: str) -> Callable[[Any], None]:
+        def act(provider: Any) -> None:
+            native = _native(provider, key)
+            if native is not None:
+                native(provider)
+            elif self._may_act() and not is_typing():
                 self._actions[action]()
 
         return act

@@ -53,17 +53,30 @@ class PromptLayers:
     on_edit
         Called with the prompts after the person has moved, added or deleted some
         with the tools of napari.
+    on_paint
+        Called when a stroke on the objects ends, at times before it is in the data.
     """
 
-    def __init__(self, viewer: Viewer, on_edit: Callable[[PromptSet], None]) -> None:
+    def __init__(
+        self,
+        viewer: Viewer,
+        on_edit: Callable[[PromptSet], None],
+        on_paint: Callable[[], None],
+    ) -> None:
         self._viewer = viewer
         self._on_edit = on_edit
+        self._on_paint = on_paint
         self._layers: dict[str, Layer] = {}
         self._image: Image | None = None
         self._shape = (1, 1)
         self._filling = False
 
     # ------------------------------------------------------------------ which
+    @property
+    def objects(self) -> Labels | None:
+        """The layer of the accepted objects."""
+        return self._layers.get(OBJECTS)
+
     def owns(self, layer: Layer | None) -> bool:
         """Return whether a layer is one of these."""
         return any(layer == own for own in self._layers.values())
@@ -160,6 +173,7 @@ class PromptLayers:
             )
         else:
             layer = Labels(np.zeros(self._shape, np.uint16), name=name, opacity=0.5)
+            layer.events.paint.connect(lambda: self._on_paint())
         return layer
 
     # ------------------------------------------------------------------- fill
@@ -168,6 +182,11 @@ class PromptLayers:
         points, boxes = self._layers.get(POINTS), self._layers.get(BOXES)
         if points is None or boxes is None:
             return
+        if prompts.points or len(points.data):
+            self._fill_points(points, prompts)
+        self.show_box(prompts.box)
+
+    def _fill_points(self, points: Points, prompts: PromptSet) -> None:
         with self._quietly():
             positive = np.array([p.positive for p in prompts.points], bool)
             where = [point_to_row_column(p) for p in prompts.points]
@@ -178,7 +197,6 @@ class PromptLayers:
                 points.symbol = np.where(positive, "disc", "x")
                 points.face_color = np.where(positive, _POSITIVE, _NEGATIVE)
             points.selected_data = set()
-        self.show_box(prompts.box)
 
     def show_box(self, box: Box | None) -> None:
         """Show the box of the object in work, also while it is being drawn."""
@@ -196,18 +214,11 @@ class PromptLayers:
         layer = self._layers.get(PROPOSAL)
         if layer is None:
             return
+        is_blank = layer.data.shape == self._shape and not layer.data.any()
+        if mask is None and is_blank and not layer.editable:
+            return
         picture = np.zeros(self._shape, np.uint8) if mask is None else outlined(mask)
         layer.data = picture
-        layer.editable = False
-
-    def show_objects(self, labels: NDArray[np.int32]) -> None:
-        """Show what was accepted in the picture."""
-        layer = self._layers.get(OBJECTS)
-        if layer is None:
-            return
-        # 16 bit are painted several times faster than 32
-        small = labels.max(initial=0) <= np.iinfo(np.uint16).max
-        layer.data = labels.astype(np.uint16 if small else np.int32)
         layer.editable = False
 
     # ------------------------------------------------------------------- read

@@ -34,6 +34,7 @@ class ObjectInWork:
 
     def __init__(self) -> None:
         self._steps: list[PromptSet] = [PromptSet()]
+        self._targets: list[int | None] = [None]
         self._position = 0
         self._answers: dict[PromptSet, Answer] = {}
         self.committed_as: int | None = None
@@ -42,6 +43,11 @@ class ObjectInWork:
     def prompts(self) -> PromptSet:
         """The prompts as they are now."""
         return self._steps[self._position]
+
+    @property
+    def target(self) -> int | None:
+        """Number of the accepted object that gets the mask; None for another one."""
+        return self._targets[self._position]
 
     @property
     def answer(self) -> Answer | None:
@@ -64,10 +70,20 @@ class ObjectInWork:
 
     def set(self, prompts: PromptSet) -> None:
         """Make another set of prompts the current one; undo leads back to the old."""
-        if prompts == self.prompts:
-            return
+        if prompts != self.prompts:
+            # what begins after a clear is another object
+            self._add_step(prompts, self.target if prompts and self.prompts else None)
+
+    def take_up(self, prompts: PromptSet, target: int) -> None:
+        """Go on with the prompts of an accepted object, given by its number."""
+        if (prompts, target) != (self.prompts, self.target):
+            self._add_step(prompts, target)
+
+    def _add_step(self, prompts: PromptSet, target: int | None) -> None:
         del self._steps[self._position + 1 :]
+        del self._targets[self._position + 1 :]
         self._steps.append(prompts)
+        self._targets.append(target)
         self._position += 1
         self.committed_as = None
 

@@ -7,34 +7,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from psygnal import Signal
 
-from napari_infosam._napari.desk import DEFAULT_CLASS, Desk
+from napari_infosam._napari.accepted import Accepted
+from napari_infosam._napari.desk import Desk
 from napari_infosam._napari.engine import Engine
 from napari_infosam._napari.learning import Learning
 from napari_infosam._napari.object_in_work import ObjectInWork
+from napari_infosam._napari.object_text import step_sentence
 from napari_infosam._napari.places import find_home
 from napari_infosam._napari.voice import Voice
-from napari_infosam.core.errors import InfosamError
-from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.core.prompts import PromptSet
 from napari_infosam.project.files import content_hash
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
     from pathlib import Path
-    from typing import Any
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_infosam._napari.engine import Executor
     from napari_infosam._napari.image_source import ImageSource
     from napari_infosam._napari.object_in_work import Answer
     from napari_infosam.core.prompts import Prompt
-    from napari_infosam.project import HistoryEntry, ObjectRecord, Project
-
-Found = tuple[int | None, "NDArray[np.int32] | None"]
+    from napari_infosam.project import HistoryEntry, ObjectRecord
 
 
 class Session:
@@ -54,16 +51,13 @@ class Session:
 
     Attributes
     ----------
-    voice, engine, learning, desk
-        What speaks, what answers, what is being learned, and the project.
+    voice, engine, learning, desk, objects
+        What speaks, what answers, what is being learned, the project, and the
+        accepted objects of the picture.
     source
         The picture that is annotated, or None.
     work
         The object that is being prompted.
-    class_name
-        Class of the next accepted object.
-    labels
-        ``(H, W)`` int32 label image of what was accepted in the picture.
     """
 
     image_changed = Signal()
@@ -84,20 +78,17 @@ class Session:
             is_training=lambda: self.learning.is_running,
         )
         self.desk = Desk(self.engine, self.learning, self.voice, model, device)
+        self.objects = Accepted(executor, self.desk, self.engine, self.voice)
         self.source: ImageSource | None = None
         self.work = ObjectInWork()
-        self.class_name = DEFAULT_CLASS
-        self.labels: NDArray[np.int32] | None = None
-        self._image_id: int | None = None
         self._started = False
-        self._revision = 0
         self._sought: tuple[ImageSource, str] | None = None
-        self._looked_up: tuple[ImageSource, Project] | None = None
         self._set_aside: dict[Hashable, ObjectInWork] = {}
         self._accepted: dict[int, ObjectInWork] = {}
         self.engine.answered.connect(self.prompts_changed.emit)
         self.engine.changed.connect(self._find_home)
-        self.engine.changed.connect(self._look_up_objects)
+        self.engine.changed.connect(self.objects.look_up)
+        self.objects.changed.connect(self.objects_changed.emit)
         self.desk.changed.connect(self._find_home)
         self.desk.entered.connect(self._on_project_entered)
 
@@ -116,6 +107,7 @@ class Session:
 
     def close(self) -> None:
         """Let go of everything; a running training goes on by itself."""
+        self.objects.save_painted()
         self._executor.close()
         self.engine.cancel_loading()
         self.desk.close()
@@ -129,8 +121,8 @@ class Session:
         if old is not None and self.work.prompts:
             self._set_aside[old.key] = self.work
         self.source, self.work = source, ObjectInWork()
-        self.labels = None if source is None else np.zeros(source.shape, np.int32)
-        self._image_id = self._looked_up = self._sought = None
+        self.objects.show(source)
+        self._sought = None
         if source is not None:
             self.work = self._set_aside.pop(source.key, self.work)
             self.desk.expect(source.layer)
@@ -157,10 +149,12 @@ class Session:
         def done(found: tuple[Path, bool]) -> None:
             if token is self._sought:
                 self.desk.settle(found[0], is_there=found[1])
+                self.objects.has_no_project()
                 self._load_soon()
 
         def failed(error: Exception) -> None:
             self.voice.report(error, "looking for the project of the image")
+            self.objects.has_no_project()
             self._load_soon()
 
         self._executor.submit(
@@ -170,41 +164,8 @@ class Session:
         )
 
     def _on_project_entered(self) -> None:
-        self._image_id = self._looked_up = None
         self._accepted.clear()
-        if self.class_name not in self.desk.classes():
-            self.class_name = DEFAULT_CLASS
-        if self.labels is not None:
-            self.labels = np.zeros_like(self.labels)
-        self._look_up_objects()
-        self.objects_changed.emit()
-
-    def _look_up_objects(self) -> None:
-        """Find what was accepted in this picture before, in the background."""
-        source, project, pixels = self.source, self.desk.project, self.engine.pixels
-        if source is None or project is None or pixels is None:
-            return
-        if self._looked_up == (source, project):
-            return
-        token = self._looked_up = (source, project)
-        revision = self._revision
-
-        def work() -> Found:
-            return _find_objects(project, pixels)
-
-        def done(found: Found) -> None:
-            if token is not self._looked_up or found[0] is None:
-                return
-            self._image_id, self.labels = found
-            if revision == self._revision:
-                self.objects_changed.emit()
-            else:  # something was accepted meanwhile
-                self._read_objects()
-
-        def failed(error: Exception) -> None:
-            self.voice.report(error, "reading the accepted objects")
-
-        self._executor.submit(work, done, failed)
+        self.objects.enter_project()
 
     # ----------------------------------------------------------------- prompts
     @property
@@ -247,18 +208,34 @@ class Session:
         self.prompts_changed.emit()
 
     # ------------------------------------------------------------------ accept
+    @property
+    def class_name(self) -> str:
+        """Class of the next accepted object."""
+        return self.objects.class_name
+
+    @class_name.setter
+    def class_name(self, name: str) -> None:
+        self.objects.class_name = name
+        self.objects_changed.emit()
+
+    @property
+    def labels(self) -> NDArray[np.int32] | None:
+        """``(H, W)`` label image of what was accepted in the picture."""
+        return self.objects.labels
+
     def accept(self) -> ObjectRecord | None:
         """Write the proposal to the project; it is on disk when this returns."""
-        answer = self.work.answer
+        answer, work = self.work.answer, self.work
         if answer is None:
             self.voice.say(self._why_not_acceptable())
             return None
         record = None
         with self.voice.guard("accepting the object"):
-            record = self._commit(answer)
-            self.voice.say(
-                f"Accepted object {record.instance_id} ({record.class_name})."
-            )
+            record = self.objects.commit(work, answer)
+            self._accepted[record.id] = work
+            self.work = ObjectInWork()
+            self._prompts_moved()
+            self.objects.say_accepted(record, work, answer)
         return record
 
     def _why_not_acceptable(self) -> str:
@@ -266,75 +243,46 @@ class Session:
             return "There is nothing to accept yet: click on an object first."
         return "The mask is still being computed: accept it when you see it."
 
-    def _commit(self, answer: Answer) -> ObjectRecord:
-        source, pixels = self.source, self.engine.pixels
-        mask = answer.prediction.mask
-        if source is None or pixels is None or not mask.any():
-            raise InfosamError(
-                "The proposal is empty: add a point on the object, or draw a box."
-            )
-        project = self.desk.require()
-        if self._image_id is None:
-            image = project.add_image(pixels, source.name, source=source.source)
-            self._image_id = image.id
-        work = self.work
-        record = project.commit(
-            self._image_id,
-            mask,
-            prompts=work.prompts,
-            class_name=self.class_name,
-            model_version=answer.version,
-            score=answer.prediction.score,
-            proposal_ious=work.proposal_ious(mask),
-        )
-        self._accepted[record.id] = work
-        self.work = ObjectInWork()
-        self._revision += 1
-        if self.labels is not None:
-            self.labels[mask] = record.instance_id
-        self.objects_changed.emit()
-        self.desk.changed.emit()
-        self._prompts_moved()
-        return record
-
     def delete_at(self, row: float, column: float) -> None:
         """Delete the accepted object at a pixel; undo brings it back."""
-        value = self._label_at(row, column)
-        project = self.desk.project
-        if not value or project is None:
+        if number := self._number_at(row, column):
+            self.objects.delete([number])
+
+    def relabel_at(self, row: float, column: float) -> None:
+        """Give the object at a pixel the class of the next object."""
+        if number := self._number_at(row, column):
+            self.objects.relabel([number])
+
+    def split_at(self, row: float, column: float) -> None:
+        """Split the object at a pixel, between the points in it if there are some."""
+        if number := self._number_at(row, column):
+            self.objects.split(number, self.prompts.points, then=self.clear)
+
+    def choose_at(self, row: float, column: float) -> None:
+        """Choose the object at a pixel besides others, or no longer."""
+        if number := self._number_at(row, column):
+            self.objects.toggle_chosen(number)
+
+    def continue_at(self, row: float, column: float) -> None:
+        """Take up the prompts of the object at a pixel; an accept replaces its mask."""
+        record = None
+        if number := self._number_at(row, column):
+            record = self.objects.find(number)
+        if record is not None:
+            # what was painted or imported has none: its box is a beginning
+            prompts = record.prompts or PromptSet(box=record.box)
+            self.work.take_up(prompts, record.instance_id)
+            self._prompts_moved()
+
+    def _number_at(self, row: float, column: float) -> int:
+        number = self.objects.number_at(row, column)
+        if not number:
             self.voice.say("There is no accepted object under the pointer.")
-            return
-        with self.voice.guard("deleting the object"):
-            found = project.objects(self._image_id)
-            project.delete(next(r.id for r in found if r.instance_id == value))
-            self._objects_moved()
-            self.voice.say(f"Deleted object {value}; undo brings it back.")
-
-    def _label_at(self, row: float, column: float) -> int:
-        if self.labels is None:
-            return 0
-        r, c = round(row), round(column)
-        inside = 0 <= r < self.labels.shape[0] and 0 <= c < self.labels.shape[1]
-        return int(self.labels[r, c]) if inside else 0
-
-    def _objects_moved(self) -> None:
-        """Show the objects after something else than an accept."""
-        self._revision += 1
-        self._read_objects()
-        self.desk.changed.emit()
-
-    def _read_objects(self) -> None:
-        project = self.desk.project
-        if project is not None and self._image_id is not None:
-            self.labels = project.label_image(self._image_id)
-        self.objects_changed.emit()
+        return number
 
     def objects_here(self) -> int:
         """Return how many objects were accepted in this picture."""
-        project = self.desk.project
-        if project is None or self._image_id is None:
-            return 0
-        return len(project.objects(self._image_id))
+        return self.objects.count()
 
     # -------------------------------------------------------------------- undo
     @property
@@ -357,21 +305,19 @@ class Session:
             self._prompts_moved()
             return
         with self.voice.guard("undoing"):
+            self.objects.save_painted()
             project = self.desk.project
             entry = project.undo() if project else None
             if entry is None:
                 self.voice.say("There is nothing to undo.")
                 return
-            if entry.action == "commit":
-                self._take_up_again(entry)
-            self._objects_moved()
-            self._prompts_moved()
-            self.voice.say(_undo_sentence(entry, self._image_id))
+            self._take_up_again(entry)
+            self._after_step(entry, undone=True)
 
     def _take_up_again(self, entry: HistoryEntry) -> None:
         """Let the prompts of an accept that was undone be worked on again."""
         work = self._accepted.pop(entry.object_id, None)
-        if work is not None and entry.image_id == self._image_id:
+        if work is not None and entry.image_id == self.objects.image_id:
             work.committed_as = entry.object_id
             self.work = work
 
@@ -382,6 +328,7 @@ class Session:
             return
         work = self.work
         with self.voice.guard("redoing"):
+            self.objects.save_painted()
             project = self.desk.project if self.can_redo else None
             entry = project.redo() if project else None
             if entry is None:
@@ -390,20 +337,10 @@ class Session:
             if work.committed_as == entry.object_id:
                 self._accepted[entry.object_id] = work
                 self.work = ObjectInWork()
-            self._objects_moved()
-            self._prompts_moved()
+            self._after_step(entry, undone=False)
 
-
-def _find_objects(project: Project, pixels: NDArray[Any]) -> Found:
-    """Return the project's id of a picture and its label image, None if it has none."""
-    digest, plain = content_hash(pixels), Preprocessing()
-    for image in project.images():
-        if image.content_hash == digest and image.preprocessing == plain:
-            return image.id, project.label_image(image.id)
-    return None, None
-
-
-def _undo_sentence(entry: HistoryEntry, image_id: int | None) -> str:
-    what = "accept" if entry.action == "commit" else "delete"
-    where = "" if entry.image_id == image_id else " in another image"
-    return f"Took back the last {what}{where}; redo does it again."
+    def _after_step(self, entry: HistoryEntry, *, undone: bool) -> None:
+        self.objects.follow(entry)
+        self._prompts_moved()
+        here = entry.image_id == self.objects.image_id
+        self.voice.say(step_sentence(entry, here=here, undone=undone))

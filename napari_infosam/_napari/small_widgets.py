@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QPushButton,
     QScrollArea,
     QSizePolicy,
+    QVBoxLayout,
     QWidget,
 )
 
@@ -115,6 +116,64 @@ class Toggles(QWidget):
         self.buttons[number].setChecked(True)
 
 
+class Fold(QWidget):
+    """A part of a panel below a button that folds it away.
+
+    Parameters
+    ----------
+    title, tip
+        Of the button.
+    content
+        What is folded away at first.
+
+    Attributes
+    ----------
+    button
+        What a person presses.
+    """
+
+    folded = Signal()
+    """It was folded or unfolded."""
+
+    def __init__(self, title: str, tip: str, content: QWidget) -> None:
+        super().__init__()
+        self._title = title
+        self._content = content
+        self.button = button("", tip)
+        self.button.setCheckable(True)
+        self.button.toggled.connect(self._on_toggled)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addWidget(self.button)
+        layout.addWidget(content)
+        self._on_toggled(False)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the content is in sight."""
+        return self.button.isChecked()
+
+    @is_open.setter
+    def is_open(self, value: bool) -> None:
+        self.button.setChecked(value)
+
+    def set_title(self, title: str) -> None:
+        """Change what the button says."""
+        self._title = title
+        arrow = (
+            "\N{BLACK DOWN-POINTING SMALL TRIANGLE}"
+            if self.is_open
+            else "\N{BLACK RIGHT-POINTING SMALL TRIANGLE}"
+        )
+        self.button.setText(f"{arrow} {title}")
+
+    def _on_toggled(self, is_open: bool) -> None:
+        self._content.setVisible(is_open)
+        self.set_title(self._title)
+        self.folded.emit()
+
+
 class NameField(QLineEdit):
     """A line to type a name in; Enter and Esc end here and reach nobody else."""
 
@@ -182,4 +241,7 @@ def swatch(color: str) -> QIcon:
     """Return a square of one colour."""
     picture = QPixmap(12, 12)
     picture.fill(QColor(color))
-    return QIcon(picture)
+    icon = QIcon(picture)
+    # a selected row would tint it
+    icon.addPixmap(picture, QIcon.Mode.Selected)
+    return icon

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +15,14 @@ from napari_infosam._napari.gl_state import forget_vertex_arrays
 from napari_infosam._napari.image_source import source_of
 from napari_infosam._napari.keys import KeyBindings
 from napari_infosam._napari.layers import PromptLayers
+from napari_infosam._napari.objects_view import ObjectsView
 from napari_infosam._napari.pointer import Pointer
 from napari_infosam._napari.tool import Tool
 from napari_infosam.core.errors import InfosamError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QWidget
 
@@ -51,11 +55,14 @@ class ViewerLink:
         self._session = session
         self.tool = Tool()
         self._image: Image | None = None
-        self._layers = PromptLayers(viewer, session.set_prompts)
+        self._layers = PromptLayers(
+            viewer, session.set_prompts, lambda: self.objects.on_paint()
+        )
+        self.objects = ObjectsView(self._layers, session.objects, parent)
         self._pointer = Pointer(
             viewer, session, self._layers, self.tool, lambda: self._image
         )
-        self.actions = {
+        actions: dict[str, Callable[[], object]] = {
             "points": self.use_points,
             "box": self.toggle_box,
             "polarity": self.toggle_polarity,
@@ -63,10 +70,17 @@ class ViewerLink:
             "clear": session.clear,
             "undo": session.undo,
             "redo": session.redo,
-            "delete": self.delete_under_pointer,
+            "delete": partial(self._under_pointer, session.delete_at),
+            "relabel": partial(self._under_pointer, session.relabel_at),
+            "continue": partial(self._under_pointer, session.continue_at),
+            "split": partial(self._under_pointer, session.split_at),
+            "choose": partial(self._under_pointer, session.choose_at),
+            "merge": self.merge_chosen,
+            "colors": self.toggle_colors,
             "next": self.next_image,
             "help": self.help_wanted.emit,
         }
+        self.actions = {name: self._after_strokes(act) for name, act in actions.items()}
         self._keys = KeyBindings(self.actions, self._keys_are_ours, self._hold_to_pan)
         # layers often come and go together: they are looked at once, afterwards
         self._soon = QTimer(parent)
@@ -74,6 +88,7 @@ class ViewerLink:
         self._soon.setInterval(0)
         self._soon.timeout.connect(self._settle)
         self._select_points = True
+        self._key: Hashable = None
         self._closed = False
         self._connect()
         self._image = self._first_image()
@@ -96,8 +111,9 @@ class ViewerLink:
         if self._closed:
             return
         self._closed = True
-        with suppress(RuntimeError):  # its window, and the timer with it, may be gone
+        with suppress(RuntimeError):  # its window, and the timers with it, may be gone
             self._soon.stop()
+            self.objects.close()
         layers = self._viewer.layers
         layers.events.inserted.disconnect(self._on_inserted)
         layers.events.removed.disconnect(self._on_removed)
@@ -170,6 +186,7 @@ class ViewerLink:
 
     def _settle(self) -> None:
         """Bring picture, layers and keys in line with the viewer as it is now."""
+        self.objects.take_strokes()
         if self._image is not None and self._image not in self._viewer.layers:
             self._image = self._first_image()
         source = None
@@ -183,6 +200,9 @@ class ViewerLink:
                 self._layers.remove()
         elif self._image is not None:
             self._layers.put_on(self._image, source.shape)
+        if source is None or source.key != self._key:
+            self.objects.begin_picture()
+        self._key = None if source is None else source.key
         self._session.set_image(source)
         self._show_prompts()
         self._show_objects()
@@ -204,8 +224,7 @@ class ViewerLink:
         self._layers.show_proposal(None if answer is None else answer.prediction.mask)
 
     def _show_objects(self) -> None:
-        if self._session.labels is not None:
-            self._layers.show_objects(self._session.labels)
+        self.objects.show()
 
     # --------------------------------------------------------------- actions
     def _keys_are_ours(self) -> bool:
@@ -246,13 +265,46 @@ class ViewerLink:
         if self._session.accept() is not None:
             self.tool.negative = False
 
-    def delete_under_pointer(self) -> None:
-        """Delete the accepted object under the mouse pointer."""
+    def _after_strokes(self, action: Callable[[], object]) -> Callable[[], None]:
+        """Return an action that does not get ahead of what was painted before it."""
+
+        def act() -> None:
+            self.objects.take_strokes()
+            action()
+
+        return act
+
+    def _under_pointer(self, action: Callable[[float, float], None]) -> None:
+        """Do something with the place that is under the mouse pointer."""
         where = self._pointer.position()
         if where is None:
             self._session.voice.say("Open an image first.")
         else:
-            self._session.delete_at(*where)
+            action(*where)
+
+    def merge_chosen(self) -> None:
+        """Make one object of those that are chosen."""
+        self._session.objects.merge(self._session.objects.chosen)
+
+    def toggle_colors(self) -> None:
+        """Colour objects by class, or each with a colour of its own again."""
+        self.objects.by_class = not self.objects.by_class
+
+    def jump_to(self, number: int) -> None:
+        """Centre the view on an object, and select its label for the brush."""
+        record, image = self._session.objects.find(number), self._image
+        layer = self._layers.objects
+        if record is None or image is None or layer is None:
+            return
+        box = record.box
+        middle = ((box.y0 + box.y1) / 2, (box.x0 + box.x1) / 2)
+        displayed = list(self._viewer.dims.displayed[-2:])
+        world = list(self._viewer.dims.point)
+        for axis, value in zip(displayed, layer.data_to_world(middle), strict=True):
+            world[axis] = value
+        depth = self._viewer.scene.camera.center[0]
+        self._viewer.scene.camera.center = (depth, *(world[axis] for axis in displayed))
+        layer.selected_label = number
 
     def next_image(self) -> None:
         """Go to the next slice of a stack, or to the next image layer."""

@@ -30,7 +30,7 @@ from napari_infosam._napari.workers import ThreadExecutor
 
 if TYPE_CHECKING:
     import napari.viewer
-    from qtpy.QtGui import QHideEvent, QKeyEvent, QShowEvent
+    from qtpy.QtGui import QHideEvent, QKeyEvent, QResizeEvent, QShowEvent
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,8 @@ class InfoSAMWidget(QWidget):
         inner.addStretch(1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(TallArea(content), 1)
+        self._area = TallArea(content)
+        layout.addWidget(self._area, 1)
         layout.addWidget(self.status)
         # tells napari's dock that this widget fills it
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
@@ -116,18 +117,18 @@ class InfoSAMWidget(QWidget):
     def _status_sentence(self) -> str:
         session = self.session
         waiting = session.engine.activity
-        if self._said and self._is_failure:
-            return f"\N{WARNING SIGN} {self._said}"
-        if self._said and not session.prompts:
-            return self._said
+        if self._said:
+            return f"\N{WARNING SIGN} {self._said}" if self._is_failure else self._said
         if waiting and session.prompts:
             return f"{waiting} Your prompts are kept and answered then."
         if waiting:
             return waiting
         if session.proposal is not None and session.is_answered:
             score = min(session.proposal.prediction.score, 1.0)
+            target = session.work.target
+            what = "Proposal" if target is None else f"New mask for object {target}"
             return (
-                f"Proposal; the model expects IoU {score:.2f}. "
+                f"{what}; the model expects IoU {score:.2f}. "
                 f"Accept ({shown('accept')}), or click to correct it."
             )
         if session.source is None:
@@ -154,6 +155,15 @@ class InfoSAMWidget(QWidget):
         self.learn.curves.use_theme(str(self._viewer.theme))
 
     # ---------------------------------------------------------------- events
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Unfold the list of objects where there is room for it."""
+        super().resizeEvent(event)
+        content = self._area.widget()
+        layout = None if content is None else content.layout()
+        if layout is not None:
+            needed = layout.totalHeightForWidth(self._area.width())
+            self.annotate.objects.fit(self._area.height() - needed)
+
     def showEvent(self, event: QShowEvent | None) -> None:
         """Let clicks be prompts again once the panel is in sight."""
         super().showEvent(event)

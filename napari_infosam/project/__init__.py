@@ -5,6 +5,7 @@ from napari_infosam.project.records import (
     HistoryEntry,
     ImageRecord,
     ObjectRecord,
+    ObjectSummary,
     VersionRecord,
 )
 from napari_infosam.project.store import Project
@@ -14,6 +15,7 @@ __all__ = [
     "HistoryEntry",
     "ImageRecord",
     "ObjectRecord",
+    "ObjectSummary",
     "Project",
     "VersionRecord",
 ]

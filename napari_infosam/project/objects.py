@@ -16,9 +16,9 @@ import numpy as np
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.masks import BoolArray, encode_rle, mask_box
 from napari_infosam.core.prompts import Box, Point, PromptSet
-from napari_infosam.project import history
 from napari_infosam.project.images import decide_split, select_images
-from napari_infosam.project.records import ImageRecord, ObjectRecord
+from napari_infosam.project.painting import Pixels, box_of, rle_of
+from napari_infosam.project.records import ImageRecord, ObjectRecord, ObjectSummary
 
 if TYPE_CHECKING:
     import sqlite3
@@ -46,13 +46,26 @@ class Origin:
     """
 
     class_name: str
-    slice_index: tuple[int, ...]
-    model_version: str
-    score: float | None
-    reviewed: bool
+    slice_index: tuple[int, ...] = ()
+    model_version: str = "base"
+    score: float | None = None
+    reviewed: bool = True
     prompts: PromptSet = field(default_factory=PromptSet)
     proposal_ious: tuple[float, ...] = ()
     instance_id: int | None = None
+
+    @classmethod
+    def of(cls, record: ObjectRecord) -> Origin:
+        """Return the origin of an object."""
+        return cls(
+            record.class_name,
+            record.slice_index,
+            record.model_version,
+            record.score,
+            record.reviewed,
+            record.prompts,
+            record.proposal_ious,
+        )
 
     def __post_init__(self) -> None:
         if len(self.proposal_ious) > len(self.prompts):
@@ -94,38 +107,41 @@ def encode(mask: BoolArray, image: ImageRecord) -> Encoded:
     return Encoded(encode_rle(mask), (height, width), mask_box(mask), area)
 
 
-def insert_objects(
-    connection: sqlite3.Connection,
-    image_id: int,
-    masks: Sequence[tuple[Encoded, Origin]],
-) -> list[ObjectRecord]:
-    """Write objects of one image with prompts, journal steps and the image's split."""
-    if any(origin.reviewed for _, origin in masks):
-        decide_split(connection, image_id)
-    written = []
-    for mask, origin in masks:
-        class_id = _class_id(connection, origin.class_name)
-        object_id = _insert_object(connection, image_id, class_id, mask, origin)
-        _insert_prompts(connection, object_id, origin)
-        history.record(connection, "commit", object_id)
-        written.append(require_object(connection, object_id))
-    return written
+def encode_pixels(pixels: Pixels, shape: tuple[int, int]) -> Encoded:
+    """Encode the sorted pixels of a mask, at least one."""
+    box = box_of(pixels, shape[0])
+    return Encoded(rle_of(pixels, shape), shape, box, pixels.size)
 
 
-def _insert_object(
+def encoded(record: ObjectRecord) -> Encoded:
+    """Return the mask of an object, to be written again."""
+    return Encoded(record.rle, record.shape, record.box, record.area)
+
+
+def write_object(
     connection: sqlite3.Connection,
     image_id: int,
-    class_id: int,
     mask: Encoded,
     origin: Origin,
+    instance_id: int | None = None,
 ) -> int:
+    """Write an object with its prompts, and its image's split; return its id.
+
+    Parameters
+    ----------
+    instance_id
+        Its number; by default one that no object of the picture ever had.
+    """
+    if origin.reviewed:
+        decide_split(connection, image_id)
     position = _slice_text(origin.slice_index)
-    instance_id = _instance_id(connection, image_id, position, origin.instance_id)
+    if instance_id is None:
+        instance_id = _instance_id(connection, image_id, position, origin.instance_id)
     score = origin.score
     values: dict[str, Any] = {
         "image_id": image_id,
         "slice_index": position,
-        "class_id": class_id,
+        "class_id": _class_id(connection, origin.class_name),
         "instance_id": instance_id,
         "rle": mask.rle,
         "height": mask.shape[0],
@@ -145,6 +161,7 @@ def _insert_object(
         f" VALUES ({', '.join(':' + name for name in values)}) RETURNING id",
         values,
     ).fetchone()
+    _insert_prompts(connection, row["id"], origin)
     return int(row["id"])
 
 
@@ -176,17 +193,30 @@ def select_objects(
     image_id: int | None = None,
     reviewed: bool | None = None,
     slice_index: tuple[int, ...] | None = None,
+    instance_id: int | None = None,
+    box: Box | None = None,
 ) -> list[ObjectRecord]:
-    """Return the objects that were not deleted, in the order of their ids."""
-    wanted = {
-        "objects.id": None if object_id is None else int(object_id),
-        "image_id": None if image_id is None else int(image_id),
-        "reviewed": None if reviewed is None else bool(reviewed),
-        "slice_index": None if slice_index is None else _slice_text(slice_index),
-    }
-    chosen = {name: value for name, value in wanted.items() if value is not None}
-    where = " AND ".join(["deleted = 0", *(f"{name} = ?" for name in chosen)])
-    parameters = tuple(chosen.values())
+    """Return the objects that were not deleted, in the order of their ids.
+
+    Parameters
+    ----------
+    box
+        Only objects whose boxes meet this one.
+    """
+    position = None if slice_index is None else _slice_text(slice_index)
+    where, parameters = _conditions(
+        {
+            "objects.id = ?": object_id,
+            "image_id = ?": image_id,
+            "reviewed = ?": reviewed,
+            "slice_index = ?": position,
+            "instance_id = ?": instance_id,
+            "objects.x0 <= ?": box and box.x1,
+            "objects.x1 >= ?": box and box.x0,
+            "objects.y0 <= ?": box and box.y1,
+            "objects.y1 >= ?": box and box.y0,
+        }
+    )
     rows = connection.execute(
         "SELECT objects.*, classes.name AS class_name FROM objects"
         f" JOIN classes ON classes.id = class_id WHERE {where} ORDER BY objects.id",
@@ -194,6 +224,39 @@ def select_objects(
     ).fetchall()
     prompts = _select_prompts(connection, where, parameters)
     return [_object(row, prompts[row["id"]]) for row in rows]
+
+
+def _conditions(wanted: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:
+    """Return the condition for objects in sight that are as wanted, None being any."""
+    chosen = {text: value for text, value in wanted.items() if value is not None}
+    parameters = tuple(
+        int(value) if isinstance(value, (np.integer, np.bool_, bool)) else value
+        for value in chosen.values()
+    )
+    return " AND ".join(["deleted = 0", *chosen]), parameters
+
+
+def select_summaries(
+    connection: sqlite3.Connection, image_id: int, slice_index: tuple[int, ...]
+) -> list[ObjectSummary]:
+    """Return what a list shows of the objects of a picture, in order of number."""
+    rows = connection.execute(
+        "SELECT objects.id, instance_id, name, area, score, model_version"
+        " FROM objects JOIN classes ON classes.id = class_id"
+        " WHERE deleted = 0 AND image_id = ? AND slice_index = ? ORDER BY instance_id",
+        (int(image_id), _slice_text(slice_index)),
+    )
+    return [
+        ObjectSummary(
+            id=row["id"],
+            instance_id=row["instance_id"],
+            class_name=row["name"],
+            area=row["area"],
+            score=row["score"],
+            model_version=row["model_version"],
+        )
+        for row in rows
+    ]
 
 
 def require_object(connection: sqlite3.Connection, object_id: int) -> ObjectRecord:
@@ -206,10 +269,11 @@ def require_object(connection: sqlite3.Connection, object_id: int) -> ObjectReco
     return found[0]
 
 
-def count_objects(connection: sqlite3.Connection) -> int:
-    """Return how many objects were not deleted."""
-    query = "SELECT count(*) FROM objects WHERE deleted = 0"
-    return int(connection.execute(query).fetchone()[0])
+def count_objects(connection: sqlite3.Connection, image_id: int | None) -> int:
+    """Return how many objects were not deleted, of one image or of all."""
+    where, parameters = _conditions({"image_id = ?": image_id})
+    query = f"SELECT count(*) FROM objects WHERE {where}"
+    return int(connection.execute(query, parameters).fetchone()[0])
 
 
 def data_hash(connection: sqlite3.Connection) -> str:

@@ -1,44 +1,92 @@
-"""Label images from run-length encodings, without decoding every mask in full."""
+"""Masks as run-length encodings, worked on without decoding them in full.
+
+A mask is the sorted indices of its pixels in column-major order, as the COCO encoding
+counts them: pixel (row, column) of an image of height H is ``column * H + row``. What
+is done to them takes a time that grows with the object, not with the image.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco
+
+from napari_infosam.core.prompts import Box
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from numpy.typing import NDArray
-
     from napari_infosam.project.records import ObjectRecord
+
+Pixels = NDArray[np.int64]
 
 
 def paint(records: Iterable[ObjectRecord], shape: tuple[int, int]) -> NDArray[np.int32]:
-    """Return the ``(H, W)`` label image of objects, later ones on top.
-
-    The time grows with the area of the objects, not with their number times the size
-    of the image.
-    """
-    columns = np.zeros(shape[0] * shape[1], np.int32)
-    for record in records:
-        columns[pixels_of(record.rle)] = record.instance_id
-    return np.ascontiguousarray(columns.reshape(shape[1], shape[0]).T)
+    """Return the ``(H, W)`` label image of objects, higher numbers on top."""
+    return paint_columns(records, shape, 0, shape[1])
 
 
-def pixels_of(rle: bytes) -> NDArray[np.int64]:
-    """Return the pixels of a mask as indices into its columns, one after the other."""
+def paint_columns(
+    records: Iterable[ObjectRecord], shape: tuple[int, int], start: int, stop: int
+) -> NDArray[np.int32]:
+    """Return columns ``start`` to ``stop`` of a label image, ``(H, stop - start)``."""
+    height = shape[0]
+    first, last = start * height, stop * height
+    columns = np.zeros(last - first, np.int32)
+    for record in sorted(records, key=lambda record: record.instance_id):
+        pixels = pixels_of(record.rle)
+        if first or last < height * shape[1]:
+            pixels = pixels[slice(*np.searchsorted(pixels, (first, last)))] - first
+        columns[pixels] = record.instance_id
+    return np.ascontiguousarray(columns.reshape(stop - start, height).T)
+
+
+def pixels_of(rle: bytes) -> Pixels:
+    """Return the sorted pixels of a compressed COCO encoding."""
     edges = np.cumsum(run_lengths(rle))
     # runs of background and object alternate, and background comes first
     starts, stops = edges[: edges.size // 2 * 2].reshape(-1, 2).T
     lengths = stops - starts
     before = np.cumsum(lengths) - lengths
-    pixels: NDArray[np.int64] = np.repeat(starts - before, lengths)
+    pixels: Pixels = np.repeat(starts - before, lengths)
     pixels += np.arange(pixels.size)
     return pixels
 
 
-def run_lengths(rle: bytes) -> NDArray[np.int64]:
+def rle_of(pixels: Pixels, shape: tuple[int, int]) -> bytes:
+    """Return the compressed COCO encoding of sorted pixels of an ``(H, W)`` image."""
+    breaks = np.flatnonzero(np.diff(pixels) != 1) + 1
+    starts = pixels[np.concatenate(([0], breaks))[: pixels.size]]
+    stops = pixels[np.concatenate((breaks - 1, [pixels.size - 1]))] + 1
+    edges = np.stack((starts, stops), axis=1).ravel()
+    counts = np.diff(edges, prepend=0, append=shape[0] * shape[1])
+    # an encoding ends with the object where that reaches the last pixel
+    counts = counts[: counts.size - (counts[-1] == 0)]
+    encoded = coco.frPyObjects({"size": list(shape), "counts": counts.tolist()}, *shape)
+    compressed: bytes = encoded["counts"]
+    return compressed
+
+
+def box_of(pixels: Pixels, height: int) -> Box:
+    """Return the tight box of pixels, corners at pixel centres."""
+    columns, rows = np.divmod(pixels, height)
+    return Box(
+        float(columns[0]), float(rows.min()), float(columns[-1]), float(rows.max())
+    )
+
+
+def among(pixels: Pixels, others: Pixels) -> NDArray[np.bool_]:
+    """Return which of some pixels are among others; both are sorted."""
+    if not others.size:
+        return np.zeros(pixels.size, np.bool_)
+    places = np.searchsorted(others, pixels)
+    found: NDArray[np.bool_] = others[np.minimum(places, others.size - 1)] == pixels
+    return found
+
+
+def run_lengths(rle: bytes) -> Pixels:
     """Return the lengths of the runs of a compressed COCO encoding.
 
     A number is written as characters of five bits each, lowest first; bit six says

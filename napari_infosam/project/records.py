@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "val"]
 Status = Literal["active", "accepted", "rejected"]
-Action = Literal["commit", "delete"]
+Action = Literal["commit", "delete", "relabel", "replace", "merge", "split", "paint"]
+Overlap = Literal["allow", "keep", "replace"]
+"""What becomes of pixels that earlier objects have: both have them (``allow``), the
+earlier ones keep them (``keep``), or the new one takes them (``replace``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +51,16 @@ class ClassRecord:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRecord:
-    """An accepted object.
+    """An accepted object, as it is since its last change.
 
     Attributes
     ----------
+    id
+        Of this state of it: an object that is changed is written anew, under
+        another id, so that undo can bring the old state back.
     instance_id
-        Its value in the label image: 1, 2, ... within an image and slice.
+        Its value in the label image: 1, 2, ... within an image and slice. It stays
+        when the class or the mask is changed.
     rle, shape
         COCO run-length encoding of the mask, and its (height, width).
     box
@@ -63,7 +70,7 @@ class ObjectRecord:
     score
         IoU the model predicted for its own proposal, or None.
     model_version
-        What answered the prompts: ``base``, ``v003``, or ``import``.
+        What answered the prompts: ``base``, ``v003``; or ``import``, ``painted``.
     created
         Seconds since the epoch.
     prompts, proposal_ious
@@ -93,6 +100,18 @@ class ObjectRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectSummary:
+    """What a list of objects shows; fields as in `ObjectRecord`."""
+
+    id: int
+    instance_id: int
+    class_name: str
+    area: int
+    score: float | None
+    model_version: str
+
+
+@dataclass(frozen=True, slots=True)
 class VersionRecord:
     """A trained student and what the gate said about it.
 
@@ -116,8 +135,21 @@ class VersionRecord:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """A step of the undo journal: what was done to which object."""
+    """A step of the undo journal: what was done to which object.
+
+    Attributes
+    ----------
+    object_id
+        The first object that the step made; of a delete the first that it hid.
+    n_objects
+        Number of objects it made, or hid if it made none.
+    box, slice_index
+        Where its pixels lie: outside of them the label image is as it was before.
+    """
 
     action: Action
     object_id: int
     image_id: int
+    n_objects: int = 1
+    box: Box | None = field(default=None, compare=False)
+    slice_index: tuple[int, ...] = field(default=(), compare=False)

@@ -109,7 +109,68 @@ _VERSION_1 = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+_VERSION_2 = (
+    # rows point at `objects` while it is made anew; SQLite checks them at the end
+    "PRAGMA defer_foreign_keys = ON",
+    "CREATE TEMP TABLE old_history AS SELECT * FROM history",
+    "DROP TABLE history",
+    """
+    CREATE TABLE history (
+        id INTEGER PRIMARY KEY,
+        action TEXT NOT NULL,
+        undone INTEGER NOT NULL DEFAULT 0,
+        created REAL NOT NULL
+    )
+    """,
+    "CREATE INDEX history_undone ON history (id) WHERE undone = 1",
+    # what a step showed and what it hid: an object that is changed is hidden, and
+    # shown as it is now in a row of its own
+    """
+    CREATE TABLE changes (
+        step_id INTEGER NOT NULL REFERENCES history ON DELETE CASCADE,
+        object_id INTEGER NOT NULL REFERENCES objects,
+        shown INTEGER NOT NULL,
+        PRIMARY KEY (step_id, object_id)
+    ) WITHOUT ROWID
+    """,
+    "INSERT INTO history SELECT id, action, undone, created FROM old_history",
+    "INSERT INTO changes SELECT id, object_id, action = 'commit' FROM old_history",
+    "DROP TABLE old_history",
+    "CREATE TEMP TABLE old_objects AS SELECT * FROM objects",
+    "DROP TABLE objects",
+    """
+    CREATE TABLE objects (
+        id INTEGER PRIMARY KEY,
+        image_id INTEGER NOT NULL REFERENCES images,
+        slice_index TEXT NOT NULL,
+        class_id INTEGER NOT NULL REFERENCES classes,
+        instance_id INTEGER NOT NULL CHECK (instance_id > 0),
+        rle BLOB NOT NULL,
+        height INTEGER NOT NULL,
+        width INTEGER NOT NULL,
+        x0 REAL NOT NULL,
+        y0 REAL NOT NULL,
+        x1 REAL NOT NULL,
+        y1 REAL NOT NULL,
+        area INTEGER NOT NULL CHECK (area > 0),
+        score REAL,
+        model_version TEXT NOT NULL,
+        reviewed INTEGER NOT NULL,
+        deleted INTEGER NOT NULL DEFAULT 0,
+        created REAL NOT NULL
+    )
+    """,
+    "INSERT INTO objects SELECT * FROM old_objects",
+    "DROP TABLE old_objects",
+    "CREATE INDEX objects_instance ON objects (image_id, slice_index, instance_id)",
+    # a number is that of one object at a time, whatever it was before
+    """
+    CREATE UNIQUE INDEX objects_in_sight
+    ON objects (image_id, slice_index, instance_id) WHERE deleted = 0
+    """,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
 """``MIGRATIONS[n]`` turns schema version n into n + 1, statement by statement."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.preprocess import Preprocessing
-from napari_infosam.core.prompts import PromptSet
+from napari_infosam.core.prompts import Box, PromptSet
 from napari_infosam.project import history, images, objects, settings, versions
-from napari_infosam.project.database import Database
-from napari_infosam.project.folder import AnyPath, create_folder, find_folder
-from napari_infosam.project.lock import WindowLock
+from napari_infosam.project.edits import Edits
 from napari_infosam.project.objects import Origin
-from napari_infosam.project.painting import paint
+from napari_infosam.project.opened import OpenFolder
+from napari_infosam.project.painting import paint_columns
+from napari_infosam.project.steps import Step
 
 if TYPE_CHECKING:
     from napari_infosam.core.masks import BoolArray
@@ -28,11 +26,13 @@ if TYPE_CHECKING:
         HistoryEntry,
         ImageRecord,
         ObjectRecord,
+        ObjectSummary,
+        Overlap,
         VersionRecord,
     )
 
 
-class Project:
+class Project(OpenFolder):
     """An open project folder; make one with `create` or `open`.
 
     Everything a method changes is on disk when it returns. Every method may be called
@@ -41,79 +41,13 @@ class Project:
 
     Attributes
     ----------
-    path
-        The folder ``NAME.infosam``, absolute.
-    model
-        Name or path of the base model.
-    cache_dir
-        For embeddings; may be deleted at any time.
+    edits
+        What changes accepted objects: class, mask, merge, split, paint.
     """
 
     def __init__(self, path: Path, *, lock: bool = True) -> None:
-        self.path = path
-        self.cache_dir = path / "cache"
-        self._writes = lock
-        with ExitStack() as resources:
-            if lock:
-                resources.enter_context(WindowLock(path))
-            self._database = Database(path, thorough=lock)
-            resources.callback(self._database.close)
-            if self._database.is_outdated:
-                # never under the feet of an older program that has it open
-                with nullcontext() if lock else WindowLock(path):
-                    self._database.migrate()
-            with self._database.read() as connection:
-                self.model = settings.get(connection, "model")
-            self._resources = resources.pop_all()
-
-    @classmethod
-    def create(cls, path: AnyPath, *, model: str = "vit_t") -> Project:
-        """Make a new project and open it with its lock.
-
-        Parameters
-        ----------
-        path
-            Where to make the folder; ``.infosam`` is added to the name if missing.
-            An empty folder is taken over.
-        model
-            Name (``vit_t``, ``vit_b``, ...) or path of the base model.
-
-        Raises
-        ------
-        InfosamError
-            If something is there already, or the place can not be written to.
-        """
-        return cls(create_folder(path, model))
-
-    @classmethod
-    def open(cls, path: AnyPath, *, lock: bool = True) -> Project:
-        """Open an existing project.
-
-        Parameters
-        ----------
-        path
-            The folder, with or without ``.infosam``.
-        lock
-            Whether to change annotations: one window or command at a time may. The
-            training process and readers open without.
-
-        Raises
-        ------
-        InfosamError
-            If there is no project, another window has it open, it comes from a newer
-            napari-infosam, or its database is damaged.
-        """
-        return cls(find_folder(path), lock=lock)
-
-    def close(self) -> None:
-        """Close the project and let another window have it."""
-        self._resources.close()
-
-    def __enter__(self) -> Project:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        super().__init__(path, lock=lock)
+        self.edits = Edits(self._database, self._require_lock)
 
     def add_image(
         self,
@@ -201,6 +135,7 @@ class Project:
         score: float | None = None,
         proposal_ious: Sequence[float] = (),
         reviewed: bool = True,
+        overlap: Overlap = "allow",
     ) -> ObjectRecord:
         """Write one accepted object; it is on disk when this returns.
 
@@ -224,6 +159,10 @@ class Project:
             IoU the model predicted for its proposal.
         reviewed
             Whether a person accepted it; only reviewed objects train.
+        overlap
+            What becomes of pixels that earlier objects have: both have them
+            (``allow``), the earlier ones keep them (``keep``), or this one takes them
+            (``replace``). Every way is one step for undo.
         """
         origin = Origin(
             class_name=class_name,
@@ -234,7 +173,7 @@ class Project:
             prompts=prompts or PromptSet(),
             proposal_ious=tuple(map(float, proposal_ious)),
         )
-        return self.commit_each(image_id, [(mask, origin)])[0]
+        return self.commit_each(image_id, [(mask, origin)], overlap=overlap)[0]
 
     def commit_many(
         self,
@@ -264,10 +203,13 @@ class Project:
         image_id: int,
         masks: Iterable[tuple[BoolArray, Origin]],
         classes: Mapping[str, str | None] | None = None,
+        *,
+        overlap: Overlap = "allow",
     ) -> list[ObjectRecord]:
         """Write objects that differ in class or origin in one transaction, all or none.
 
-        ``classes`` are made with them where missing: names, and ``#rrggbb`` or None.
+        Each is a step of its own in the undo journal. ``classes`` are made with them
+        where missing: names, and ``#rrggbb`` or None. ``overlap`` as in `commit`.
         """
         self._require_lock()
         image = self.image(image_id)
@@ -275,7 +217,12 @@ class Project:
         with self._database.write() as connection:
             for name, color in (classes or {}).items():
                 images.insert_class(connection, name, color)
-            return objects.insert_objects(connection, image.id, encoded)
+            written = []
+            for mask, origin in encoded:
+                step = Step(connection, "commit")
+                step.place(image, mask, origin, overlap)
+                written.append(step.finish()[0])
+            return written
 
     def objects(
         self,
@@ -283,12 +230,13 @@ class Project:
         *,
         reviewed: bool | None = None,
         slice_index: tuple[int, ...] | None = None,
+        instance_id: int | None = None,
     ) -> list[ObjectRecord]:
         """Return the objects, without deleted ones, in the order of their ids.
 
         Parameters
         ----------
-        image_id, reviewed, slice_index
+        image_id, reviewed, slice_index, instance_id
             Only objects that are so; None takes all.
         """
         with self._database.read() as connection:
@@ -297,23 +245,28 @@ class Project:
                 image_id=image_id,
                 reviewed=reviewed,
                 slice_index=slice_index,
+                instance_id=instance_id,
             )
 
-    def n_objects(self) -> int:
-        """Return how many objects there are, without deleted ones."""
+    def summaries(
+        self, image_id: int, slice_index: tuple[int, ...] = ()
+    ) -> list[ObjectSummary]:
+        """Return the objects of a picture as a list shows them, in order of number."""
         with self._database.read() as connection:
-            return objects.count_objects(connection)
+            return objects.select_summaries(connection, image_id, slice_index)
+
+    def n_objects(self, image_id: int | None = None) -> int:
+        """Return how many objects there are, of one image or of all of them."""
+        with self._database.read() as connection:
+            return objects.count_objects(connection, image_id)
 
     def delete(self, object_id: int) -> None:
         """Delete an object; `undo` brings it back."""
-        self._require_lock()
-        with self._database.write() as connection:
-            record = objects.require_object(connection, object_id)
-            history.delete(connection, record.id)
+        self.edits.delete([object_id])
 
     @property
     def can_undo(self) -> bool:
-        """Whether there is a commit or delete to take back."""
+        """Whether there is a step to take back."""
         with self._database.read() as connection:
             return history.has_steps(connection, undone=False)
 
@@ -323,8 +276,13 @@ class Project:
         with self._database.read() as connection:
             return history.has_steps(connection, undone=True)
 
+    def last_step(self) -> HistoryEntry | None:
+        """Return the step that `undo` would take back, or None if there is none."""
+        with self._database.read() as connection:
+            return history.last(connection)
+
     def undo(self) -> HistoryEntry | None:
-        """Take the last commit or delete back; return it, or None if there is none."""
+        """Take the last step back; return it, or None if there is none."""
         self._require_lock()
         with self._database.write() as connection:
             return history.undo(connection)
@@ -340,11 +298,29 @@ class Project:
     ) -> NDArray[np.int32]:
         """Return the ``(H, W)`` label image of an image: 0, or an instance id.
 
-        Where objects overlap the later one is on top.
+        Where objects overlap the one of the higher number is on top.
         """
-        shape = self.image(image_id).shape
-        found = self.objects(image_id, slice_index=slice_index)
-        return paint(found, (shape[0], shape[1]))
+        height, width = self.image(image_id).shape[:2]
+        return self.label_part(image_id, Box(0, 0, width - 1, height - 1), slice_index)
+
+    def label_part(
+        self, image_id: int, box: Box, slice_index: tuple[int, ...] = ()
+    ) -> NDArray[np.int32]:
+        """Return what `label_image` has within a box, which is quicker.
+
+        Parameters
+        ----------
+        box
+            Corners at pixel centres, both included, within the image.
+        """
+        height, width = self.image(image_id).shape[:2]
+        with self._database.read() as connection:
+            found = objects.select_objects(
+                connection, image_id=image_id, slice_index=slice_index, box=box
+            )
+        start, stop = int(box.x0), int(box.x1) + 1
+        columns = paint_columns(found, (height, width), start, stop)
+        return columns[int(box.y0) : int(box.y1) + 1]
 
     @property
     def active_version(self) -> str:
@@ -408,10 +384,3 @@ class Project:
         """
         with self._database.read() as connection:
             return objects.data_hash(connection)
-
-    def _require_lock(self) -> None:
-        if not self._writes:
-            raise InfosamError(
-                f"The project {self.path} was opened for reading: open it with its "
-                "lock to change annotations."
-            )

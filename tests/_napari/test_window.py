@@ -120,14 +120,14 @@ def test_the_panel_explains_its_keys(window: Window) -> None:
 
 def test_nothing_in_the_panel_is_without_a_tooltip(window: Window) -> None:
     annotate, learn = window.panel.annotate, window.panel.learn
-    for part in (annotate, learn):
+    for part in (annotate, annotate.objects, learn):
         for name, widget in vars(part).items():
             if isinstance(widget, QWidget) and widget.isEnabled():
                 children = getattr(widget, "buttons", [widget])
                 for child in children:
                     labels = ("counts", "message", "outcome", "comparison", "reason")
-                    told = child.toolTip() or name in labels or name == "advanced"
-                    assert told, name
+                    parts = ("advanced", "objects", "section", "_body")
+                    assert child.toolTip() or name in (*labels, *parts), name
 
 
 def test_fine_tuning_nothing_says_why_in_tooltip_and_line(window: Window) -> None:
@@ -267,6 +267,7 @@ def test_nothing_in_the_panel_is_cut(window: Window) -> None:
     assert content is not None
     assert content.minimumSizeHint().width() <= 300
     window.panel.learn.advanced.expand(animate=False)
+    window.panel.annotate.objects.section.is_open = True
     # both with and without the scroll bar the content is as wide as what is seen
     for height in (1000, 300):
         window.panel.resize(window.panel.minimumSizeHint().width(), height)

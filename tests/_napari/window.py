@@ -121,6 +121,31 @@ class Window:
             QApplication.processEvents()
         self._mouse(QEvent.Type.MouseButtonRelease, places[-1], left, none)
 
+    def point_at(self, row: float, column: float) -> None:
+        """Move the pointer without a button."""
+        at, none = self.pixel(row, column), Button.NoButton
+        image = self.panel.link.image
+        assert image is not None
+
+        def is_there() -> bool:
+            # napari lets go of moves that follow each other too quickly
+            self._mouse(QEvent.Type.MouseMove, at, none, none)
+            seen = image.world_to_data(self.viewer.cursor.position)
+            return bool(np.abs(np.subtract(seen[-2:], (row, column))).max() < 2)
+
+        self.wait(is_there, 10)
+
+    def accept_at(self, *places: tuple[float, float]) -> None:
+        """Click on objects and accept each."""
+        for place in places:
+            self.click(*place)
+            self.wait_answer()
+            self.key(Qt.Key.Key_C)
+
+    def wait_still(self) -> None:
+        """Wait until napari has looked at the last move of the mouse."""
+        self.point_at(2, 2)
+
     def _mouse(self, kind: QEvent.Type, at: QPoint, button: Button, held: Any) -> None:
         event = QMouseEvent(
             kind,

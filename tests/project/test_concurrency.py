@@ -6,6 +6,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
+
 from napari_infosam.project import ImageRecord, Project
 
 from .conftest import gradient, square
@@ -77,6 +79,51 @@ def test_the_window_writes_objects_while_training_writes_versions(
     assert [path.name for path in project.runs()] == [f"r{i:03d}" for i in range(1, 31)]
     assert project.n_objects() == n_written
     assert [o.instance_id for o in project.objects()] == list(range(1, n_written + 1))
+
+
+def test_corrections_are_seen_whole_or_not_at_all(
+    project: Project, image: ImageRecord
+) -> None:
+    """Two threads take the same pixels from each other while others read."""
+    whole = square(2, 2, 10)
+    project.commit_many(image.id, [whole, ~whole])
+    pixels = np.argwhere(np.ones_like(whole))
+    stop = threading.Event()
+
+    def correct(number: int) -> None:
+        rng = np.random.default_rng(number)
+        for _ in range(25):
+            project.edits.paint(image.id, rng.choice(pixels, 90), number)
+
+    def step_back() -> None:
+        for _ in range(10):
+            project.undo()
+            project.redo()
+
+    def read() -> int:
+        reads = 0
+        with Project.open(project.path, lock=False) as reader:
+            while not stop.is_set() or not reads:
+                found = reader.objects()
+                assert sum(record.area for record in found) == whole.size
+                masks = [record.mask() for record in found]
+                assert (np.sum(masks, axis=0) == 1).all()
+                reads += 1
+        return reads
+
+    with ThreadPoolExecutor(5) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        try:
+            work = [pool.submit(correct, 1), pool.submit(correct, 2)]
+            work.append(pool.submit(step_back))
+            for future in work:
+                future.result()
+        finally:
+            stop.set()
+        assert all(reader.result() for reader in readers)
+    while project.undo():
+        pass
+    assert project.objects() == []
 
 
 def test_two_threads_create_the_same_project(tmp_path: Path) -> None:

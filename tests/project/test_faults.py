@@ -124,6 +124,37 @@ def test_an_import_on_a_disk_that_fills(small_disk: Path) -> None:
         assert len(project.commit_many(image.id, masks[:100])) == 100
 
 
+def test_corrections_on_a_disk_that_fills(small_disk: Path) -> None:
+    with Project.create(small_disk / "cells") as project:
+        image = project.add_image(gradient(), "a")
+        project.commit_many(image.id, [square(1, 1, 9), square(12, 12, 9)])
+        ballast = fill(small_disk, leave=200_000)
+        labels = project.label_image(image.id)
+
+        def correct(seed: int) -> None:
+            stroke = noise(seed)
+            pixels = np.argwhere(stroke)
+            project.edits.paint(image.id, pixels, seed % 4)
+            labels[stroke] = seed % 4  # only what was written
+
+        def correct_until_full() -> int:
+            for seed in range(10_000):
+                correct(seed)
+            return 0
+
+        with pytest.raises(InfosamError, match=FULL):
+            correct_until_full()
+        assert (labels > 2).any()
+        np.testing.assert_array_equal(project.label_image(image.id), labels)
+        ballast.unlink()
+        correct(7)
+        np.testing.assert_array_equal(project.label_image(image.id), labels)
+        while project.undo():
+            pass
+        assert project.objects() == []
+    assert is_sound(project.path)
+
+
 LIMIT = """
 import resource, sys
 import numpy as np

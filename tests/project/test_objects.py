@@ -213,7 +213,7 @@ def test_a_split_is_decided_with_the_object_or_not_at_all(
 ) -> None:
     from napari_infosam.project import history
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(history, "record", fail)

@@ -25,7 +25,7 @@ from napari_infosam.core.masks import decode_rle, encode_rle, mask_box
 from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.core.prompts import Box, Point, PromptSet
 from napari_infosam.project import HistoryEntry, Project
-from napari_infosam.project.painting import paint
+from napari_infosam.project.painting import among, box_of, paint, pixels_of, rle_of
 
 SHAPE = (7, 9)
 
@@ -130,6 +130,65 @@ def test_painting_is_decoding(mask: np.ndarray, scale: int) -> None:
     np.testing.assert_array_equal(painted, 3 * mask.astype(np.int32))
 
 
+@given(npst.arrays(np.bool_, npst.array_shapes(min_dims=2, max_dims=2, max_side=40)))
+def test_pixels_are_encoded_as_masks_are(mask: np.ndarray) -> None:
+    pixels = np.flatnonzero(mask.T)
+    encoded = encode_rle(mask)
+    np.testing.assert_array_equal(pixels_of(encoded), pixels)
+    if mask.any():
+        assert rle_of(pixels, mask.shape) == encoded
+        assert box_of(pixels, mask.shape[0]) == mask_box(mask)
+
+
+@given(st.sets(st.integers(0, 30)), st.sets(st.integers(0, 30)))
+def test_among_is_membership(some: set[int], others: set[int]) -> None:
+    found = among(np.array(sorted(some), int), np.array(sorted(others), int))
+    assert found.tolist() == [number in others for number in sorted(some)]
+
+
+strokes = st.lists(
+    st.tuples(
+        st.lists(
+            st.tuples(st.integers(0, SHAPE[0] - 1), st.integers(0, SHAPE[1] - 1)),
+            max_size=12,
+        ),
+        st.integers(0, 5),
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=20)
+@given(st.lists(masks, max_size=4), strokes)
+def test_painting_is_assigning_in_a_label_image(
+    many: list[np.ndarray], strokes: list[tuple[list[tuple[int, int]], int]]
+) -> None:
+    with (
+        tempfile.TemporaryDirectory(prefix="infosam-test-") as place,
+        Project.create(Path(place, "a")) as project,
+    ):
+        image = project.add_image(np.ones(SHAPE), "a")
+        project.commit_many(image.id, many)
+        states = [project.objects()]
+        labels = project.label_image(image.id)
+        for stroke, value in strokes:
+            pixels = np.array(stroke, int).reshape(-1, 2)
+            before = project.last_step()
+            project.edits.paint(image.id, pixels, value)
+            labels[tuple(pixels.T)] = value
+            np.testing.assert_array_equal(project.label_image(image.id), labels)
+            if project.last_step() != before:
+                states.append(project.objects())
+            for record in project.objects():
+                mask = record.mask()
+                assert record.area == mask.sum()
+                assert record.box == mask_box(mask)
+                assert encode_rle(mask) == record.rle
+        for state in reversed(states[:-1]):
+            project.undo()
+            assert project.objects() == state
+
+
 class Journal(RuleBasedStateMachine):
     """Commits, deletes, steps back and forth, closing and killing, against lists."""
 
@@ -143,6 +202,7 @@ class Journal(RuleBasedStateMachine):
         self.visible: set[int] = set()
         self.image_of: dict[int, int] = {}
         self.instance_of: dict[int, int] = {}
+        self.replaced: dict[int, int] = {}
         self.done: list[tuple[str, int]] = []
         self.undone: list[tuple[str, int]] = []
 
@@ -152,10 +212,13 @@ class Journal(RuleBasedStateMachine):
         self.show(action, object_id)
 
     def show(self, action: str, object_id: int, *, back: bool = False) -> None:
-        if (action == "commit") != back:
+        if (action != "delete") != back:
             self.visible.add(object_id)
         else:
             self.visible.remove(object_id)
+        if action == "replace":
+            change = self.visible.add if back else self.visible.remove
+            change(self.replaced[object_id])
 
     @rule(which=st.integers(0, 1), mask=masks)
     def commit(self, which: int, mask: np.ndarray) -> None:
@@ -174,6 +237,18 @@ class Journal(RuleBasedStateMachine):
         object_id = data.draw(st.sampled_from(sorted(self.visible)))
         self.project.delete(object_id)
         self.act("delete", object_id)
+
+    @precondition(lambda self: self.visible)
+    @rule(data=st.data(), mask=masks)
+    def replace(self, data: st.DataObject, mask: np.ndarray) -> None:
+        object_id = data.draw(st.sampled_from(sorted(self.visible)))
+        record = self.project.edits.replace(object_id, mask)
+        assert record.id not in self.image_of
+        assert record.instance_id == self.instance_of[object_id]
+        self.image_of[record.id] = self.image_of[object_id]
+        self.instance_of[record.id] = record.instance_id
+        self.replaced[record.id] = object_id
+        self.act("replace", record.id)
 
     @rule()
     def undo(self) -> None:

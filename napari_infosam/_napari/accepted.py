@@ -1,0 +1,246 @@
+"""What is done to the accepted objects of the picture in view."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_infosam._napari.object_text import (
+    accepted_sentence,
+    named,
+    painted_sentence,
+)
+from napari_infosam._napari.parts import parts_of
+from napari_infosam._napari.picture_objects import PictureObjects
+from napari_infosam.core.errors import InfosamError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from napari_infosam._napari.image_source import ImageSource
+    from napari_infosam._napari.object_in_work import Answer, ObjectInWork
+    from napari_infosam.core.masks import BoolArray
+    from napari_infosam.core.prompts import Point
+    from napari_infosam.project import ObjectRecord, Project
+    from napari_infosam.project.records import Overlap
+
+
+class Accepted(PictureObjects):
+    """Changes what was accepted in one picture, each change a step for undo.
+
+    What goes wrong is said through the voice; nothing is lost then, painted strokes
+    included.
+
+    Attributes
+    ----------
+    overlap
+        What becomes of pixels that earlier objects have.
+    """
+
+    overlap: Overlap = "allow"
+
+    def show(self, source: ImageSource | None) -> None:
+        """Be about another picture; its objects are looked up when it is read."""
+        self.save_painted()
+        super().show(source)
+
+    def toggle_chosen(self, number: int) -> None:
+        """Choose an object besides others, or no longer."""
+        if number in self.chosen:
+            self.choose(n for n in self.chosen if n != number)
+        else:
+            self.choose((*self.chosen, number))
+        if self.chosen:
+            self._voice.say(f"Chosen: {named(self.chosen)}.")
+        else:
+            self._voice.say("No object is chosen any more.")
+
+    # ----------------------------------------------------------------- change
+    def commit(self, work: ObjectInWork, answer: Answer) -> ObjectRecord:
+        """Write an answered proposal.
+
+        Raises
+        ------
+        InfosamError
+            If nothing was marked, or it can not be written.
+        """
+        mask = answer.prediction.mask
+        if self._source is None or self._engine.pixels is None or not mask.any():
+            raise InfosamError(
+                "The proposal is empty: add a point on the object, or draw a box."
+            )
+        self.save_painted()
+        project, image_id = self._require_image()
+        again = None if work.target is None else self.find(work.target)
+        came_about: dict[str, Any] = {
+            "prompts": work.prompts,
+            "model_version": answer.version,
+            "score": answer.prediction.score,
+            "proposal_ious": work.proposal_ious(mask),
+            "overlap": self.overlap,
+        }
+        if again is None:
+            record = project.commit(
+                image_id, mask, class_name=self.class_name, **came_about
+            )
+        else:
+            record = project.edits.replace(again.id, mask, **came_about)
+        self.follow(project.last_step())
+        return record
+
+    def say_accepted(
+        self, record: ObjectRecord, work: ObjectInWork, answer: Answer
+    ) -> None:
+        """Say what `commit` made of a proposal."""
+        lost = int(np.count_nonzero(answer.prediction.mask)) - record.area
+        again = record.instance_id == work.target
+        self._voice.say(accepted_sentence(record, again=again, lost=lost))
+
+    def delete(self, numbers: Sequence[int]) -> None:
+        """Delete objects; undo brings them back."""
+        with self._voice.guard("deleting objects"):
+            project, ids = self._named(numbers)
+            project.edits.delete(ids)
+            self.follow(project.last_step())
+            it = "it" if len(ids) == 1 else "them"
+            self._voice.say(f"Deleted {named(numbers)}; undo brings {it} back.")
+
+    def relabel(self, numbers: Sequence[int]) -> None:
+        """Give objects the class that is chosen for the next one."""
+        with self._voice.guard("changing the class"):
+            project, ids = self._named(numbers)
+            known = project.last_step()
+            project.edits.relabel(ids, self.class_name)
+            step = project.last_step()
+            if step == known:
+                self._voice.say(
+                    f"{named(numbers, start=True)}: the class is "
+                    f"{self.class_name} already."
+                )
+                return
+            self.follow(step)
+            self._voice.say(
+                f"{named(numbers, start=True)}: the class is {self.class_name} now."
+            )
+
+    def merge(self, numbers: Sequence[int]) -> None:
+        """Make one object of several; it keeps the first number."""
+        if len(numbers) < 2:
+            self._voice.say(
+                "Choose two objects or more first: in the list, or with A over each."
+            )
+            return
+        with self._voice.guard("merging objects"):
+            project, ids = self._named(numbers)
+            record = project.edits.merge(ids)
+            self.follow(project.last_step())
+            self.choose((record.instance_id,))
+            self._voice.say(
+                f"Merged {named(numbers)} into object {record.instance_id}."
+            )
+
+    def split(
+        self, number: int, points: Sequence[Point], then: Callable[[], None]
+    ) -> None:
+        """Make objects of the parts of one, which are found in the background.
+
+        Parameters
+        ----------
+        number
+            The object.
+        points
+            Where two or more lie on it, each stands for a part.
+        then
+            Called when it is done, and not where the object stays whole.
+        """
+        record = None
+        with self._voice.guard("splitting the object"):
+            self._named([number])
+            record = self.find(number)
+        if record is None:
+            return
+        whole = record
+
+        def done(parts: list[BoolArray]) -> None:
+            project = self._desk.project
+            if project is None or len(parts) < 2:
+                self._voice.say(
+                    f"Object {number} is in one piece: click once on each of its "
+                    "parts, then split it."
+                )
+                return
+            with self._voice.guard("splitting the object"):
+                made = project.edits.split(whole.id, parts)
+                self.follow(project.last_step())
+                then()
+                self._voice.say(
+                    f"Split object {number}: {named([r.instance_id for r in made])}."
+                )
+
+        def failed(error: Exception) -> None:
+            self._voice.report(error, "splitting the object")
+
+        self._executor.submit(lambda: parts_of(whole.mask(), points), done, failed)
+
+    # ------------------------------------------------------------------ paint
+    def paint(self, pixels: NDArray[np.int64], values: NDArray[np.int64]) -> None:
+        """Take over a stroke that was painted on the label image.
+
+        Parameters
+        ----------
+        pixels
+            ``(N, 2)`` (row, column) of the pixels that were changed.
+        values
+            ``(N,)``: their numbers now; 0 where an object was erased.
+        """
+        if len(pixels):
+            self._unsaved.add(pixels, values)
+            self._unsaved.lay_on(self.labels)
+            self.save_painted()
+
+    def save_painted(self) -> None:
+        """Write strokes that could not be written yet; they stay until they can."""
+        if not self._unsaved:
+            return
+        with self._voice.guard("saving what was painted"):
+            pixels, values = self._unsaved.all()
+            project, image_id = self._require_image()
+            numbers = [int(value) for value in np.unique(values) if value]
+            new = [number for number in numbers if self.find(number) is None]
+            known = project.last_step()
+            changed = project.edits.paint(
+                image_id, pixels, values, class_name=self.class_name
+            )
+            self._unsaved.clear()
+            step = project.last_step()
+            if step != known:
+                self.follow(None)
+                made = [record.instance_id for record in changed]
+                self._voice.say(painted_sentence(made, new, self.class_name))
+
+    def _require_image(self) -> tuple[Project, int]:
+        """Return the project, and the picture in it; they are made if need be."""
+        source, pixels = self._source, self._engine.pixels
+        if source is None or pixels is None:
+            raise InfosamError("The image is not read yet: try again in a moment.")
+        project = self._desk.require()
+        if self._image_id is None:
+            image = project.add_image(pixels, source.name, source=source.source)
+            self._image_id = image.id
+        return project, self._image_id
+
+    def _named(self, numbers: Sequence[int]) -> tuple[Project, list[int]]:
+        """Return the project and the ids of objects."""
+        self.save_painted()
+        project = self._desk.project
+        if project is None or not numbers:
+            raise InfosamError("There is no accepted object: choose one first.")
+        ids = self.ids(numbers)
+        for number in numbers:
+            if number not in ids:
+                raise InfosamError(f"There is no object {number} in this picture.")
+        return project, [ids[number] for number in numbers]

@@ -1,0 +1,233 @@
+"""The accepted objects of the picture in view, as they are in the project."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from psygnal import Signal
+
+from napari_infosam._napari.desk import DEFAULT_CLASS
+from napari_infosam._napari.strokes import Strokes
+from napari_infosam.core.preprocess import Preprocessing
+from napari_infosam.project.files import content_hash
+from napari_infosam.project.images import PALETTE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from napari_infosam._napari.desk import Desk
+    from napari_infosam._napari.engine import Engine, Executor
+    from napari_infosam._napari.image_source import ImageSource
+    from napari_infosam._napari.voice import Voice
+    from napari_infosam.project import (
+        HistoryEntry,
+        ObjectRecord,
+        ObjectSummary,
+        Project,
+    )
+
+_FEW = 20
+"""So many objects are looked for one by one, and more of them all at once."""
+
+Found = tuple[int | None, "NDArray[np.int32] | None"]
+
+
+class PictureObjects:
+    """A label image of what was accepted in one picture, in step with the project.
+
+    Objects are named by their numbers, the values in the label image.
+
+    Parameters
+    ----------
+    executor
+        Where the objects of a picture are looked up.
+    desk, engine, voice
+        Who has the project, who has the pixels, and who speaks.
+
+    Attributes
+    ----------
+    labels
+        ``(H, W)`` int32 label image of what was accepted in the picture.
+    class_name
+        Class of the next accepted object.
+    chosen
+        Numbers of the objects that were chosen, to be merged for example.
+    can_paint
+        Whether it is known what was accepted here, so that it can be corrected.
+    """
+
+    changed = Signal()
+    chosen_changed = Signal()
+
+    def __init__(
+        self, executor: Executor, desk: Desk, engine: Engine, voice: Voice
+    ) -> None:
+        self._executor = executor
+        self._desk = desk
+        self._engine = engine
+        self._voice = voice
+        self._source: ImageSource | None = None
+        self._image_id: int | None = None
+        self._revision = 0
+        self._looked_up: tuple[ImageSource, Project] | None = None
+        self._unsaved = Strokes()
+        self.labels: NDArray[np.int32] | None = None
+        self.class_name = DEFAULT_CLASS
+        self.chosen: tuple[int, ...] = ()
+        self.can_paint = False
+
+    # ------------------------------------------------------------------ which
+    def show(self, source: ImageSource | None) -> None:
+        """Be about another picture; its objects are looked up when it is read."""
+        self._source = source
+        self._unsaved.turn_to(None if source is None else source.key)
+        self.can_paint = False
+        self._forget()
+
+    def enter_project(self) -> None:
+        """Be about the same picture in another project."""
+        if self.class_name not in self._desk.classes():
+            self.class_name = DEFAULT_CLASS
+        project = self._desk.project
+        # a new project changes nothing about what can be done
+        self.can_paint &= project is not None and not project.n_objects()
+        self._forget()
+        self.look_up()
+        self.changed.emit()
+
+    def _forget(self) -> None:
+        self._image_id = self._looked_up = None
+        source = self._source
+        self.labels = None if source is None else np.zeros(source.shape, np.int32)
+        self._unsaved.lay_on(self.labels)
+        self.choose(())
+
+    def has_no_project(self) -> None:
+        """Note that the picture was accepted nowhere before."""
+        if self._source is not None and self._desk.project is None:
+            self.can_paint = True
+            self.changed.emit()
+
+    def look_up(self) -> None:
+        """Find what was accepted in this picture before, in the background."""
+        source, project, pixels = self._source, self._desk.project, self._engine.pixels
+        if source is None or project is None or pixels is None:
+            return
+        if self._looked_up == (source, project):
+            return
+        token = self._looked_up = (source, project)
+        revision = self._revision
+
+        def work() -> Found:
+            return _find_objects(project, pixels)
+
+        def done(found: Found) -> None:
+            if token is not self._looked_up:
+                return
+            self.can_paint = True
+            if found[0] is not None:
+                self._image_id, self.labels = found
+                if revision != self._revision:  # something was accepted meanwhile
+                    self.labels = project.label_image(found[0])
+                self._unsaved.lay_on(self.labels)
+            self.changed.emit()
+
+        def failed(error: Exception) -> None:
+            self._voice.report(error, "reading the accepted objects")
+
+        self._executor.submit(work, done, failed)
+
+    # -------------------------------------------------------------------- see
+    @property
+    def image_id(self) -> int | None:
+        """The project's id of the picture, or None while nothing is accepted in it."""
+        return self._image_id
+
+    def count(self) -> int:
+        """Return how many objects were accepted in this picture."""
+        project = self._desk.project
+        if project is None or self._image_id is None:
+            return 0
+        return project.n_objects(self._image_id)
+
+    def summaries(self) -> list[ObjectSummary]:
+        """Return what a list shows of the objects of this picture."""
+        project = self._desk.project
+        if project is None or self._image_id is None:
+            return []
+        return project.summaries(self._image_id)
+
+    def colors(self) -> dict[int, str]:
+        """Return the colour of the class of each object by its number, #rrggbb."""
+        classes = {c.name: c.color for c in self._desk.class_records()}
+        return {o.instance_id: classes[o.class_name] for o in self.summaries()}
+
+    def next_color(self) -> str:
+        """Return the colour of the class of the next object, #rrggbb."""
+        classes = {c.name: c.color for c in self._desk.class_records()}
+        return classes.get(self.class_name, PALETTE[0])
+
+    def number_at(self, row: float, column: float) -> int:
+        """Return the number of the object at a pixel, or 0."""
+        if self.labels is None:
+            return 0
+        r, c = round(row), round(column)
+        inside = 0 <= r < self.labels.shape[0] and 0 <= c < self.labels.shape[1]
+        return int(self.labels[r, c]) if inside else 0
+
+    def find(self, number: int) -> ObjectRecord | None:
+        """Return the object of a number, or None."""
+        project = self._desk.project
+        if project is None or self._image_id is None:
+            return None
+        found = project.objects(self._image_id, instance_id=number)
+        return found[0] if found else None
+
+    def ids(self, numbers: Sequence[int]) -> dict[int, int]:
+        """Return the ids of the objects that there are of these numbers."""
+        if len(numbers) > _FEW:
+            return {summary.instance_id: summary.id for summary in self.summaries()}
+        found = [self.find(number) for number in numbers]
+        return {record.instance_id: record.id for record in found if record is not None}
+
+    # ----------------------------------------------------------------- choose
+    def choose(self, numbers: Iterable[int]) -> None:
+        """Choose these objects and no others."""
+        chosen = tuple(dict.fromkeys(numbers))
+        if chosen != self.chosen:
+            self.chosen = chosen
+            self.chosen_changed.emit()
+
+    # ------------------------------------------------------------------- keep
+    def follow(self, step: HistoryEntry | None) -> None:
+        """Show the objects after a step of the journal was done or taken back.
+
+        Without a step the labels are right already.
+        """
+        self._revision += 1
+        project, labels = self._desk.project, self.labels
+        if step is not None and step.box is not None and project and labels is not None:
+            box = step.box
+            if step.image_id == self._image_id:
+                rows = slice(int(box.y0), int(box.y1) + 1)
+                columns = slice(int(box.x0), int(box.x1) + 1)
+                labels[rows, columns] = project.label_part(self._image_id, box)
+                self._unsaved.lay_on(labels)
+        if self.chosen:
+            there = self.ids(self.chosen)
+            self.choose(number for number in self.chosen if number in there)
+        self.changed.emit()
+        self._desk.changed.emit()
+
+
+def _find_objects(project: Project, pixels: NDArray[Any]) -> Found:
+    """Return the project's id of a picture and its label image, None if it has none."""
+    digest, plain = content_hash(pixels), Preprocessing()
+    for image in project.images():
+        if image.content_hash == digest and image.preprocessing == plain:
+            return image.id, project.label_image(image.id)
+    return None, None

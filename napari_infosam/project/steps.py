@@ -1,0 +1,164 @@
+"""A step of the undo journal while it is put together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_infosam.core.errors import InfosamError
+from napari_infosam.project import history
+from napari_infosam.project.objects import (
+    Encoded,
+    Origin,
+    encode_pixels,
+    require_object,
+    select_objects,
+    write_object,
+)
+from napari_infosam.project.painting import Pixels, among, pixels_of
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from napari_infosam.project.records import (
+        Action,
+        ImageRecord,
+        ObjectRecord,
+        Overlap,
+    )
+
+OVERLAPS: tuple[Overlap, ...] = ("allow", "keep", "replace")
+
+
+class Step:
+    """One step of the journal while it is put together, in one transaction.
+
+    Parameters
+    ----------
+    connection
+        In a transaction.
+    action
+        What the step is.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, action: Action) -> None:
+        self._connection = connection
+        self._action = action
+        self._shown: list[int] = []
+        self._hidden: list[int] = []
+
+    def hide(self, record: ObjectRecord) -> None:
+        """Take an object out of sight."""
+        history.hide(self._connection, [record.id])
+        self._hidden.append(record.id)
+
+    def write(
+        self,
+        image_id: int,
+        mask: Encoded,
+        origin: Origin,
+        instance_id: int | None = None,
+    ) -> None:
+        """Write an object, by default with a number of its own."""
+        written = write_object(self._connection, image_id, mask, origin, instance_id)
+        self._shown.append(written)
+
+    def rewrite(self, record: ObjectRecord, mask: Encoded, origin: Origin) -> None:
+        """Give an object another mask or origin; its number stays."""
+        self.hide(record)
+        self.write(record.image_id, mask, origin, record.instance_id)
+
+    def repaint(self, record: ObjectRecord, places: Pixels, numbers: Pixels) -> None:
+        """Give an object what was painted with its number, and take the rest."""
+        old = pixels_of(record.rle)
+        touched = places[numbers != record.instance_id]
+        gained = places[numbers == record.instance_id]
+        gained = gained[~among(gained, old)]
+        kept = old[~among(old, touched)]
+        if kept.size == old.size and not gained.size:
+            return
+        meant = gained.size or among(places[numbers == 0], old).any()
+        self._put(record, np.sort(np.concatenate((kept, gained))), reviewed=meant)
+
+    def place(
+        self,
+        image: ImageRecord,
+        mask: Encoded,
+        origin: Origin,
+        overlap: Overlap,
+        instance_id: int | None = None,
+    ) -> None:
+        """Write an object, and settle whose the pixels are that others have.
+
+        Raises
+        ------
+        InfosamError
+            If no pixel is left for it, or ``overlap`` is none.
+        """
+        if overlap not in OVERLAPS:
+            raise InfosamError(
+                f"{overlap!r} is no way to overlap: choose one of "
+                f"{', '.join(OVERLAPS)}."
+            )
+        if overlap == "allow":
+            self.write(image.id, mask, origin, instance_id)
+            return
+        others = select_objects(
+            self._connection,
+            image_id=image.id,
+            slice_index=origin.slice_index,
+            box=mask.box,
+        )
+        pixels = pixels_of(mask.rle)
+        if overlap == "keep":
+            for other in others:
+                pixels = pixels[~among(pixels, pixels_of(other.rle))]
+            if not pixels.size:
+                raise InfosamError(
+                    f"All of the mask lies on earlier objects of {image.name}, which "
+                    "keep their pixels: let objects overlap, or mark pixels beside "
+                    "them."
+                )
+            mask = encode_pixels(pixels, mask.shape)
+        self.write(image.id, mask, origin, instance_id)
+        if overlap == "replace":
+            for other in others:
+                theirs = pixels_of(other.rle)
+                left = theirs[~among(theirs, pixels)]
+                if left.size < theirs.size:
+                    self._put(other, left, reviewed=False)
+
+    def finish(self) -> list[ObjectRecord]:
+        """Write the step to the journal, if anything changed.
+
+        Returns
+        -------
+        list of ObjectRecord
+            What is new, in the order in which it was written.
+        """
+        if self._shown or self._hidden:
+            history.record(
+                self._connection,
+                self._action,
+                shown=self._shown,
+                hidden=self._hidden,
+            )
+        return [require_object(self._connection, i) for i in self._shown]
+
+    def _put(self, record: ObjectRecord, pixels: Pixels, reviewed: object) -> None:
+        """Give an object these pixels; without any it is deleted.
+
+        ``reviewed`` says that a person has looked at this object, and not just at its
+        neighbour.
+        """
+        if not pixels.size:
+            self.hide(record)
+            return
+        origin = replace(
+            Origin.of(record),
+            reviewed=record.reviewed or bool(reviewed),
+            proposal_ious=(),
+        )
+        self.rewrite(record, encode_pixels(pixels, record.shape), origin)

@@ -1,0 +1,444 @@
+"""Accepted objects, changed in the window by mouse, keys and the list."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
+
+from napari_infosam._napari import commands, layers
+from napari_infosam._napari.objects_model import AREA, CLASS, IOU, NUMBER, ObjectsModel
+from napari_infosam.project import ObjectSummary, Project
+
+from .helpers import DISCS, picture
+from .window import Button, Modifier, Window
+
+if TYPE_CHECKING:
+    from napari_infosam._napari.objects_widget import ObjectsWidget
+
+OpenWindow = Callable[..., Window]
+Key = Qt.Key
+
+
+def stored(window: Window) -> np.ndarray:
+    """Return the label image on disk, after a look that it is the one in sight."""
+    session = window.session
+    assert session.desk.project is not None
+    assert session.objects.image_id is not None
+    labels = session.desk.project.label_image(session.objects.image_id)
+    np.testing.assert_array_equal(window.layer(layers.OBJECTS).data, labels)
+    return labels
+
+
+def brush(window: Window, mode: str, value: int | None = None, size: int = 6) -> Any:
+    """Take one of napari's tools into the hand."""
+    layer = window.layer(layers.OBJECTS)
+    window.viewer.layers.selection.active = layer
+    layer.mode = mode
+    layer.brush_size = size
+    if value is not None:
+        layer.selected_label = value
+    return layer
+
+
+def listed(window: Window) -> ObjectsWidget:
+    """Return the list, unfolded and up to date."""
+    objects = window.panel.annotate.objects
+    objects.section.is_open = True
+    window.wait(lambda: objects.delete.height() > 10)
+    number = window.session.objects_here()
+    window.wait(lambda: objects.model.rowCount() == number)
+    return objects
+
+
+def click_row(
+    window: Window, row: int, modifier: Modifier = Modifier.NoModifier
+) -> None:
+    table = window.panel.annotate.objects.table
+    where = table.visualRect(table.model().index(row, 1)).center()
+    window.qtbot.mouseClick(table.viewport(), Button.LeftButton, modifier, where)
+
+
+def click_title(window: Window, column: int) -> None:
+    header = window.panel.annotate.objects.table.horizontalHeader()
+    x = header.sectionViewportPosition(column) + header.sectionSize(column) // 2
+    where = header.viewport().rect().center()
+    where.setX(x)
+    window.qtbot.mouseClick(header.viewport(), Button.LeftButton, pos=where)
+
+
+# --------------------------------------------------------------------- paint
+def test_a_stroke_of_the_brush_is_on_disk_when_the_mouse_is_released(
+    window: Window, projects: Any
+) -> None:
+    window.accept_at(*DISCS)
+    before = stored(window)
+    brush(window, "paint", 1)
+    window.drag((10, 20), (10, 70))
+    window.wait(lambda: window.session.labels[10, 40] == 1)
+    after = stored(window)
+    assert (after[10, 25:65] == 1).all()
+    assert not window.session.prompts
+    with Project.open(projects / "discs.infosam", lock=False) as reader:
+        assert (reader.label_image(1) == after).all()
+        assert reader.n_objects() == 3
+    # napari's own undo would forget the project: ours has the key
+    window.key(Key.Key_Z, Modifier.ControlModifier)
+    np.testing.assert_array_equal(stored(window), before)
+    assert "stroke" in window.panel.status.text()
+    window.key(Key.Key_Z, Modifier.ControlModifier | Modifier.ShiftModifier)
+    np.testing.assert_array_equal(stored(window), after)
+
+
+def test_a_new_label_is_a_new_object_and_each_stroke_a_step(window: Window) -> None:
+    window.accept_at(DISCS[0])
+    layer = brush(window, "paint")
+    assert layer.selected_label == 2  # the brush does not go on with object 1
+    window.drag((100, 10), (100, 40))
+    assert window.session.objects_here() == 2
+    window.wait_still()
+    window.drag((110, 10), (110, 40))
+    window.wait_still()
+    assert stored(window)[110, 20] == 2
+    assert window.session.objects.summaries()[1].model_version == "painted"
+    window.key(Key.Key_Z, Modifier.ControlModifier)
+    labels = stored(window)
+    assert labels[100, 20] == 2
+    assert labels[110, 20] == 0
+    window.key(Key.Key_Z, Modifier.ControlModifier)
+    assert window.shown_objects() == {1}
+    window.key(Key.Key_M)  # napari's own key goes on to work
+    assert layer.selected_label == 2
+
+
+def test_the_bucket_takes_an_object_away(window: Window) -> None:
+    window.accept_at(*DISCS)
+    brush(window, "fill", 0)
+    window.click(*DISCS[1])
+    window.wait(lambda: window.session.objects_here() == 2)
+    assert stored(window)[DISCS[1]] == 0
+    window.key(Key.Key_Z, Modifier.ControlModifier)
+    assert window.shown_objects() == {1, 2, 3}
+
+
+def test_the_eraser_corrects(window: Window) -> None:
+    window.accept_at(DISCS[0])
+    brush(window, "erase", size=10)
+    area = int((stored(window) > 0).sum())
+    row, column = DISCS[0]
+    window.drag((row, column - 30), (row, column + 30))
+    window.wait(lambda: window.session.labels[row, column] == 0)
+    assert 0 < (stored(window) > 0).sum() < area
+
+
+def test_a_polygon_is_ended_by_napari_s_key(window: Window) -> None:
+    window.accept_at(DISCS[0])
+    layer = brush(window, "polygon", 9)
+    for place in ((90, 10), (90, 60), (120, 60)):
+        # a single click of napari's waits for a second one
+        window.click(*place)
+        QApplication.processEvents()
+    window.key(Key.Key_Enter)
+    window.wait(lambda: window.session.objects_here() == 2)
+    assert window.shown_objects() == {1, 9}
+    assert layer.mode == "polygon"
+    stored(window)
+
+
+def test_an_action_right_after_a_stroke_does_not_get_ahead_of_it(
+    window: Window,
+) -> None:
+    window.accept_at(*DISCS[:2])
+    layer = brush(window, "fill", 7)
+    layer.fill((100, 100), 7)  # reported before it is in the data
+    commands.undo()
+    assert window.session.objects_here() == 2
+    assert 7 not in stored(window)
+    commands.redo()
+    assert (stored(window) == 7).any()
+
+
+def test_painting_and_then_another_image(open_window: OpenWindow) -> None:
+    stack = np.stack([picture(), picture(120)])
+    window = open_window(("stack", stack))
+    window.wait_ready()
+    window.accept_at(DISCS[0])
+    layer = brush(window, "paint")
+    # while the new project is looked at in the background, and before it is taken
+    layer.paint((100, 100), 5)
+    window.viewer.dims.set_current_step(0, 1)
+    window.wait(lambda: window.session.source.slice_index == (1,))
+    assert window.session.desk.project.n_objects() == 2
+    assert window.shown_objects() == set()
+    window.viewer.dims.set_current_step(0, 0)
+    window.wait(lambda: window.shown_objects() == {1, 5})
+
+
+def test_what_is_painted_last_is_kept_when_the_panel_closes(
+    window: Window, projects: Any
+) -> None:
+    window.accept_at(DISCS[0])
+    layer = brush(window, "paint")
+    layer.paint((100, 100), 5)
+    window.panel.close_down()
+    with Project.open(projects / "discs.infosam") as project:
+        assert project.n_objects() == 2
+        assert not layer.editable  # nobody would take a stroke any more
+        layer.paint((20, 100), 6)
+        QApplication.processEvents()
+        assert project.n_objects() == 2
+
+
+# ---------------------------------------------------------------------- keys
+def test_keys_change_the_object_under_the_pointer(window: Window) -> None:
+    session, status = window.session, window.panel.status
+    window.accept_at(*DISCS)
+    session.desk.add_class("nucleus")
+    window.panel.annotate.class_name.setCurrentText("nucleus")
+    window.panel.annotate.class_name.activated.emit(1)
+    window.point_at(*DISCS[1])
+    window.key(Key.Key_R)
+    assert [o.class_name for o in session.objects.summaries()] == [
+        "object",
+        "nucleus",
+        "object",
+    ]
+    assert status.text() == "Object 2: the class is nucleus now."
+
+    for place in (DISCS[2], DISCS[1]):
+        window.point_at(*place)
+        window.key(Key.Key_A)
+    window.key(Key.Key_J)
+    assert window.shown_objects() == {1, 3}
+    window.key(Key.Key_K)
+    window.wait(lambda: window.shown_objects() == {1, 3, 4})
+    stored(window)
+
+    window.point_at(*DISCS[0])
+    window.key(Key.Key_W)
+    window.wait_answer()
+    assert window.n_points == 1
+    assert status.text().startswith("New mask for object 1; ")
+    window.key(Key.Key_C)
+    assert window.shown_objects() == {1, 3, 4}
+    assert status.text() == "Object 1 (object) has its new mask."
+    for _ in range(3):  # the new mask, its prompts, the split
+        window.key(Key.Key_Z, Modifier.ControlModifier)
+        stored(window)
+    assert status.text() == "Took back the last split; redo does it again."
+
+
+def test_objects_are_coloured_by_class(window: Window) -> None:
+    session, layer = window.session, window.layer(layers.OBJECTS)
+    window.accept_at(*DISCS)
+    session.desk.add_class("nucleus")
+    session.class_name = "nucleus"
+    session.objects.relabel([2])
+
+    def colors() -> np.ndarray:
+        return np.round([layer.get_color(number) for number in (1, 2, 3)], 2)
+
+    own = colors()
+    assert len(np.unique(own, axis=0)) == 3
+    window.key(Key.Key_Q)
+    first, second, third = colors()
+    np.testing.assert_array_equal(first, third)
+    assert (first != second).any()
+    objects = window.panel.annotate.objects
+    assert objects.colors.buttons[1].isChecked()
+    window.key(Key.Key_Z, Modifier.ControlModifier)
+    np.testing.assert_array_equal(colors(), [first] * 3)
+    # what is painted next has the colour of the chosen class
+    np.testing.assert_array_equal(np.round(layer.get_color(77), 2), second)
+    listed(window)
+    window.press(objects.colors.buttons[0])
+    np.testing.assert_array_equal(colors(), own)
+
+
+def test_every_change_is_a_command(window: Window) -> None:
+    window.accept_at(*DISCS)
+    session = window.session
+    session.desk.add_class("nucleus")
+    session.class_name = "nucleus"
+    session.objects.choose([1, 2])
+    commands.relabel()
+    assert [o.class_name for o in session.objects.summaries()][:2] == ["nucleus"] * 2
+    commands.merge()
+    assert window.shown_objects() == {1, 3}
+    window.point_at(*DISCS[0])
+    commands.split()
+    window.wait(lambda: window.shown_objects() == {1, 3, 4})
+    commands.continue_object()
+    window.wait_answer()
+    commands.reject()
+    commands.colors()
+    assert window.panel.link.objects.by_class
+    under = session.objects.number_at(*DISCS[0])
+    session.objects.choose({1, 3, 4} - {under})
+    commands.delete()
+    assert window.shown_objects() == {under}
+    commands.delete()  # nothing is chosen: the one under the pointer
+    assert window.shown_objects() == set()
+
+
+# ------------------------------------------------------------------- overlap
+def test_the_setting_decides_about_overlap(window: Window) -> None:
+    brush(window, "paint", 1, size=24)
+    window.click(*DISCS[0])
+    window.wait(lambda: window.session.objects_here() == 1)
+    painted = stored(window) == 1
+    objects = listed(window)
+    window.layer(layers.OBJECTS).mode = "pan_zoom"
+    objects.overlap.setCurrentIndex(1)
+    objects.overlap.activated.emit(1)
+    window.accept_at(DISCS[0])
+    assert (stored(window)[painted] == 1).all()
+    assert window.shown_objects() == {1, 2}
+    assert "earlier objects kept" in window.panel.status.text()
+
+
+# ---------------------------------------------------------------------- list
+def test_the_list_shows_sorts_and_jumps(window: Window) -> None:
+    window.accept_at(*DISCS)
+    row, column = DISCS[1]
+    brush(window, "paint", 2)
+    window.drag((row, column), (row + 30, column))
+    window.wait(lambda: window.session.labels[row + 25, column] == 2)
+    window.layer(layers.OBJECTS).mode = "pan_zoom"
+    objects = listed(window)
+    model = objects.model
+    assert [model.data(model.index(0, c)) for c in (NUMBER, CLASS)] == ["1", "object"]
+    assert float(model.data(model.index(0, IOU))) > 0.5
+    assert objects.section.button.text().endswith("Objects (3)")
+    click_title(window, AREA)
+    click_title(window, AREA)
+    assert model.numbers()[0] == 2
+
+    window.viewer.scene.camera.zoom = 8
+    click_row(window, 0)
+    camera = window.viewer.scene.camera
+    box = window.session.objects.find(2).box
+    middle = [(box.y0 + box.y1) / 2, (box.x0 + box.x1) / 2]
+    np.testing.assert_allclose(camera.center[-2:], middle)
+    assert camera.zoom == 8
+    assert window.layer(layers.OBJECTS).selected_label == 2
+    assert window.session.objects.chosen == (2,)
+    window.key(Key.Key_C)  # the keyboard does not stay in the list for good
+    window.click(row, column)
+    assert window.session.prompts
+
+
+def test_chosen_rows_are_merged_relabelled_and_deleted(window: Window) -> None:
+    window.accept_at(*DISCS)
+    objects = listed(window)
+    buttons = (objects.relabel, objects.merge, objects.delete)
+    assert not any(button.isEnabled() for button in buttons)
+    assert "two objects or more in the list" in objects.merge.toolTip()
+    click_row(window, 0)
+    assert [button.isEnabled() for button in buttons] == [True, False, True]
+    click_row(window, 2, Modifier.ControlModifier)
+    assert window.session.objects.chosen == (1, 3)
+    window.press(objects.merge)
+    assert window.shown_objects() == {1, 2}
+    window.wait(lambda: objects.model.numbers() == [1, 2])
+    assert window.session.objects.chosen == (1,)
+    click_row(window, 1)
+    window.session.desk.add_class("nucleus")
+    window.session.class_name = "nucleus"
+    assert "the class nucleus" in objects.relabel.toolTip()
+    window.press(objects.relabel)
+    window.wait(lambda: objects.model.data(objects.model.index(1, CLASS)) == "nucleus")
+    assert window.session.objects.chosen == (2,)
+    window.press(objects.delete)
+    assert window.shown_objects() == {1}
+    assert not objects.delete.isEnabled()
+
+
+def test_objects_chosen_by_key_are_chosen_in_the_list(window: Window) -> None:
+    window.accept_at(*DISCS)
+    objects = listed(window)
+    for place in (DISCS[2], DISCS[0]):
+        window.point_at(*place)
+        window.key(Key.Key_A)
+    rows = {index.row() for index in objects.table.selectionModel().selectedRows()}
+    assert rows == {0, 2}
+    assert window.session.objects.chosen == (3, 1)
+    window.key(Key.Key_J)
+    assert window.shown_objects() == {2, 3}
+
+
+def test_the_list_unfolds_where_there_is_room(window: Window) -> None:
+    section = window.panel.annotate.objects.section
+    window.viewer.window.resize(1000, 500)
+    window.wait(lambda: not section.is_open)
+    window.viewer.window.resize(1000, 1500)
+    window.wait(lambda: section.is_open)
+    window.viewer.window.resize(1000, 500)
+    window.wait(lambda: not section.is_open)
+    window.press(section.button)  # what a person does is left alone
+    assert section.is_open
+    window.viewer.window.resize(1000, 600)
+    QApplication.processEvents()
+    assert section.is_open
+
+
+def summary(number: int) -> ObjectSummary:
+    rng = np.random.default_rng(number)
+    return ObjectSummary(
+        id=number,
+        instance_id=number,
+        class_name=f"class {number % 3}",
+        area=int(rng.integers(1, 10_000)),
+        score=None if number % 7 == 0 else float(rng.random()),
+        model_version="base",
+    )
+
+
+def test_the_model_keeps_its_rows_together(qtmodeltester: Any) -> None:
+    model = ObjectsModel()
+    model.show([summary(number) for number in range(1, 30)], {"class 1": "#112233"})
+    qtmodeltester.check(model)
+    held = model.index(4, AREA)
+    from qtpy.QtCore import QPersistentModelIndex
+
+    persistent, text = QPersistentModelIndex(held), model.data(held)
+    for column in range(model.columnCount()):
+        for order in (Qt.SortOrder.AscendingOrder, Qt.SortOrder.DescendingOrder):
+            model.sort(column, order)
+            now = model.index(persistent.row(), persistent.column())
+            assert model.data(now) == text
+            assert sorted(model.numbers()) == list(range(1, 30))
+    model.sort(AREA, Qt.SortOrder.DescendingOrder)
+    areas = [int(model.data(model.index(row, AREA))) for row in range(29)]
+    assert areas == sorted(areas, reverse=True)
+
+
+def test_five_thousand_objects_are_listed_at_once(
+    open_window: OpenWindow, projects: Any
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (1000, 1000), np.uint8)
+    projects.mkdir()
+    with Project.create(projects / "many.infosam") as project:
+        image = project.add_image(pixels, "many")
+        rows, columns = np.mgrid[0:1000, 0:1000]
+        labels = (rows // 14) * 71 + columns // 14 + 1
+        labels[(rows % 14 > 9) | (columns % 14 > 9) | (rows >= 994)] = 0
+        labels[(columns >= 994) | (labels > 5000)] = 0
+        places = np.argwhere(labels)
+        project.edits.paint(image.id, places, labels[tuple(places.T)])
+        assert project.n_objects() == 4970 + (5000 - 4970)
+    window = open_window(("many", pixels))
+    window.wait(lambda: window.session.objects_here() == 5000)
+    objects = window.panel.annotate.objects
+    start = time.perf_counter()
+    listed(window)
+    QApplication.processEvents()
+    assert time.perf_counter() - start < 1
+    assert objects.model.numbers()[-1] == 5000
+    start = time.perf_counter()
+    click_title(window, AREA)
+    assert time.perf_counter() - start < 1
