@@ -316,6 +316,8 @@ class Session:
 
     def _take_up_again(self, entry: HistoryEntry) -> None:
         """Let the prompts of an accept that was undone be worked on again."""
+        if entry.action not in ("commit", "replace"):
+            return
         work = self._accepted.pop(entry.object_id, None)
         if work is not None and entry.image_id == self.objects.image_id:
             work.committed_as = entry.object_id

@@ -55,6 +55,17 @@ def labels_of(session: Session) -> np.ndarray:
     return stored.copy()
 
 
+# -------------------------------------------------------------------- delete
+def test_undoing_a_delete_takes_no_prompts_up(session: Session) -> None:
+    accept_all(session)
+    session.delete_at(*DISCS[2])
+    session.undo()
+    assert not session.prompts
+    assert [o.instance_id for o in session.objects.summaries()] == [1, 2, 3]
+    session.undo()  # the accept itself, whose prompts are worked on again
+    assert session.prompts
+
+
 # ------------------------------------------------------------------- relabel
 def test_the_object_under_the_pointer_gets_the_chosen_class(
     session: Session, said: Said
