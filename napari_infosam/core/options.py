@@ -70,9 +70,8 @@ class FinetuneOptions(BaseModel):
         First attention block of the encoder that is tuned; None takes the method's
         default.
     lambda_r, lambda_d
-        Weights of the InfoSAM losses L_r and L_d (paper: 1 and 0.5). With the paper's
-        0.5 the gradient of L_d is as long as that of the masks, and a short training
-        on few images comes less far; see ``docs/benchmarks.md``.
+        Weights of the InfoSAM losses L_r and L_d (paper: 1 and 0.5). A heavier L_d
+        slows a short training on few images down; see ``docs/benchmarks.md``.
     relation
         ``learned``, or ``dot``: the fixed dot product of the paper's ablation.
     relation_from

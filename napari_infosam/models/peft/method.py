@@ -49,8 +49,8 @@ def first_tuned_block(method: Method, encoder: Encoder) -> int:
 
     In ViT the published choice: adapters from the third block on, the others in all.
     In TinyViT the two blocks of its last stage: what lies below is computed once for
-    an image, a step takes half of the time, and students come as far as with eight
-    blocks (``docs/benchmarks.md``).
+    an image, and students come nearly as far as with eight blocks
+    (``docs/benchmarks.md``).
     """
     if not isinstance(encoder, ImageEncoderViT):
         return len(attention_blocks(encoder)) - 2
