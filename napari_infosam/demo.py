@@ -114,11 +114,12 @@ def make_sample_project(out: Path, plan: DemoPlan | None = None) -> Path:
         The project folder. Nothing in a new one is labelled yet.
     """
     from napari_infosam.project import Project
+    from napari_infosam.project.files import make_folder
 
     plan = plan or DemoPlan()
     path = out / PROJECT_NAME
     if not path.exists():
-        _make_folder(out)
+        make_folder(out, "choose another one with --out")
         images = make_set(plan.n_labelled + plan.n_held_out, plan.seed)
         with Project.create(path) as project:
             _add_images(project, images)
@@ -152,6 +153,7 @@ def run_demo(
     """
     from napari_infosam.models import EmbeddingCache, Predictor, load_version
     from napari_infosam.project import Project
+    from napari_infosam.project.files import make_folder
     from napari_infosam.training.job import finetune
 
     plan = plan or DemoPlan()
@@ -162,7 +164,7 @@ def run_demo(
             "delete that one."
         )
     clock = _Clock()
-    _make_folder(out)
+    make_folder(out, "choose another one with --out")
     images = make_set(plan.n_labelled + plan.n_held_out, plan.seed)
     labelled, held_out = images[: plan.n_labelled], images[plan.n_labelled :]
     with Project.create(out / PROJECT_NAME) as project:
@@ -208,16 +210,6 @@ def run_demo(
     text = json.dumps(asdict(report), indent=2)
     (out / REPORT_NAME).write_text(text + "\n", encoding="utf-8")
     return report
-
-
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InfosamError(
-            f"The folder {out} can not be made ({error.strerror}): choose another one "
-            "with --out."
-        ) from error
 
 
 def _add_images(

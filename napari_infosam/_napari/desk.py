@@ -12,6 +12,7 @@ from napari_infosam._napari.places import SUFFIX, default_project
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.options import FinetuneOptions
 from napari_infosam.project import Project
+from napari_infosam.project.files import make_folder
 
 if TYPE_CHECKING:
     from napari_infosam._napari.engine import Engine
@@ -142,7 +143,7 @@ class Desk:
             if self.path.is_dir():
                 project = self._try_open(self.path)
             else:
-                _make_folder(self.path.parent)
+                make_folder(self.path.parent, "choose another place for the project")
                 project = Project.create(self.path, model=self._model)
             self._enter(project)
             return project
@@ -342,13 +343,3 @@ def _own_name(stem: str, old_model: str, new_model: str) -> str:
     stem = stem.removesuffix(f" {Path(old_model).stem}")
     own = "" if new_model == "vit_t" else f" {Path(new_model).stem}"
     return f"{stem}{own}{SUFFIX}"
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InfosamError(
-            f"The folder {folder} can not be made ({error.strerror}): choose another "
-            "place for the project."
-        ) from error

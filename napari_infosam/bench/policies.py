@@ -20,7 +20,7 @@ from napari_infosam.models.embeddings import EmbeddingCache
 from napari_infosam.models.loading import load_model
 from napari_infosam.models.predictor import Predictor
 from napari_infosam.models.threads import set_fastest_threads
-from napari_infosam.project.files import write_json
+from napari_infosam.project.files import make_folder, write_json
 from napari_infosam.training.dataset import Sample, count_objects, limit_objects
 from napari_infosam.training.evaluate import evaluate
 
@@ -140,7 +140,7 @@ def run_simulations(
     """
     tell = on_progress or _silent
     pairs = _split(plan)
-    _make_folder(out)
+    make_folder(out, "choose another one with --out")
     threads = plan.options.threads or 1
     set_fastest_threads(threads)
     base = load_model(plan.model, plan.options.device)
@@ -209,16 +209,6 @@ def _split(plan: Plan) -> tuple[list[Pair], list[Pair]]:
             "--images, so that some are left to measure on."
         )
     return data.split(plan.n_images, plan.n_test, plan.seed)
-
-
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InfosamError(
-            f"The folder {out} can not be made ({error.strerror}): choose another one "
-            "with --out."
-        ) from error
 
 
 class _Measuring:

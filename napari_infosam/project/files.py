@@ -14,6 +14,24 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_infosam.core.errors import InfosamError
+
+
+def make_folder(folder: Path, instead: str) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Raises
+    ------
+    InfosamError
+        If that can not be done; the sentence ends with what to do instead.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InfosamError(
+            f"The folder {folder} can not be made ({error.strerror}): {instead}."
+        ) from error
+
 
 def content_hash(image: NDArray[Any]) -> str:
     """Return the SHA-256 of an image's type, shape and pixels, in hexadecimal.

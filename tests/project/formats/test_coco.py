@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,6 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.project import Project
 from napari_infosam.project.formats import coco
 from napari_infosam.project.formats.export import export_project
 from napari_infosam.project.formats.importing import Images
@@ -23,26 +21,14 @@ from .helpers import (
     OneImage,
     content,
     import_draft,
-    make_project,
     picture,
     pictures,
     save_images,
 )
 
 if TYPE_CHECKING:
+    from napari_infosam.project import Project
     from napari_infosam.project.formats.items import Picture
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    with make_project(tmp_path / "cells") as made:
-        yield made
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[Project]:
-    with Project.create(tmp_path / "other") as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ import shapely
 from hypothesis import given
 
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.project import Project
 from napari_infosam.project.formats import geojson
 from napari_infosam.project.formats.export import export_project
 from napari_infosam.project.formats.importing import Images
@@ -22,7 +20,6 @@ from .helpers import (
     OneImage,
     content,
     import_draft,
-    make_project,
     origin,
     picture,
     pictures,
@@ -31,19 +28,8 @@ from .helpers import (
 )
 
 if TYPE_CHECKING:
+    from napari_infosam.project import Project
     from napari_infosam.project.formats.items import Picture
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    with make_project(tmp_path / "cells") as made:
-        yield made
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[Project]:
-    with Project.create(tmp_path / "other") as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -41,12 +41,6 @@ def project(tmp_path: Path) -> Iterator[Project]:
         yield made
 
 
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[Project]:
-    with Project.create(tmp_path / "other") as made:
-        yield made
-
-
 @pytest.mark.parametrize("png", [False, True])
 def test_a_project_comes_back(
     project: Project, other: Project, tmp_path: Path, png: bool

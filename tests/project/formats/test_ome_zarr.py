@@ -36,12 +36,6 @@ def project(tmp_path: Path) -> Iterator[Project]:
 
 
 @pytest.fixture
-def other(tmp_path: Path) -> Iterator[Project]:
-    with Project.create(tmp_path / "other") as made:
-        yield made
-
-
-@pytest.fixture
 def out(project: Project, tmp_path: Path) -> Path:
     return export_project(project, "ome-zarr", tmp_path / "out").path
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,6 @@ from skimage.draw import polygon2mask
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.preprocess import to_rgb_uint8
-from napari_infosam.project import Project
 from napari_infosam.project.formats import yolo
 from napari_infosam.project.formats.export import export_project
 from napari_infosam.project.formats.importing import Images, Target
@@ -24,7 +22,6 @@ from .helpers import (
     SHAPE,
     content,
     import_draft,
-    make_project,
     masks,
     one_pixel,
     picture,
@@ -33,21 +30,10 @@ from .helpers import (
 )
 
 if TYPE_CHECKING:
+    from napari_infosam.project import Project
     from napari_infosam.project.formats.items import Item
 
 NAMES = dict(enumerate(CLASSES))
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    with make_project(tmp_path / "cells") as made:
-        yield made
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[Project]:
-    with Project.create(tmp_path / "other") as made:
-        yield made
 
 
 @pytest.fixture
