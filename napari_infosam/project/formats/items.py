@@ -166,7 +166,8 @@ def select(project: Project, *, unreviewed: bool = False) -> Selection:
             f"The project {project.path} has no accepted objects: accept some first."
         )
     by_image: dict[int, list[Item]] = {}
-    for record in found:
+    # as in the window: where they overlap, higher numbers are on top
+    for record in sorted(found, key=lambda record: record.instance_id):
         by_image.setdefault(record.image_id, []).append(Item.of_record(record))
     images = [image for image in project.images() if image.id in by_image]
     stems = unique_stems(image.name for image in images)
@@ -223,7 +224,7 @@ def label_dtype(highest: int) -> type[np.uint16 | np.uint32]:
 def paint_items(
     items: Iterable[Item], values: Iterable[int], shape: tuple[int, int]
 ) -> NDArray[np.int32]:
-    """Return the ``(H, W)`` label image of objects, later ones on top."""
+    """Return the ``(H, W)`` label image of objects, the last one on top."""
     columns = np.zeros(shape[0] * shape[1], np.int32)
     for item, value in zip(items, values, strict=True):
         columns[pixels_of(item.rle)] = value

@@ -115,6 +115,17 @@ def test_later_objects_lie_on_top(tmp_path: Path) -> None:
     }
 
 
+def test_a_corrected_object_stays_under_later_ones(tmp_path: Path) -> None:
+    with make_project(tmp_path / "cells") as project:
+        image = project.images()[0]
+        first = project.objects(image.id)[0]
+        project.edits.replace(first.id, np.ones(image.shape[:2], np.bool_))
+        report = export_project(project, "labels", tmp_path / "masks")
+        labels = tifffile.imread(report.path / "grey.tif")
+        np.testing.assert_array_equal(labels, project.label_image(image.id))
+    assert len(np.unique(labels)) > 1
+
+
 def add_slice(project: Project, z: int, *masks: np.ndarray, name: str = "stack") -> int:
     """Annotate a slice of a stack as the window does."""
     image = project.add_image(picture(z), f"{name} [{z}]", source=f"/data/{name}.tif")
