@@ -123,7 +123,7 @@ def test_a_corrected_object_stays_under_later_ones(tmp_path: Path) -> None:
         report = export_project(project, "labels", tmp_path / "masks")
         labels = tifffile.imread(report.path / "grey.tif")
         np.testing.assert_array_equal(labels, project.label_image(image.id))
-    assert len(np.unique(labels)) > 1
+    assert (labels != first.instance_id).any()
 
 
 def add_slice(project: Project, z: int, *masks: np.ndarray, name: str = "stack") -> int:
