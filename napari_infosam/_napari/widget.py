@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import (
     QApplication,
     QFrame,
@@ -67,6 +67,13 @@ class InfoSAMWidget(QWidget):
         self._build()
         self.session.engine.changed.connect(self._show_status)
         self.session.prompts_changed.connect(self._on_prompts)
+        # when the curves of a training come, after they have taken their place
+        self._fit_soon = QTimer(self)
+        self._fit_soon.setSingleShot(True)
+        self._fit_soon.setInterval(0)
+        self._fit_soon.timeout.connect(self._fit_list)
+        self.session.learning.changed.connect(self._fit_later)
+        self.improvement.changed.connect(self._fit_later)
         viewer.events.theme.connect(self._on_theme)
         # a window that is closed takes its panels along without asking them
         self.destroyed.connect(
@@ -158,6 +165,13 @@ class InfoSAMWidget(QWidget):
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Unfold the list of objects where there is room for it."""
         super().resizeEvent(event)
+        self._fit_list()
+
+    def _fit_later(self) -> None:
+        self._fit_soon.start()
+
+    def _fit_list(self) -> None:
+        """Fold the list of objects where it would push other things out of sight."""
         content = self._area.widget()
         layout = None if content is None else content.layout()
         if layout is not None:
@@ -202,6 +216,9 @@ class InfoSAMWidget(QWidget):
         self.session.voice.said.disconnect(self._on_said)
         self.session.engine.changed.disconnect(self._show_status)
         self.session.prompts_changed.disconnect(self._on_prompts)
+        self.session.learning.changed.disconnect(self._fit_later)
+        self.improvement.changed.disconnect(self._fit_later)
+        self._fit_soon.stop()
         self._polling.stop()
         self.annotate.close_down()
         self.learn.close_down()

@@ -386,6 +386,17 @@ def test_the_list_unfolds_where_there_is_room(window: Window) -> None:
     assert section.is_open
 
 
+def test_the_list_makes_room_for_the_curves_of_a_training(window: Window) -> None:
+    section = window.panel.annotate.objects.section
+    window.viewer.window.resize(1000, 940)
+    window.wait(lambda: section.is_open)
+    learning = window.panel.session.learning
+    learning.losses.extend([(1, 1.0), (2, 0.5)])
+    learning.changed.emit()
+    window.wait(lambda: not section.is_open)
+    window.wait(lambda: not window.panel.learn.curves.visibleRegion().isEmpty())
+
+
 def summary(number: int) -> ObjectSummary:
     rng = np.random.default_rng(number)
     return ObjectSummary(
