@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from napari_infosam.bench.loop_report import draw, markdown
+from napari_infosam.bench.notes import Notes
 from napari_infosam.bench.rows import Row, parse_row
 from napari_infosam.bench.simulation import OnProgress, Person, Simulation, describe
 from napari_infosam.bench.stored import is_done, settings_of
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.core.events import Notice
 from napari_infosam.models.embeddings import EmbeddingCache
 from napari_infosam.models.loading import load_model
 from napari_infosam.models.predictor import Predictor
@@ -144,14 +144,7 @@ def run_simulations(
     threads = plan.options.threads or 1
     set_fastest_threads(threads)
     base = load_model(plan.model, plan.options.device)
-    notes: list[str] = []
-
-    def note(line: str) -> None:
-        if line not in notes:
-            notes.append(line)
-            if on_event is not None:
-                on_event(Notice(message=line))
-
+    note = Notes(on_event)
     train = plan.data.read(pairs[0], note)
     held_out = limit_objects(
         plan.data.read(pairs[1], note), plan.max_objects, plan.seed
@@ -195,8 +188,8 @@ def run_simulations(
             write_json(path, {"policy": policy.name, **result, "settings": settings})
         found.append(json.loads(path.read_text("utf-8")))
     if not found:
-        raise InfosamError(notes[-1])
-    (out / TABLE).write_text(markdown(found, notes), "utf-8")
+        raise InfosamError(note.lines[-1])
+    (out / TABLE).write_text(markdown(found, note.lines), "utf-8")
     draw(out / PLOT, found, plan.data.name)
     return found
 

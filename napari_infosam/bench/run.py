@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from napari_infosam.bench.cell import Material, Protocol, QuickStages, run_cell
+from napari_infosam.bench.notes import Notes
 from napari_infosam.bench.stored import is_done, settings_of
 from napari_infosam.bench.table import (
     PHOTOGRAPHS,
@@ -18,7 +19,6 @@ from napari_infosam.bench.table import (
     read_result,
 )
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.core.events import Notice
 from napari_infosam.models.embeddings import EmbeddingCache
 from napari_infosam.models.loading import load_model
 from napari_infosam.models.predictor import Predictor
@@ -138,14 +138,7 @@ def run_bench(
     cache = EmbeddingCache(out / "cache")
     photographed = photographs(Predictor(base), MEASURED) if plan.n_others else []
     results: list[Path] = []
-    notes: list[str] = []
-
-    def note(line: str) -> None:
-        if line not in notes:
-            notes.append(line)
-            if on_event is not None:
-                on_event(Notice(message=line))
-
+    note = Notes(on_event)
     quick: dict[tuple[int, str], QuickStages] = {}
     total = len(plan.data) * len(plan.rows) * len(plan.seeds)
     for number, (seed, data, row) in enumerate(plan.cells(), start=1):
@@ -185,7 +178,7 @@ def run_bench(
     # of this plan only: the folder may hold others of earlier ones
     found_all = [read_result(path) for path in results]
     names = [row.name for row in plan.rows]
-    (out / TABLE).write_text(markdown(found_all, names, notes), "utf-8")
+    (out / TABLE).write_text(markdown(found_all, names, note.lines), "utf-8")
     draw(out / PLOT, found_all, names)
     return out / TABLE
 
