@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -78,6 +79,7 @@ def markdown(
     if any("paper_iou" in result.figures for result in results):
         columns = COLUMNS | PUBLISHED_COLUMNS
     parts = [_table(results, rows, key, title) for key, title in columns.items()]
+    parts += _added(results, rows)
     if any(result.others for result in results):
         parts.append(_retention(results, rows))
     if notes:
@@ -93,6 +95,30 @@ def _table(results: Sequence[Result], rows: Sequence[str], key: str, title: str)
         values = [cells.get((row, name), []) for name in names]
         lines.append(_line([row, *map(_spread, values), _mean_of_sets(values)]))
     return "\n".join(lines)
+
+
+def _added(results: Sequence[Result], rows: Sequence[str]) -> list[str]:
+    """Return what distillation adds to a method, paired by data set and seed."""
+    pairs = [(row, re.sub(r"\+\w+", "", row)) for row in rows if "+" in row]
+    pairs = [(row, plain) for row, plain in pairs if plain in rows]
+    names = sorted({result.data for result in results})
+    found = {(result.row, result.data, result.seed): result for result in results}
+    tables = []
+    for row, plain in pairs:
+        head = [f"**{row} less {plain}**", *names, "mean"]
+        lines = [_line(head), _line(["---"] * len(head))]
+        for key in ("iou_1", "iou_box", "iou_5"):
+            changes = defaultdict[str, list[float]](list)
+            for (of, name, seed), result in found.items():
+                other = found.get((plain, name, seed))
+                if of == row and other is not None and key in result.figures:
+                    changes[name].append(result.figures[key] - other.figures[key])
+            values = [changes[name] for name in names]
+            mean = _mean_of_sets(values, sign=True)
+            spreads = (_spread(seeds, sign=True) for seeds in values)
+            lines.append(_line([COLUMNS[key], *spreads, mean]))
+        tables.append("\n".join(lines))
+    return tables
 
 
 def _retention(results: Sequence[Result], rows: Sequence[str]) -> str:
@@ -143,11 +169,12 @@ def _spread(values: Sequence[float], *, sign: bool = False) -> str:
     return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.3f}"
 
 
-def _mean_of_sets(values: Sequence[Sequence[float]]) -> str:
+def _mean_of_sets(values: Sequence[Sequence[float]], *, sign: bool = False) -> str:
     """Return the mean over data sets, blank unless each has a value."""
     if not all(values):
         return ""
-    return f"{np.mean([np.mean(seeds) for seeds in values]):.3f}"
+    mean = np.mean([np.mean(seeds) for seeds in values])
+    return f"{mean:+.3f}" if sign else f"{mean:.3f}"
 
 
 def draw(path: Path, results: Sequence[Result], rows: Sequence[str]) -> None:

@@ -286,8 +286,6 @@ def test_a_day_of_labelling(
         )
         reopened.key(Key.Key_N)
         if seen:
-            reopened.wait(
-                lambda name=source.name: reopened.session.source.name != name
-            )
+            reopened.wait(lambda name=source.name: reopened.session.source.name != name)
     assert not seen
     reopened.panel.close_down()

@@ -188,6 +188,21 @@ def test_the_table_has_means_and_deviations():
     assert f"| adapter | {spread} | {spread} |  |  |" in lines
 
 
+def test_what_distillation_adds_is_paired_by_set_and_seed():
+    more = [
+        result("adapter+infosam", "a", 0, 0.9),
+        result("adapter+infosam", "a", 1, 0.5),
+        result("adapter+infosam", "b", 0, 0.8),
+        result("adapter+infosam", "b", 1, 0.1),  # the adapter has no such seed
+    ]
+    rows = ["sam", "adapter", "adapter+infosam", "lora+infosam"]
+    lines = markdown([*RESULTS, *more], rows).splitlines()
+    begin = lines.index("| **adapter+infosam less adapter** | a | b | mean |")
+    assert lines[begin + 2] == ("| IoU, 1 click | +0.000 ± 0.141 | -0.100 | -0.050 |")
+    assert lines[begin + 3].startswith("| IoU, box | +0.000 ± 0.071 | -0.050 |")
+    assert not [line for line in lines if "less lora" in line]
+
+
 def test_the_table_says_what_is_missing():
     table = markdown(RESULTS, ["sam"], ["a, lora, seed 0 has no result: ..."])
     assert table.endswith("\n\n- a, lora, seed 0 has no result: ...\n")
