@@ -124,6 +124,12 @@ def finetune() -> None:
     panel().session.desk.finetune()
 
 
+def continuous() -> None:
+    """Let trainings start by themselves, or no longer."""
+    by_itself = panel().continuous
+    by_itself.switch(not by_itself.is_on)
+
+
 def cancel_training() -> None:
     """Stop the training that runs."""
     panel().session.learning.cancel()

@@ -294,17 +294,16 @@ class Desk:
             return NOTHING_ACCEPTED
         return ""
 
-    def finetune(self) -> None:
-        """Start to train in the background."""
+    def finetune(self, options: FinetuneOptions | None = None) -> None:
+        """Start to train in the background, as the person has chosen or otherwise."""
         reason = self.why_not_finetune()
         if reason or self.project is None:
             self._voice.complain(reason)
             return
         with self._voice.guard("starting the training"):
-            options = self.options.model_copy(
-                update={"model": self.project.model, "device": self._device}
-            )
-            self._learning.start(self.project.path, options)
+            own = {"model": self.project.model, "device": self._device}
+            chosen = (options or self.options).model_copy(update=own)
+            self._learning.start(self.project.path, chosen)
         self.changed.emit()
 
     def resume(self) -> None:

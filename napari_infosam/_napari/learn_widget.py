@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
+from napari_infosam._napari.continuous_switch import ContinuousSwitch
 from napari_infosam._napari.curves import Curves
 from napari_infosam._napari.learning import STAGES
 from napari_infosam._napari.options_form import options_form
@@ -35,6 +36,7 @@ from napari_infosam._napari.version_text import (
 )
 
 if TYPE_CHECKING:
+    from napari_infosam._napari.continuous import Continuous
     from napari_infosam._napari.improvement import Improvement
     from napari_infosam._napari.session import Session
 
@@ -59,15 +61,24 @@ class LearnWidget(QWidget):
         What decides.
     improvement
         What has become of the clicks.
+    continuous
+        What trains by itself.
     theme
         Name of napari's theme, for the curves.
     """
 
-    def __init__(self, session: Session, improvement: Improvement, theme: str) -> None:
+    def __init__(
+        self,
+        session: Session,
+        improvement: Improvement,
+        continuous: Continuous,
+        theme: str,
+    ) -> None:
         super().__init__()
         self._session = session
         self._improvement = improvement
         self._shown_active = ""
+        self.by_itself = ContinuousSwitch(continuous)
         self._build(theme)
         session.learning.changed.connect(self._show_run)
         session.desk.changed.connect(self._show_all)
@@ -80,6 +91,7 @@ class LearnWidget(QWidget):
         self._session.learning.changed.disconnect(self._show_run)
         self._session.desk.changed.disconnect(self._show_all)
         self._improvement.changed.disconnect(self._show_saving)
+        self.by_itself.close_down()
 
     # ----------------------------------------------------------------- build
     def _build(self, theme: str) -> None:
@@ -88,7 +100,7 @@ class LearnWidget(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(5)
         self._build_saving(layout)
-        self.finetune = button("Fine-tune", "", desk.finetune)
+        self.finetune = button("Fine-tune", "", lambda: desk.finetune())
         self.finetune.setObjectName("finetune")
         self.cancel = button(
             "Cancel",
@@ -101,6 +113,7 @@ class LearnWidget(QWidget):
         layout.addWidget(
             row(self.finetune, self.resume, self.cancel, stretch=(2, 1, 1))
         )
+        layout.addWidget(self.by_itself)
         self.reason = sentence("reason")
         layout.addWidget(self.reason)
         self.bar = QProgressBar()

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_infosam._napari.annotate_widget import AnnotateWidget
+from napari_infosam._napari.continuous import Continuous
 from napari_infosam._napari.improvement import Improvement
 from napari_infosam._napari.keys import KEYS, MOUSE, is_typing, shown
 from napari_infosam._napari.learn_widget import LearnWidget
@@ -62,7 +63,10 @@ class InfoSAMWidget(QWidget):
         self.link.help_wanted.connect(self.show_help)
         self.annotate = AnnotateWidget(self.session, self.link)
         self.improvement = Improvement(self.session, ThreadExecutor())
-        self.learn = LearnWidget(self.session, self.improvement, str(viewer.theme))
+        self.continuous = Continuous(self.session, ThreadExecutor())
+        self.learn = LearnWidget(
+            self.session, self.improvement, self.continuous, str(viewer.theme)
+        )
         self._polling = QTrainingJob(self.session, self)
         self._build()
         self.session.engine.changed.connect(self._show_status)
@@ -77,7 +81,7 @@ class InfoSAMWidget(QWidget):
         viewer.events.theme.connect(self._on_theme)
         # a window that is closed takes its panels along without asking them
         self.destroyed.connect(
-            partial(_let_go, self.session, self.link, self.improvement)
+            partial(_let_go, self.session, self.link, self.improvement, self.continuous)
         )
         application = QApplication.instance()
         if application is not None:
@@ -222,14 +226,19 @@ class InfoSAMWidget(QWidget):
         self._polling.stop()
         self.annotate.close_down()
         self.learn.close_down()
-        _let_go(self.session, self.link, self.improvement)
+        _let_go(self.session, self.link, self.improvement, self.continuous)
 
 
 def _let_go(
-    session: Session, link: ViewerLink, improvement: Improvement, *_: object
+    session: Session,
+    link: ViewerLink,
+    improvement: Improvement,
+    continuous: Continuous,
+    *_: object,
 ) -> None:
     """Give viewer, project and threads back; works without the widgets as well."""
     improvement.close()
+    continuous.close()
     link.close()
     session.close()
 

@@ -8,11 +8,13 @@ if TYPE_CHECKING:
     import sqlite3
 
 
-def get(connection: sqlite3.Connection, key: str) -> str:
-    """Return a setting that every project has."""
+def get(connection: sqlite3.Connection, key: str, default: str | None = None) -> str:
+    """Return a setting; one that every project has needs no default."""
     row = connection.execute(
         "SELECT value FROM settings WHERE key = ?", (key,)
     ).fetchone()
+    if row is None and default is not None:
+        return default
     return str(row["value"])
 
 

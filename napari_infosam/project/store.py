@@ -362,6 +362,17 @@ class Project(OpenFolder):
         with self._database.write() as connection:
             versions.activate(connection, self.path, version_id)
 
+    @property
+    def is_continuous(self) -> bool:
+        """Whether trainings start by themselves while this project is open."""
+        with self._database.read() as connection:
+            return settings.get(connection, "continuous", "off") == "on"
+
+    def set_continuous(self, on: bool) -> None:
+        """Remember whether trainings start by themselves."""
+        with self._database.write() as connection:
+            settings.put(connection, "continuous", "on" if on else "off")
+
     def version_dir(self, version_id: str) -> Path:
         """Return where ``student.safetensors`` and ``card.json`` of a version lie."""
         return versions.directory(self.path, version_id)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -161,3 +161,30 @@ def _no_training_left() -> Iterator[None]:
             if "napari_infosam.training" in child.cmdline():
                 child.kill()
                 child.wait(5)
+
+
+def test_it_trains_by_itself_and_a_cancel_switches_that_off(
+    window: Window, open_window: Callable[..., Window]
+) -> None:
+    learn = window.panel.learn
+    window.press(learn.by_itself.box)
+    assert "once 2 images have objects" in learn.by_itself.reason.text()
+    accept_all(window)
+    window.wait(lambda: "another image" in learn.by_itself.reason.text())
+    window.viewer.add_image(picture(150), name="second")
+    window.wait(lambda: window.session.source.name == "second")
+    window.wait_ready()
+    window.accept_at(DISCS[0])
+    window.wait(lambda: window.session.learning.is_running, 10)
+    assert window.session.desk.project.is_continuous
+    window.click(*DISCS[1])  # prompts go on meanwhile
+    window.wait_answer()
+    window.wait(lambda: learn.cancel.isEnabled() and learn.cancel.isVisible())
+    window.press(learn.cancel)
+    window.wait(lambda: not window.session.learning.is_running, 10)
+    assert not learn.by_itself.box.isChecked()
+    assert "was cancelled" in learn.by_itself.reason.text()
+    assert not window.session.desk.project.is_continuous
+    window.key(Key.Key_C)
+    window.qtbot.wait(300)
+    assert not window.session.learning.is_running

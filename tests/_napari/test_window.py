@@ -250,6 +250,8 @@ def test_every_action_is_a_command(
     assert window.panel.link.tool.negative
     commands.finetune()
     assert "two objects" in window.panel.status.text()
+    commands.continuous()
+    assert window.panel.learn.by_itself.box.isChecked()
 
 
 def test_commands_open_the_panel(make_napari_viewer: Callable[..., object]) -> None:

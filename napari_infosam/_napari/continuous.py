@@ -1,0 +1,153 @@
+"""Continuous mode: training that starts, waits and goes on by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+
+from napari_infosam._napari.learning import CANCELLED
+from napari_infosam.training.continuous import Situation, decide, options_for
+
+if TYPE_CHECKING:
+    from napari_infosam._napari.engine import Executor
+    from napari_infosam._napari.session import Session
+
+_TRAINING = "A training is running; what comes next is decided afterwards."
+_AFTER_CANCEL = "Off, since the training was cancelled. Switch it on again any time."
+_AFTER_FAILURE = "Off, since the training failed. Switch it on again to try once more."
+
+
+class Continuous:
+    """Starts one training after the other, while there is something to learn.
+
+    Knows no Qt. Whether it is on is remembered in the project, so that it goes on after
+    a crash. It is switched off by a cancel, and by a training that fails.
+
+    Parameters
+    ----------
+    session
+        Whose project learns.
+    executor
+        Where the project is looked at.
+
+    Attributes
+    ----------
+    reason
+        What it does or waits for, or why it went off by itself; else ''.
+    """
+
+    changed = Signal()
+
+    def __init__(self, session: Session, executor: Executor) -> None:
+        self._session = session
+        self._executor = executor
+        self._is_on = False
+        self._is_looking = self._is_stale = False
+        self.reason = ""
+        session.desk.entered.connect(self._on_entered)
+        session.desk.changed.connect(self._on_changed)
+        session.learning.ended.connect(self._on_ended)
+        session.learning.failed.connect(self._on_failed)
+
+    def close(self) -> None:
+        """Stop listening; a running training goes on."""
+        self._executor.close()
+        self._session.desk.entered.disconnect(self._on_entered)
+        self._session.desk.changed.disconnect(self._on_changed)
+        self._session.learning.ended.disconnect(self._on_ended)
+        self._session.learning.failed.disconnect(self._on_failed)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether trainings start by themselves."""
+        return self._is_on
+
+    def switch(self, on: bool) -> None:
+        """Switch it on or off; a running training is left alone."""
+        self._set(on, "")
+        self._consider()
+
+    def _set(self, on: bool, reason: str) -> None:
+        self._is_on = on
+        project = self._session.desk.project
+        if project is not None:
+            with self._session.voice.guard("remembering the switch"):
+                project.set_continuous(on)
+        self._say(reason)
+
+    def _say(self, reason: str) -> None:
+        self.reason = reason
+        self.changed.emit()
+
+    def _on_entered(self) -> None:
+        project = self._session.desk.project
+        if project is None:
+            return
+        if self._is_on and not project.versions() and not project.n_objects():
+            project.set_continuous(True)  # it was switched on before the project was
+        self._is_on = project.is_continuous
+        self._say("")
+        self._consider()
+
+    def _on_changed(self) -> None:
+        self._is_stale = True
+        self._consider()
+
+    def _on_ended(self) -> None:
+        if self._is_on and self._session.learning.outcome == CANCELLED:
+            self._set(False, _AFTER_CANCEL)
+        self._is_stale = True
+
+    def _on_failed(self, _message: str) -> None:
+        if self._is_on:
+            self._set(False, _AFTER_FAILURE)
+
+    def _consider(self) -> None:
+        """Look what there is to learn, in the background, and train if it pays."""
+        desk, learning = self._session.desk, self._session.learning
+        project = desk.project
+        if not self._is_on or self._is_looking:
+            return
+        if learning.is_running:
+            if self.reason != _TRAINING:
+                self._say(_TRAINING)
+            return
+        if project is None:
+            self._say(decide(Situation(0, 0)).reason)
+            return
+        self._is_looking, self._is_stale = True, False
+
+        def done(now: Situation) -> None:
+            self._is_looking = False
+            if project is desk.project and not self._is_stale:
+                self._act(now)
+            else:
+                self._consider()
+
+        def failed(error: Exception) -> None:
+            self._is_looking = False
+            if project is desk.project:  # and was not closed meanwhile
+                self._session.voice.report(error, "looking for something to learn")
+
+        self._executor.submit(lambda: Situation.of(project), done, failed)
+
+    def _act(self, now: Situation) -> None:
+        desk = self._session.desk
+        if not self._is_on or self._session.learning.is_running:
+            return
+        if desk.resumable is not None:
+            self._say("The training that was interrupted goes on.")
+            desk.resume()
+            self._expect_training()
+            return
+        decision = decide(now, has_full=desk.options.method != "decoder")
+        self._say(decision.reason)
+        if decision.stage:
+            desk.finetune(options_for(decision.stage, desk.options))
+            self._expect_training()
+
+    def _expect_training(self) -> None:
+        """Go off where a training could not even start, and not try again for ever."""
+        if not self._session.learning.is_running:
+            self._set(False, _AFTER_FAILURE)
