@@ -33,6 +33,7 @@ from napari_infosam._napari.version_text import (
     entry,
     saving,
     saving_details,
+    stopping,
 )
 
 if TYPE_CHECKING:
@@ -135,7 +136,8 @@ class LearnWidget(QWidget):
         self.saving = sentence("saving")
         self.saving.setTextFormat(Qt.TextFormat.RichText)
         self.saving_details = sentence("saving_details")
-        for label in (self.saving, self.saving_details):
+        self.stopping = sentence("stopping")
+        for label in (self.saving, self.saving_details, self.stopping):
             label.setToolTip(_SAVING_TIP)
             layout.addWidget(label)
 
@@ -208,6 +210,8 @@ class LearnWidget(QWidget):
         self.saving_details.setText(saving_details(figures))
         for label in (self.saving, self.saving_details):
             label.setVisible(bool(saving(figures)))
+        self.stopping.setText(stopping(figures))
+        self.stopping.setVisible(bool(stopping(figures)))
 
     def _show_progress(self) -> None:
         learning = self._session.learning

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from napari_infosam.core.events import Metrics
+from napari_infosam.training.stopping import WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,6 +85,18 @@ def saving_details(figures: RunningFigures | None) -> str:
     if so_far.n > now.n:
         lines.append(f"All versions so far: {_pair(so_far.clicks, 1)} {_size(so_far)}")
     return "\n".join(lines)
+
+
+def stopping(figures: RunningFigures | None) -> str:
+    """Return the sentence that says that more labelling gains little; '' if not."""
+    plateau = None if figures is None else figures.plateau
+    if plateau is None:
+        return ""
+    return (
+        f"You can stop labelling for the model: clicks per object went "
+        f"{plateau.earlier:.1f} {_ARROW} {plateau.later:.1f} over the last "
+        f"{WINDOW} objects, a gain below {max(plateau.most, 0.1):.1f}."
+    )
 
 
 def _first(found: Comparison) -> str:

@@ -20,6 +20,7 @@ from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.metrics import MAX_CLICKS, clicks_to_reach, iou
 from napari_infosam.project.versions import BASE, may_know
 from napari_infosam.training.replays import Replays
+from napari_infosam.training.stopping import Plateau, find_plateau
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -143,11 +144,14 @@ class RunningFigures:
     so_far
         All versions against the base, each object with the newest version that had
         not learnt it; None while there is none.
+    plateau
+        Set when clicks per object no longer fall.
     """
 
     version: str
     now: Comparison | None = None
     so_far: Comparison | None = None
+    plateau: Plateau | None = None
 
 
 def replay(
@@ -278,10 +282,12 @@ class Prequential:
     def figures(self) -> RunningFigures:
         """Return the running figures of what has been replayed."""
         active, testable = self._project.active_version, list(self._testable())
+        so_far = self._scores(testable, None)
         return RunningFigures(
             active,
             compare(self._scores(testable, active)),
-            compare(self._scores(testable, None)),
+            compare(so_far),
+            find_plateau([float(score.now.clicks) for score in so_far]),
         )
 
     def _scores(

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari_infosam._napari.version_text import comparison, details, entry
+from napari_infosam._napari.version_text import comparison, details, entry, stopping
 from napari_infosam.project import VersionRecord
+from napari_infosam.training.prequential import RunningFigures
+from napari_infosam.training.stopping import Plateau
 
 METRICS = {
     "n_images": 5,
@@ -48,3 +50,11 @@ def test_a_rejection_is_explained() -> None:
     rejected = record("rejected", base=METRICS, candidate=METRICS)
     assert "rejected" in entry(rejected)
     assert "because" in details(rejected)
+
+
+def test_the_end_of_gains_is_said_with_its_figures() -> None:
+    assert stopping(None) == ""
+    assert stopping(RunningFigures("v002")) == ""
+    at_rest = RunningFigures("v002", plateau=Plateau(1.34, 1.29, 0.26))
+    assert "1.3 \N{RIGHTWARDS ARROW} 1.3 over the last 30" in stopping(at_rest)
+    assert "below 0.3" in stopping(at_rest)
