@@ -76,6 +76,7 @@ def register(
     card = {
         **asdict(record),
         "student": stage.spec.model_dump(mode="json"),
+        "interpolation": gate.interpolation,
         "preprocessing": preprocessing,
         "libraries": {
             "napari-infosam": version("napari-infosam"),

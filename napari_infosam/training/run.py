@@ -20,6 +20,7 @@ from napari_infosam.models.student import STUDENT_FILE, StudentSpec, read_spec
 from napari_infosam.models.threads import set_fastest_threads
 from napari_infosam.project import Project
 from napari_infosam.project.versions import known_numbers
+from napari_infosam.training.candidates import choose_candidate
 from napari_infosam.training.checkpoint import load_checkpoint, remove_checkpoint
 from napari_infosam.training.dataset import (
     Sample,
@@ -30,7 +31,6 @@ from napari_infosam.training.dataset import (
 )
 from napari_infosam.training.evaluate import Evaluation, evaluate
 from napari_infosam.training.features import FrozenFeatures
-from napari_infosam.training.gate import judge
 from napari_infosam.training.register import register
 from napari_infosam.training.reporter import CONFIG_FILE, Reporter
 from napari_infosam.training.teach import Teaching
@@ -189,17 +189,21 @@ class Run:
     ) -> events.Finished:
         self.reporter.check()
         version_id = self.project.reserve_version()
-        candidate = self._measure(
-            stage.model(), features, judged, f"Comparing {version_id} with {parent}"
-        )
-        verdict = judge(candidate, rivals)
+
+        def measure(model: SamModel, interpolation: float) -> Evaluation:
+            mixed = f", {interpolation:.0%} base," if interpolation else ""
+            message = f"Comparing {version_id}{mixed} with {parent}"
+            return self._measure(model, features, judged, message)
+
+        chosen = choose_candidate(stage, rivals, measure)
         gate = events.Gate(
             version_id=version_id,
-            accepted=verdict.accepted,
-            reason=verdict.reason,
+            accepted=chosen.verdict.accepted,
+            reason=chosen.verdict.reason,
             base=rivals["base"].metrics(),
             active=rivals[parent].metrics(),
-            candidate=candidate.metrics(),
+            candidate=chosen.evaluation.metrics(),
+            interpolation=chosen.interpolation,
         )
         register(self.project, stage, self.options, gate, parent, data_hash, known)
         remove_checkpoint(self.run_dir)
@@ -207,7 +211,7 @@ class Run:
         self.reporter.emit(gate)
         return events.Finished(
             version_id=version_id,
-            accepted=verdict.accepted,
+            accepted=gate.accepted,
             seconds=time.monotonic() - self.started,
         )
 
