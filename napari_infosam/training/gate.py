@@ -90,7 +90,10 @@ def _refusal(candidate: Evaluation, rival: Evaluation) -> tuple[str, bool]:
             return f"{words} fell from {old.mean():.2f} to {new.mean():.2f}", column > 0
     old_clicks, new_clicks = rival.noc(0.85), candidate.noc(0.85)
     if new_clicks > old_clicks:
-        return f"clicks to 0.85 IoU rose from {old_clicks:.1f} to {new_clicks:.1f}", True
+        return (
+            f"clicks to 0.85 IoU rose from {old_clicks:.1f} to {new_clicks:.1f}",
+            True,
+        )
     stuck = candidate.nof(0.85) - rival.nof(0.85)
     if stuck > MORE_STUCK * len(candidate.objects):
         return f"{stuck} more objects never reached 0.85 IoU", True
