@@ -25,6 +25,8 @@ from napari_infosam._napari.learn_widget import LearnWidget
 from napari_infosam._napari.q_training_job import QTrainingJob
 from napari_infosam._napari.session import Session
 from napari_infosam._napari.small_widgets import TallArea, sentence
+from napari_infosam._napari.versus import Versus
+from napari_infosam._napari.versus_widget import VersusWidget
 from napari_infosam._napari.viewer_link import ViewerLink
 from napari_infosam._napari.workers import ThreadExecutor
 
@@ -58,7 +60,9 @@ class InfoSAMWidget(QWidget):
         self.session.voice.said.connect(self._on_said)
         if earlier is not None:
             self.session.desk.open(earlier)
-        self.link = ViewerLink(viewer, self.session, self)
+        self.versus = Versus(self.session, ThreadExecutor())
+        self.link = ViewerLink(viewer, self.session, self, self.versus)
+        self.compare = VersusWidget(self.versus)
         self.link.help_wanted.connect(self.show_help)
         self.annotate = AnnotateWidget(self.session, self.link)
         self.improvement = Improvement(self.session, ThreadExecutor())
@@ -77,7 +81,7 @@ class InfoSAMWidget(QWidget):
         viewer.events.theme.connect(self._on_theme)
         # a window that is closed takes its panels along without asking them
         self.destroyed.connect(
-            partial(_let_go, self.session, self.link, self.improvement)
+            partial(_let_go, self.session, self.link, self.improvement, self.versus)
         )
         application = QApplication.instance()
         if application is not None:
@@ -92,6 +96,7 @@ class InfoSAMWidget(QWidget):
         inner.setContentsMargins(4, 8, 4, 4)
         inner.setSpacing(6)
         inner.addWidget(self.annotate)
+        inner.addWidget(self.compare)
         line = QFrame()
         line.setFrameShape(QFrame.Shape.HLine)
         inner.addWidget(line)
@@ -221,15 +226,21 @@ class InfoSAMWidget(QWidget):
         self._fit_soon.stop()
         self._polling.stop()
         self.annotate.close_down()
+        self.compare.close_down()
         self.learn.close_down()
-        _let_go(self.session, self.link, self.improvement)
+        _let_go(self.session, self.link, self.improvement, self.versus)
 
 
 def _let_go(
-    session: Session, link: ViewerLink, improvement: Improvement, *_: object
+    session: Session,
+    link: ViewerLink,
+    improvement: Improvement,
+    versus: Versus,
+    *_: object,
 ) -> None:
     """Give viewer, project and threads back; works without the widgets as well."""
     improvement.close()
+    versus.close()
     link.close()
     session.close()
 

@@ -105,8 +105,8 @@ def load_split(
             parts[image.split].append(Sample(image.name, picture, rles))
     if unreadable and not (parts["train"] and parts["val"]):
         raise unreadable[0]
-    for error in unreadable:
-        say(f"{str(error).removesuffix('.')}; until then training leaves it out.")
+    for reason in unreadable:
+        say(f"{str(reason).removesuffix('.')}; until then training leaves it out.")
     if not parts["train"]:
         return split_objects(parts["val"])
     return Split(tuple(parts["train"]), tuple(parts["val"]))

@@ -213,7 +213,7 @@ class Teaching:
                     step=progress.step,
                     steps=progress.expected_steps,
                     seconds_left=progress.seconds_left,
-                    loss=loss and loss.total,
+                    loss=loss.total if loss else None,
                     parts=loss.parts if loss else {},
                 )
             )
