@@ -1,4 +1,4 @@
-"""How long it takes until another version can answer, as ratios to an embedding in one run.
+"""How long it takes until another version can answer, by the time of an embedding.
 
 A decoder student shares the encoder, and so the embedding, of what answered before; a
 full student looks at the picture again.
@@ -61,7 +61,9 @@ def main() -> None:
         def decoder_swap() -> None:
             student = load_student(base, paths["decoder"], "v001")
             if student.encoder_hash != base.encoder_hash:
-                raise AssertionError("a decoder student would look at the picture again")
+                raise AssertionError(
+                    "a decoder student would look at the picture again"
+                )
 
         def full_swap() -> None:
             student = load_student(base, paths["adapter"], "v002")

@@ -172,8 +172,7 @@ class KeyBindings:
 
     def _hold(self, action: str, _key: str) -> Callable[[Any], Any]:
         def hold(_provider: Any) -> Any:
-            # napari goes on after the yield when the key is released, and swallows
-            # the presses that a held key repeats
+            # napari goes on after the yield when the key is released
             if self._may_act() and not is_typing():
                 self._holds[action](True)
                 yield

@@ -12,6 +12,7 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_infosam._napari.gl_state import forget_vertex_arrays
+from napari_infosam._napari.held_key import HeldKey
 from napari_infosam._napari.image_source import source_of
 from napari_infosam._napari.keys import KeyBindings
 from napari_infosam._napari.layers import PromptLayers
@@ -88,7 +89,10 @@ class ViewerLink:
             "help": self.help_wanted.emit,
         }
         self.actions = {name: self._after_strokes(act) for name, act in actions.items()}
-        holds = {"pan": self._hold_to_pan, "compare": versus.hold}
+        holds: dict[str, Callable[[bool], None]] = {
+            "pan": self._hold_to_pan,
+            "compare": HeldKey(versus.hold, parent),
+        }
         self._keys = KeyBindings(self.actions, self._keys_are_ours, holds)
         # layers often come and go together: they are looked at once, afterwards
         self._soon = QTimer(parent)
