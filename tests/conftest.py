@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import shutil
 import socket
+import subprocess
+import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +99,25 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"no development data in {folder}")
     return folder
+
+
+@pytest.fixture
+def mount_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Return a function that makes an empty disk of a size such as ``2m``."""
+    places: list[Path] = []
+
+    def mount(size: str) -> Path:
+        if sys.platform != "linux" or not shutil.which("mount"):
+            pytest.skip("needs mount")
+        place = tmp_path / f"disk{len(places)}"
+        place.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("mounting is not permitted here")
+        places.append(place)
+        return place
+
+    yield mount
+    for place in places:
+        # a lazy unmount also ends a disk that a failed test still uses
+        subprocess.run(["umount", "--lazy", str(place)], check=True)

@@ -103,6 +103,11 @@ def colors() -> None:
     panel().link.actions["colors"]()
 
 
+def difference() -> None:
+    """Colour where the answer differs from another version's, or no longer."""
+    panel().link.actions["difference"]()
+
+
 def _with_chosen(action: str, act: Callable[[Sequence[int]], None]) -> None:
     """Act on the chosen objects; without any, as the key does."""
     opened = panel()

@@ -135,6 +135,11 @@ class Engine:
         return self._embedding is not None
 
     @property
+    def embedding(self) -> ImageEmbedding | None:
+        """The embedding of the picture by the model that answers, once it is there."""
+        return self._embedding
+
+    @property
     def loading(self) -> str:
         """Which model is being loaded, in words; '' when none is."""
         return self._loading

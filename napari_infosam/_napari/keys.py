@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,11 +31,14 @@ class Key:
         In napari's notation; the first one is shown on buttons.
     says
         What it does, for the help.
+    is_held
+        Whether it lasts as long as the key is held down.
     """
 
     action: str
     keys: tuple[str, ...]
     says: str
+    is_held: bool = False
 
 
 KEYS = (
@@ -53,6 +56,8 @@ KEYS = (
     Key("choose", ("A",), "Choose the object under the pointer besides others"),
     Key("merge", ("J",), "Join the chosen objects into one"),
     Key("colors", ("Q",), "Colour objects by class, or each on its own"),
+    Key("compare", ("O",), "Hold: the mask of the base, or previous version", True),
+    Key("difference", ("Shift-O",), "Colour where the two masks differ, or no longer"),
     Key("next", ("N",), "Next slice of a stack, or next image"),
     Key("help", ("F1",), "Show this list"),
 )
@@ -104,19 +109,20 @@ class KeyBindings:
         What to do, by the names of the table.
     may_act
         Says whether the keys are ours at the moment.
-    hold_to_pan
-        Called with True while Space is held down and with False afterwards.
+    holds
+        Called with True when a key of the table that is held is pressed, and with
+        False afterwards; ``pan`` for Space.
     """
 
     def __init__(
         self,
         actions: dict[str, Callable[[], None]],
         may_act: Callable[[], bool],
-        hold_to_pan: Callable[[bool], None],
+        holds: Mapping[str, Callable[[bool], None]],
     ) -> None:
         self._actions = actions
         self._may_act = may_act
-        self._hold_to_pan = hold_to_pan
+        self._holds = holds
         self._bound: list[tuple[KeymapProvider, list[tuple[str, Any]]]] = []
 
     def bind(self, provider: KeymapProvider) -> None:
@@ -126,7 +132,9 @@ class KeyBindings:
         replaced = []
         for row in KEYS:
             for key in row.keys:
-                handler = self._handler(row.action, key)
+                handler = (self._hold if row.is_held else self._handler)(
+                    row.action, key
+                )
                 old = provider.bind_key(key, handler, overwrite=True)
                 replaced.append((key, old))
         replaced.append((_PAN, provider.bind_key(_PAN, self._pan(), overwrite=True)))
@@ -162,15 +170,25 @@ class KeyBindings:
 
         return act
 
+    def _hold(self, action: str, _key: str) -> Callable[[Any], Any]:
+        def hold(_provider: Any) -> Any:
+            # napari goes on after the yield when the key is released
+            if self._may_act() and not is_typing():
+                self._holds[action](True)
+                yield
+                self._holds[action](False)
+
+        return hold
+
     def _pan(self) -> Callable[[Any], Any]:
         def pan(provider: Any) -> Any:
             # what napari's own Space does, and box mode stands back as well
             mode = getattr(provider, "mode", None)
             if mode is not None:
                 provider.mode = "pan_zoom"
-            self._hold_to_pan(True)
+            self._holds["pan"](True)
             yield
-            self._hold_to_pan(False)
+            self._holds["pan"](False)
             if mode is not None:
                 provider.mode = mode
 

@@ -11,6 +11,7 @@ from napari.layers import Labels, Points, Shapes
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
+from napari_infosam._napari.difference import COLORS
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.geometry import (
     box_from_corners,
@@ -36,6 +37,10 @@ _ORDER = (OBJECTS, PROPOSAL, BOXES, POINTS)
 
 _POSITIVE, _NEGATIVE = "#2bd96b", "#ff3b5c"
 _FILL, _EDGE = (1.0, 0.85, 0.0, 0.3), (1.0, 0.9, 0.1, 1.0)
+_PROPOSAL_COLORS: dict[int | None, Any] = {
+    **{0: "transparent", 1: _FILL, 2: _EDGE, None: _EDGE},
+    **COLORS,
+}
 _BOX = "#00d5ff"
 _POINT_PIXELS = 16
 
@@ -167,9 +172,7 @@ class PromptLayers:
                 np.zeros(self._shape, np.uint8),
                 name=name,
                 opacity=1.0,
-                colormap=DirectLabelColormap(
-                    color_dict={0: "transparent", 1: _FILL, 2: _EDGE, None: _EDGE}
-                ),
+                colormap=DirectLabelColormap(color_dict=_PROPOSAL_COLORS),
             )
         else:
             layer = Labels(np.zeros(self._shape, np.uint16), name=name, opacity=0.5)
@@ -217,9 +220,16 @@ class PromptLayers:
         is_blank = layer.data.shape == self._shape and not layer.data.any()
         if mask is None and is_blank and not layer.editable:
             return
-        picture = np.zeros(self._shape, np.uint8) if mask is None else outlined(mask)
-        layer.data = picture
-        layer.editable = False
+        self.show_picture(
+            np.zeros(self._shape, np.uint8) if mask is None else outlined(mask)
+        )
+
+    def show_picture(self, picture: NDArray[np.uint8]) -> None:
+        """Show ``(H, W)`` values of the proposal's colours in place of a mask."""
+        layer = self._layers.get(PROPOSAL)
+        if layer is not None:
+            layer.data = picture
+            layer.editable = False
 
     # ------------------------------------------------------------------- read
     @contextmanager

@@ -12,6 +12,7 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_infosam._napari.gl_state import forget_vertex_arrays
+from napari_infosam._napari.held_key import HeldKey
 from napari_infosam._napari.image_source import source_of
 from napari_infosam._napari.keys import KeyBindings
 from napari_infosam._napari.layers import PromptLayers
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from napari_infosam._napari.session import Session
+    from napari_infosam._napari.versus import Versus
 
 
 class ViewerLink:
@@ -43,14 +45,19 @@ class ViewerLink:
         What is decided with.
     parent
         The panel, in the window of the viewer.
+    versus
+        What may be shown in place of the proposal.
     """
 
     images_changed = Signal()
     """The image layers, or the one that is annotated."""
     help_wanted = Signal()
 
-    def __init__(self, viewer: Viewer, session: Session, parent: QWidget) -> None:
+    def __init__(
+        self, viewer: Viewer, session: Session, parent: QWidget, versus: Versus
+    ) -> None:
         self._viewer = viewer
+        self._versus = versus
         self._parent = parent
         self._session = session
         self.tool = Tool()
@@ -78,10 +85,15 @@ class ViewerLink:
             "merge": self.merge_chosen,
             "colors": self.toggle_colors,
             "next": self.next_image,
+            "difference": versus.toggle_overlay,
             "help": self.help_wanted.emit,
         }
         self.actions = {name: self._after_strokes(act) for name, act in actions.items()}
-        self._keys = KeyBindings(self.actions, self._keys_are_ours, self._hold_to_pan)
+        holds: dict[str, Callable[[bool], None]] = {
+            "pan": self._hold_to_pan,
+            "compare": HeldKey(versus.hold, parent),
+        }
+        self._keys = KeyBindings(self.actions, self._keys_are_ours, holds)
         # layers often come and go together: they are looked at once, afterwards
         self._soon = QTimer(parent)
         self._soon.setSingleShot(True)
@@ -105,6 +117,7 @@ class ViewerLink:
         dims.events.order.connect(self._on_dims)
         self._session.prompts_changed.connect(self._show_prompts)
         self._session.objects_changed.connect(self._show_objects)
+        self._versus.changed.connect(self._show_prompts)
 
     def close(self) -> None:
         """Let go of the viewer; the accepted objects stay in it as a layer."""
@@ -124,6 +137,7 @@ class ViewerLink:
         dims.events.order.disconnect(self._on_dims)
         self._session.prompts_changed.disconnect(self._show_prompts)
         self._session.objects_changed.disconnect(self._show_objects)
+        self._versus.changed.disconnect(self._show_prompts)
         self._pointer.detach()
         self._keys.release()
         self._layers.remove(keep_objects=True)
@@ -221,6 +235,10 @@ class ViewerLink:
             return
         self._layers.show_prompts(session.prompts)
         answer = session.proposal
+        compared = self._versus.picture()
+        if compared is not None:
+            self._layers.show_picture(compared)
+            return
         self._layers.show_proposal(None if answer is None else answer.prediction.mask)
 
     def _show_objects(self) -> None:

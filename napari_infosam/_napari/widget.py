@@ -26,6 +26,8 @@ from napari_infosam._napari.learn_widget import LearnWidget
 from napari_infosam._napari.q_training_job import QTrainingJob
 from napari_infosam._napari.session import Session
 from napari_infosam._napari.small_widgets import TallArea, sentence
+from napari_infosam._napari.versus import Versus
+from napari_infosam._napari.versus_widget import VersusWidget
 from napari_infosam._napari.viewer_link import ViewerLink
 from napari_infosam._napari.workers import ThreadExecutor
 
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MIN_WIDTH = 300
+
+Beside = tuple[Improvement | Continuous | Versus, ...]
+"""What works beside the session, on a thread of its own each."""
 
 
 class InfoSAMWidget(QWidget):
@@ -59,7 +64,9 @@ class InfoSAMWidget(QWidget):
         self.session.voice.said.connect(self._on_said)
         if earlier is not None:
             self.session.desk.open(earlier)
-        self.link = ViewerLink(viewer, self.session, self)
+        self.versus = Versus(self.session, ThreadExecutor())
+        self.link = ViewerLink(viewer, self.session, self, self.versus)
+        self.compare = VersusWidget(self.versus)
         self.link.help_wanted.connect(self.show_help)
         self.annotate = AnnotateWidget(self.session, self.link)
         self.improvement = Improvement(self.session, ThreadExecutor())
@@ -67,6 +74,7 @@ class InfoSAMWidget(QWidget):
         self.learn = LearnWidget(
             self.session, self.improvement, self.continuous, str(viewer.theme)
         )
+        self._beside: Beside = (self.improvement, self.continuous, self.versus)
         self._polling = QTrainingJob(self.session, self)
         self._build()
         self.session.engine.changed.connect(self._show_status)
@@ -80,9 +88,7 @@ class InfoSAMWidget(QWidget):
         self.improvement.changed.connect(self._fit_later)
         viewer.events.theme.connect(self._on_theme)
         # a window that is closed takes its panels along without asking them
-        self.destroyed.connect(
-            partial(_let_go, self.session, self.link, self.improvement, self.continuous)
-        )
+        self.destroyed.connect(partial(_let_go, self.session, self.link, self._beside))
         application = QApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.close_down)
@@ -96,6 +102,7 @@ class InfoSAMWidget(QWidget):
         inner.setContentsMargins(4, 8, 4, 4)
         inner.setSpacing(6)
         inner.addWidget(self.annotate)
+        inner.addWidget(self.compare)
         line = QFrame()
         line.setFrameShape(QFrame.Shape.HLine)
         inner.addWidget(line)
@@ -225,20 +232,15 @@ class InfoSAMWidget(QWidget):
         self._fit_soon.stop()
         self._polling.stop()
         self.annotate.close_down()
+        self.compare.close_down()
         self.learn.close_down()
-        _let_go(self.session, self.link, self.improvement, self.continuous)
+        _let_go(self.session, self.link, self._beside)
 
 
-def _let_go(
-    session: Session,
-    link: ViewerLink,
-    improvement: Improvement,
-    continuous: Continuous,
-    *_: object,
-) -> None:
+def _let_go(session: Session, link: ViewerLink, beside: Beside, *_: object) -> None:
     """Give viewer, project and threads back; works without the widgets as well."""
-    improvement.close()
-    continuous.close()
+    for helper in beside:
+        helper.close()
     link.close()
     session.close()
 

@@ -100,7 +100,10 @@ class Candidate(_Event):
 
 
 class Gate(_Event):
-    """The gate has compared the candidate with the active version and the base."""
+    """The gate has compared the candidate with the active version and the base.
+
+    ``interpolation`` is the share of the base in the weights of the candidate.
+    """
 
     kind: Literal["gate"] = "gate"
     version_id: str
@@ -109,6 +112,7 @@ class Gate(_Event):
     base: Metrics | None
     active: Metrics | None
     candidate: Metrics | None
+    interpolation: float = 0.0
 
 
 class Finished(_Event):

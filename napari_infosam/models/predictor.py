@@ -88,6 +88,10 @@ class Predictor:
         """The model that answers."""
         return self._model
 
+    def beside(self, model: SamModel) -> Predictor:
+        """Return a predictor of another model with the same cache of embeddings."""
+        return Predictor(model, self._cache)
+
     def set_model(self, model: SamModel) -> None:
         """Let another model answer; the embedding stays if it has the same encoder."""
         with self._lock:

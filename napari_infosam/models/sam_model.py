@@ -92,6 +92,10 @@ class SamModel:
         quirk = "-published" if self.published_input else ""
         return f"{self._encoder_digest}{head}{quirk}-{self.dtype or torch.float32}"
 
+    def has_encoder_of(self, other: SamModel) -> None:
+        """Note that another model has the same encoder, so that it is hashed once."""
+        self._encoder_digest = other._encoder_digest
+
     @property
     def has_hq_head(self) -> bool:
         """Whether its embeddings carry early features for the head of HQ-SAM."""

@@ -103,7 +103,9 @@ class StudentSpec(BaseModel):
         return self.method != "decoder"
 
 
-def build_student(sam: Sam, spec: StudentSpec) -> tuple[Sam, list[nn.Parameter]]:
+def build_student(
+    sam: Sam, spec: StudentSpec, *, share_encoder: bool = False
+) -> tuple[Sam, list[nn.Parameter]]:
     """Return a student that still equals its base, and what may be trained of it.
 
     Parameters
@@ -112,13 +114,17 @@ def build_student(sam: Sam, spec: StudentSpec) -> tuple[Sam, list[nn.Parameter]]
         The base; not changed.
     spec
         What to add.
+    share_encoder
+        Take the image encoder of the base itself, which is frozen then, and not a copy;
+        only where the method leaves it as it is.
 
     Returns
     -------
     student, parameters
         The parameters of the decoder come first, those of the encoder after.
     """
-    student: Sam = copy.deepcopy(sam)
+    shared = {id(sam.image_encoder): sam.image_encoder} if share_encoder else {}
+    student: Sam = copy.deepcopy(sam, shared)
     student.requires_grad_(False)
     device = next(sam.parameters()).device
     if spec.method == "hq-sam":
@@ -243,10 +249,12 @@ def load_student(base: SamModel, path: Path, version: str) -> SamModel:
             f"{path} was trained on other weights of {spec.base} than those of "
             f"{base.name}: load the base it belongs to."
         )
-    student, _ = build_student(base.sam, spec)
+    # a version is exchanged between two clicks: hundreds of megabytes are not copied
+    share = spec.method in ("decoder", "hq-sam")
+    student, _ = build_student(base.sam, spec, share_encoder=share)
     load_weights(student, path)
     student.requires_grad_(False)
-    return SamModel(
+    model = SamModel(
         student,
         base.name,
         base.device,
@@ -254,3 +262,6 @@ def load_student(base: SamModel, path: Path, version: str) -> SamModel:
         first_click=spec.first_click,
         published_input=spec.published_input,
     )
+    if share:
+        model.has_encoder_of(base)
+    return model

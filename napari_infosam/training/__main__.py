@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,11 +35,13 @@ def main(run_dir: Path) -> int:
     """Run one fine-tuning and tell about it; return the exit code."""
     started = time.monotonic()
     logging.basicConfig(level=logging.INFO)
-    write_process(run_dir, psutil.Process(), events_size(run_dir))
+    with suppress(OSError):  # whoever started it has noted the same
+        write_process(run_dir, psutil.Process(), events_size(run_dir))
     _yield_to_the_window()
 
     def cancel(_number: int, _frame: FrameType | None) -> None:
-        (run_dir / CANCEL_FILE).touch()
+        with suppress(OSError):
+            (run_dir / CANCEL_FILE).touch()
 
     signal.signal(signal.SIGTERM, cancel)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -70,12 +73,10 @@ def _run(
         return events.Failed(message=str(error))
     except Exception as error:
         sentence = failure_sentence(error)
-        if isinstance(error, MemoryError | FloatingPointError):
-            return events.Failed(message=str(sentence))
+        if sentence is not None:
+            return events.Failed(message=sentence)
         details = traceback.format_exc()
         logging.getLogger(__name__).error("%s", details)
-        if sentence is not None:
-            return events.Failed(message=sentence, details=details)
         return events.Failed(
             message=f"Fine-tuning failed ({type(error).__name__}: {error}). The log "
             f"is in {run_dir}.",

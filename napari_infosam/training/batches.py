@@ -38,13 +38,16 @@ class Group:
 
 
 def epoch(
-    samples: Sequence[Sample], images_per_batch: int, rng: np.random.Generator
+    samples: Sequence[Sample],
+    images_per_batch: int,
+    rng: np.random.Generator,
+    objects_per_group: int = OBJECTS_PER_GROUP,
 ) -> Iterator[list[Group]]:
     """Yield batches of groups, in which every object comes up once.
 
     The groups of a batch are of different images as long as there are that many.
     """
-    queues = [_groups(sample, rng) for sample in samples]
+    queues = [_groups(sample, rng, objects_per_group) for sample in samples]
     while queues:
         longest_first = sorted(queues, key=lambda q: (-len(q), rng.random()))
         yield [queue.pop() for queue in longest_first[:images_per_batch]]
@@ -56,6 +59,7 @@ def with_replay(
     replayed: Sequence[Sample],
     number: int,
     rng: np.random.Generator,
+    objects_per_group: int = OBJECTS_PER_GROUP,
 ) -> Iterator[list[Group]]:
     """Yield batches with groups of other images added to each.
 
@@ -69,21 +73,25 @@ def with_replay(
         Groups of them in each batch.
     rng
         Source of chance.
+    objects_per_group
+        Of each of them, at most.
     """
-    others = _endless(replayed, rng)
+    others = _endless(replayed, rng, objects_per_group)
     for batch in batches:
         yield [*batch, *islice(others, number)]
 
 
-def _endless(samples: Sequence[Sample], rng: np.random.Generator) -> Iterator[Group]:
+def _endless(
+    samples: Sequence[Sample], rng: np.random.Generator, most: int
+) -> Iterator[Group]:
     while samples:
         for number in rng.permutation(len(samples)):
-            yield _groups(samples[number], rng)[0]
+            yield _groups(samples[number], rng, most)[0]
 
 
-def _groups(sample: Sample, rng: np.random.Generator) -> list[Group]:
+def _groups(sample: Sample, rng: np.random.Generator, most: int) -> list[Group]:
     order = [int(i) for i in rng.permutation(len(sample.rles))]
     return [
-        Group(sample, tuple(order[start : start + OBJECTS_PER_GROUP]))
-        for start in range(0, len(order), OBJECTS_PER_GROUP)
+        Group(sample, tuple(order[start : start + most]))
+        for start in range(0, len(order), most)
     ]

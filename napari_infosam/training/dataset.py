@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.geometry import MODEL_SIDE, model_shape
 from napari_infosam.core.masks import BoolArray, decode_rle, encode_rle, iter_objects
 from napari_infosam.core.preprocess import RGBImage, to_rgb_uint8
@@ -67,22 +68,45 @@ class Split:
     validation: tuple[Sample, ...]
 
 
-def load_split(project: Project) -> Split:
+def load_split(
+    project: Project, say: Callable[[str], None] = lambda _sentence: None
+) -> Split:
     """Return the reviewed objects of a project, by its sticky split.
 
     Where all images validate (the first image does), the objects of those images are
     split instead: every third one validates.
+
+    Parameters
+    ----------
+    project
+        The project.
+    say
+        Told of each image whose pixels can not be read: it is left out.
+
+    Raises
+    ------
+    InfosamError
+        If without these images there is nothing to train on, or to validate with.
     """
+    unreadable: list[InfosamError] = []
     parts: dict[str, list[Sample]] = {"train": [], "val": []}
     for image in project.images():
         objects = project.objects(image.id, reviewed=True)
         if image.split is None or not objects:
             continue
-        pixels = project.read_image(image.id)
+        try:
+            pixels = project.read_image(image.id)
+        except InfosamError as error:
+            unreadable.append(error)
+            continue
         for index in sorted({o.slice_index for o in objects}):
             picture = to_rgb_uint8(pixels[index], image.preprocessing)
             rles = tuple(o.rle for o in objects if o.slice_index == index)
             parts[image.split].append(Sample(image.name, picture, rles))
+    if unreadable and not (parts["train"] and parts["val"]):
+        raise unreadable[0]
+    for reason in unreadable:
+        say(f"{str(reason).removesuffix('.')}; until then training leaves it out.")
     if not parts["train"]:
         return split_objects(parts["val"])
     return Split(tuple(parts["train"]), tuple(parts["val"]))

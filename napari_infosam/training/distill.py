@@ -92,6 +92,9 @@ class Distiller(nn.Module):
         """Return whether a batch of these images is enough to say something."""
         return len(images) >= self.min_rows
 
+    def forget(self) -> None:
+        """Drop what is remembered of earlier batches."""
+
     def forward(
         self, teacher: Views, student: Views, images: Sequence[str] = ()
     ) -> DistillLoss:
@@ -121,6 +124,10 @@ class RowBank:
     def __init__(self, most: int) -> None:
         self._most = most
         self._rows: dict[str, list[Tensor]] = {}
+
+    def clear(self) -> None:
+        """Drop all rows."""
+        self._rows.clear()
 
     def count_others(self, images: Sequence[str]) -> int:
         """Return how many rows of images other than these are known."""
@@ -195,6 +202,10 @@ class InfosamDistiller(Distiller):
     def has_rows(self, images: Sequence[str]) -> bool:
         """Return whether there are two different images, the bank's counted."""
         return len(images) + self._bank.count_others(images) >= self.min_rows
+
+    def forget(self) -> None:
+        """Drop the rows of earlier batches."""
+        self._bank.clear()
 
     def forward(
         self, teacher: Views, student: Views, images: Sequence[str] = ()

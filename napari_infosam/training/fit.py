@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from napari_infosam.training.stumbles import Stumbles
+
 if TYPE_CHECKING:
     from napari_infosam.training.batches import Group
     from napari_infosam.training.stages import Stage, StepLoss
@@ -105,15 +107,23 @@ class Fit:
         Bounds of the stage; the one reached first ends it.
     schedule
         How it is optimised.
+    say
+        Told when steps go wrong, in one sentence each.
     """
 
     def __init__(
-        self, stage: Stage, steps: int, seconds: float, schedule: Schedule = DEFAULT
+        self,
+        stage: Stage,
+        steps: int,
+        seconds: float,
+        schedule: Schedule = DEFAULT,
+        say: Callable[[str], None] = lambda _sentence: None,
     ) -> None:
         self.stage = stage
         self.schedule = schedule
         self.progress = Progress(steps, seconds)
         self.best = Best()
+        self._stumbles = Stumbles(say)
         in_encoder = stage.encoder_parameters
         known = set(map(id, in_encoder))
         others = [p for p in stage.parameters if id(p) not in known]
@@ -130,7 +140,7 @@ class Fit:
         self,
         batches: Callable[[], Iterator[list[Group]]],
         *,
-        on_step: Callable[[Progress, StepLoss], None],
+        on_step: Callable[[Progress, StepLoss | None], None],
         validate: Callable[[], float],
     ) -> None:
         """Train until the steps or the seconds are over.
@@ -140,9 +150,15 @@ class Fit:
         batches
             Starts an epoch.
         on_step
-            Called after each step; may raise to stop.
+            Called after each step, with None if its loss was not a number and it was
+            left out; may raise to stop.
         validate
             Score of the student as it stands, higher is better.
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss stays no number; see `Stumbles`.
         """
         rng = np.random.default_rng((self.stage.options.seed, self.progress.step))
         next_look = 1 / self.schedule.looks
@@ -181,6 +197,7 @@ class Fit:
             "spent": self.progress.spent,
             "best_score": self.best.score,
             "best_weights": self.best.weights,
+            "rate": self._stumbles.rate,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -200,19 +217,42 @@ class Fit:
         self.progress.seconds = state["seconds"]
         self.progress.spent = state["spent"]
         self.best = Best(state["best_score"], state["best_weights"])
+        self._stumbles.rate = state.get("rate", 1.0)
 
-    def _step(self, batch: list[Group], rng: np.random.Generator) -> StepLoss:
-        rate = self.stage.options.learning_rate * self._rate()
+    def forget_momentum(self) -> None:
+        """Let the optimiser begin anew, at the weights as they are."""
+        self._optimizer.state.clear()
+
+    def _go_back(self) -> None:
+        """Return to the last good weights: the best look, or else the average."""
+        good = next(
+            weights
+            for weights in (self.best.weights, self._average, self.stage.start)
+            if weights and all(torch.isfinite(w).all() for w in weights)
+        )
+        self._set_weights(good)
+        self._average = [w.detach().clone() for w in good]
+        self.forget_momentum()
+
+    def _step(self, batch: list[Group], rng: np.random.Generator) -> StepLoss | None:
+        rate = self.stage.options.learning_rate * self._rate() * self._stumbles.rate
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group["factor"]
         self._optimizer.zero_grad(set_to_none=True)
         loss = self.stage.step(batch, rng)
-        if not math.isfinite(loss.total):
-            raise FloatingPointError("the loss is not a number")
         self._pull_to_start()
         # apart: a long gradient of the relation module must not shorten the student's
-        for own in (self.stage.trained, self.stage.distiller_parameters):
-            torch.nn.utils.clip_grad_norm_(own, self.schedule.gradient_norm)
+        lengths = [
+            float(torch.nn.utils.clip_grad_norm_(own, self.schedule.gradient_norm))
+            for own in (self.stage.trained, self.stage.distiller_parameters)
+        ]
+        if not all(map(math.isfinite, (loss.total, *lengths))):
+            if self.stage.distiller is not None:
+                self.stage.distiller.forget()  # rows of this step are no numbers, too
+            if self._stumbles.must_go_back(self.progress.step + 1):
+                self._go_back()
+            return None
+        self._stumbles.went_well()
         self._optimizer.step()
         step = self.progress.step
         decay = min(self.schedule.average_decay, (1 + step) / (10 + step))

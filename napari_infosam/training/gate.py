@@ -37,10 +37,17 @@ KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a candidate is accepted, and why, in one sentence."""
+    """Whether a candidate is accepted, and why, in one sentence.
+
+    Attributes
+    ----------
+    practice_lost
+        Whether it was rejected because later clicks or boxes got worse.
+    """
 
     accepted: bool
     reason: str
+    practice_lost: bool = False
 
 
 def judge(candidate: Evaluation, rivals: Mapping[str, Evaluation]) -> Verdict:
@@ -54,9 +61,10 @@ def judge(candidate: Evaluation, rivals: Mapping[str, Evaluation]) -> Verdict:
         Results by name on the same objects, for example ``{"base": ..., "v002": ...}``.
     """
     for name, rival in rivals.items():
-        refusal = _refusal(candidate, rival)
+        refusal, practice_lost = _refusal(candidate, rival)
         if refusal:
-            return Verdict(False, f"Not better than {name}: {refusal}.")
+            reason = f"Not better than {name}: {refusal}."
+            return Verdict(False, reason, practice_lost)
     summary = ", ".join(
         f"{name} {rival.iou_after(1):.2f} -> {candidate.iou_after(1):.2f}"
         for name, rival in rivals.items()
@@ -70,26 +78,34 @@ def judge(candidate: Evaluation, rivals: Mapping[str, Evaluation]) -> Verdict:
     )
 
 
-def _refusal(candidate: Evaluation, rival: Evaluation) -> str:
-    """Return why a candidate is not better than a rival, or an empty string."""
+def _refusal(candidate: Evaluation, rival: Evaluation) -> tuple[str, bool]:
+    """Return why a candidate is not better than a rival, or an empty string.
+
+    And whether it is for what comes after the first click.
+    """
     before, after = _table(rival), _table(candidate)
     for column, words in enumerate(KINDS):
         old, new = before[:, column], after[:, column]
         if new.mean() < old.mean() - max(TOLERANCE, _noise(new - old)):
-            return f"{words} fell from {old.mean():.2f} to {new.mean():.2f}"
+            return f"{words} fell from {old.mean():.2f} to {new.mean():.2f}", column > 0
     old_clicks, new_clicks = rival.noc(0.85), candidate.noc(0.85)
     if new_clicks > old_clicks:
-        return f"clicks to 0.85 IoU rose from {old_clicks:.1f} to {new_clicks:.1f}"
+        return (
+            f"clicks to 0.85 IoU rose from {old_clicks:.1f} to {new_clicks:.1f}",
+            True,
+        )
     stuck = candidate.nof(0.85) - rival.nof(0.85)
     if stuck > MORE_STUCK * len(candidate.objects):
-        return f"{stuck} more objects never reached 0.85 IoU"
+        return f"{stuck} more objects never reached 0.85 IoU", True
     gains = (after - before).mean(axis=1)
     gain, noise = float(gains.mean()), _noise(gains)
     if gain < MARGIN:
-        return f"mean IoU changed by {gain:+.3f}, and {MARGIN:+.3f} is the least"
+        least = f"mean IoU changed by {gain:+.3f}, and {MARGIN:+.3f} is the least"
+        return least, False
     if gain < noise:
-        return f"a gain of {gain:.3f} in mean IoU is within the noise of {noise:.3f}"
-    return ""
+        small = f"a gain of {gain:.3f} in mean IoU is within the noise of {noise:.3f}"
+        return small, False
+    return "", False
 
 
 def _table(evaluation: Evaluation) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -41,6 +42,9 @@ CANCEL_SECONDS = 1.5
 """A cancelled process that still runs after this long is killed."""
 
 POLL_SECONDS = 0.1
+LEAST_SPACE = 2**16
+"""A disk with fewer free bytes counts as full."""
+
 EXIT_SECONDS = 5.0
 """What a process that has said its last word may take to go."""
 
@@ -200,6 +204,10 @@ class TrainingJob:
             )
         if not self.run_dir.is_dir():
             return events.Failed(message=f"The folder {self.run_dir} was deleted.")
+        with suppress(OSError):
+            # the process could not say so: what it says is written to this disk
+            if shutil.disk_usage(self.run_dir).free < LEAST_SPACE:
+                return events.Failed(message=_full_sentence(self.run_dir))
         return events.Failed(
             message="The training process ended unexpectedly; nothing is lost. Resume "
             f"it, or look into {self.run_dir / LOG_FILE}."
@@ -283,6 +291,13 @@ def finetune(
             job.cancel()
             _wait(job, CANCEL_SECONDS + 1)
         raise
+
+
+def _full_sentence(run_dir: Path) -> str:
+    return (
+        f"The training ended because the disk that holds {run_dir} is full: nothing "
+        "you accepted is lost; free some space, then resume it or train again."
+    )
 
 
 def _wait(job: TrainingJob, seconds: float) -> None:

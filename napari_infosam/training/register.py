@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import asdict
+import shutil
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,21 @@ def register(
         status="accepted" if gate.accepted else "rejected",
         reason=gate.reason,
     )
+    try:
+        _write_files(project, stage, record, gate.interpolation)
+        # with its activation in one transaction: a version is never half there
+        project.add_version(
+            replace(record, status="active") if gate.accepted else record
+        )
+    except Exception:
+        # weights of no version only take space, and the disk may be full
+        shutil.rmtree(project.version_dir(record.id), ignore_errors=True)
+        raise
+
+
+def _write_files(
+    project: Project, stage: Stage, record: VersionRecord, interpolation: float
+) -> None:
     folder = project.version_dir(record.id)
     save_student(stage.sam, folder / STUDENT_FILE, stage.spec)
     if isinstance(stage.distiller, InfosamDistiller):
@@ -76,6 +92,7 @@ def register(
     card = {
         **asdict(record),
         "student": stage.spec.model_dump(mode="json"),
+        "interpolation": interpolation,
         "preprocessing": preprocessing,
         "libraries": {
             "napari-infosam": version("napari-infosam"),
@@ -91,6 +108,3 @@ def register(
             f"The model card could not be written to {folder}: {error.strerror}. Free "
             "some space and fine-tune again."
         ) from error
-    project.add_version(record)
-    if gate.accepted:
-        project.activate(record.id)

@@ -13,6 +13,7 @@ from napari_infosam.core import events
 from napari_infosam.core.cores import half_of_the_cores
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.options import FinetuneOptions
+from napari_infosam.models.devices import resolve_device
 from napari_infosam.models.embeddings import EmbeddingCache
 from napari_infosam.models.loading import load_model, load_version
 from napari_infosam.models.predictor import Predictor
@@ -20,6 +21,7 @@ from napari_infosam.models.student import STUDENT_FILE, StudentSpec, read_spec
 from napari_infosam.models.threads import set_fastest_threads
 from napari_infosam.project import Project
 from napari_infosam.project.versions import known_numbers
+from napari_infosam.training.candidates import choose_candidate
 from napari_infosam.training.checkpoint import load_checkpoint, remove_checkpoint
 from napari_infosam.training.dataset import (
     Sample,
@@ -30,10 +32,10 @@ from napari_infosam.training.dataset import (
 )
 from napari_infosam.training.evaluate import Evaluation, evaluate
 from napari_infosam.training.features import FrozenFeatures
-from napari_infosam.training.gate import judge
 from napari_infosam.training.register import register
 from napari_infosam.training.reporter import CONFIG_FILE, Reporter
 from napari_infosam.training.teach import Teaching
+from napari_infosam.training.thrift import fits
 
 if TYPE_CHECKING:
     from napari_infosam.models.sam_model import SamModel
@@ -73,12 +75,28 @@ class Run:
         ------
         InfosamError
             If there is nothing to learn from, or the disk or the device fails.
+        MemoryError
+            If there is too little memory on the CPU as well.
         CancelledError
             If the person cancels; a checkpoint is written before.
         """
         set_fastest_threads(self.options.threads or half_of_the_cores())
+        outcome: list[events.Finished] = []
+        if not fits(lambda: outcome.append(self._attempt())):
+            if resolve_device(self.options.device).type == "cpu":
+                raise MemoryError
+            self.options = self.options.model_copy(update={"device": "cpu"})
+            self._notice(
+                "The GPU has not enough memory for this training: it goes on, more "
+                "slowly, on the CPU."
+            )
+            outcome.append(self._attempt())
+        return outcome[0]
+
+    def _attempt(self) -> events.Finished:
+        """Do all of it on the device of the options, from the last checkpoint."""
         data_hash = self.project.data_hash()
-        split = load_split(self.project)
+        split = load_split(self.project, self._notice)
         # after the split: what was accepted while it was read counts as known, too
         known = known_numbers(self.project.objects(reviewed=True))
         _check(split, self.options, self.project)
@@ -189,17 +207,21 @@ class Run:
     ) -> events.Finished:
         self.reporter.check()
         version_id = self.project.reserve_version()
-        candidate = self._measure(
-            stage.model(), features, judged, f"Comparing {version_id} with {parent}"
-        )
-        verdict = judge(candidate, rivals)
+
+        def measure(model: SamModel, interpolation: float) -> Evaluation:
+            mixed = f", {interpolation:.0%} base," if interpolation else ""
+            message = f"Comparing {version_id}{mixed} with {parent}"
+            return self._measure(model, features, judged, message)
+
+        chosen = choose_candidate(stage, rivals, measure)
         gate = events.Gate(
             version_id=version_id,
-            accepted=verdict.accepted,
-            reason=verdict.reason,
+            accepted=chosen.verdict.accepted,
+            reason=chosen.verdict.reason,
             base=rivals["base"].metrics(),
             active=rivals[parent].metrics(),
-            candidate=candidate.metrics(),
+            candidate=chosen.evaluation.metrics(),
+            interpolation=chosen.interpolation,
         )
         register(self.project, stage, self.options, gate, parent, data_hash, known)
         remove_checkpoint(self.run_dir)
@@ -207,7 +229,7 @@ class Run:
         self.reporter.emit(gate)
         return events.Finished(
             version_id=version_id,
-            accepted=verdict.accepted,
+            accepted=gate.accepted,
             seconds=time.monotonic() - self.started,
         )
 
@@ -233,6 +255,9 @@ class Run:
             on_progress=on_progress,
             embeddings=embeddings,
         )
+
+    def _notice(self, sentence: str) -> None:
+        self.reporter.emit(events.Notice(message=sentence))
 
     def _stage_started(self, stage: events.StageName, message: str, steps: int) -> None:
         self.reporter.emit(

@@ -14,12 +14,7 @@ from napari_infosam.core import events
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.models.predictor import Predictor
 from napari_infosam.models.student import StudentSpec
-from napari_infosam.training.batches import (
-    IMAGES_PER_BATCH,
-    Group,
-    epoch,
-    with_replay,
-)
+from napari_infosam.training.batches import Group, epoch, with_replay
 from napari_infosam.training.checkpoint import save_checkpoint
 from napari_infosam.training.dataset import Sample, limit_objects
 from napari_infosam.training.evaluate import evaluate
@@ -29,6 +24,7 @@ from napari_infosam.training.published import IMAGES_PER_BATCH as FULL_BATCH
 from napari_infosam.training.published import PublishedStage, published_epoch
 from napari_infosam.training.reporter import CancelledError, Reporter
 from napari_infosam.training.stages import Stage, StepLoss
+from napari_infosam.training.thrift import Portions, fits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,6 +71,7 @@ class Teaching:
         self.options = options
         self.features = features
         self._saved_at = time.monotonic()
+        self._portions = Portions()
         self._replayed: Sequence[Sample] = ()
         if options.replay:
             self._replayed = photographs(Predictor(features.base), REPLAYED)
@@ -120,6 +117,7 @@ class Teaching:
                 self._steps(name, train),
                 max(LEAST_SECONDS, seconds * share),
                 self._schedule(train),
+                self._say,
             )
             if checkpoint and checkpoint["stage"] == name:
                 fit.load_state_dict(checkpoint["fit"])
@@ -146,8 +144,9 @@ class Teaching:
     ) -> Iterator[list[Group]]:
         if self.options.recipe == "paper":
             return published_epoch(train, rng)
-        batches = epoch(train, IMAGES_PER_BATCH[name], rng)
-        return with_replay(batches, self._replayed, self.options.replay, rng)
+        images, objects = self._portions.images(name), self._portions.objects
+        batches = epoch(train, images, rng, objects)
+        return with_replay(batches, self._replayed, self.options.replay, rng, objects)
 
     def _schedule(self, train: Sequence[Sample]) -> Schedule:
         if self.options.recipe == "default":
@@ -170,11 +169,7 @@ class Teaching:
         distiller = stage.distiller
         if distiller is None or rows >= distiller.wanted_rows:
             return
-        losses = (
-            "information losses"
-            if self.options.distill == "infosam"
-            else f"{self.options.distill} loss"
-        )
+        losses = self._losses()
         if rows < distiller.min_rows:
             where = "one image" if rows == 1 else f"{rows} images"
             message = (
@@ -186,7 +181,14 @@ class Teaching:
                 f"The {losses} see {rows} images at a time; they want "
                 f"{distiller.wanted_rows}."
             )
-        self.reporter.emit(events.Notice(message=message))
+        self._say(message)
+
+    def _losses(self) -> str:
+        distill = self.options.distill
+        return "information losses" if distill == "infosam" else f"{distill} loss"
+
+    def _say(self, sentence: str) -> None:
+        self.reporter.emit(events.Notice(message=sentence))
 
     def _fit(
         self,
@@ -204,15 +206,15 @@ class Teaching:
         looked_at = limit_objects(judged, LOOK_OBJECTS, self.options.seed)
         rng = np.random.default_rng((self.options.seed, fit.progress.step, 1))
 
-        def on_step(progress: Progress, loss: StepLoss) -> None:
+        def on_step(progress: Progress, loss: StepLoss | None) -> None:
             self.reporter.emit(
                 events.Step(
                     stage=name,
                     step=progress.step,
                     steps=progress.expected_steps,
                     seconds_left=progress.seconds_left,
-                    loss=loss.total,
-                    parts=loss.parts,
+                    loss=loss.total if loss else None,
+                    parts=loss.parts if loss else {},
                 )
             )
             self.reporter.check()
@@ -239,17 +241,43 @@ class Teaching:
             )
             return (result.iou_after(1) + result.iou_after(3) + result.iou_box) / 3
 
-        try:
+        def train_on() -> None:
             fit.run(
                 lambda: self._epoch(name, train, rng),
                 on_step=on_step,
                 validate=validate,
             )
-        except CancelledError:
+
+        try:
+            while not fits(train_on):
+                self._save_memory(fit, name)
+        except (CancelledError, MemoryError):
             self._checkpoint(name, fit)
             raise
         # for a run that is cancelled in the gate
         self._checkpoint(name, fit)
+
+    def _save_memory(self, fit: Fit, name: events.StageName) -> None:
+        """Let the stage go on with less at a time.
+
+        Raises
+        ------
+        MemoryError
+            If it can not: one object of one image is too much.
+        """
+        fit.forget_momentum()  # the step that failed may have left half of it
+        # the batches of the published recipe are a part of it
+        is_free = self.options.recipe == "default"
+        sentence = self._portions.shrink(name) if is_free else None
+        if sentence is None:
+            raise MemoryError
+        self._say(sentence)
+        distiller, rows = fit.stage.distiller, self._portions.images(name)
+        if distiller is not None and not distiller.has_rows([""] * rows):
+            self._say(
+                f"The {self._losses()} need {distiller.min_rows} images in a batch, "
+                "and are left out."
+            )
 
     def _checkpoint(self, name: events.StageName, fit: Fit) -> None:
         save_checkpoint(self.run_dir, name, fit.state_dict())

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import time
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.preprocess import to_rgb_uint8
 from napari_infosam.models.predictor import Predictor
 from napari_infosam.models.sam_model import SamModel
 from napari_infosam.models.student import (
@@ -284,3 +286,26 @@ def test_a_base_with_adapters_is_trained_further(base):
         )
         with_change += 1
         assert not torch.equal(student.image_encoder(x), published.image_encoder(x))
+
+
+def test_a_decoder_version_costs_a_fraction_of_an_embedding(base, coins, tmp_path):
+    """It has the base's encoder: nothing is copied, hashed or looked at again."""
+    spec = spec_of(base, "decoder")
+    path = tmp_path / "student.safetensors"
+    save_student(build_student(base.sam, spec)[0], path, spec)
+    picture = to_rgb_uint8(coins)
+
+    def seconds(work) -> float:
+        # of this process, however busy the machine is
+        start = time.process_time()
+        work()
+        return time.process_time() - start
+
+    embedding = seconds(lambda: base.encode(picture))
+    swap = min(
+        seconds(lambda: load_student(base, path, "v001").encoder_hash) for _ in range(3)
+    )
+    student = load_student(base, path, "v001")
+    assert student.sam.image_encoder is base.sam.image_encoder
+    assert student.encoder_hash == base.encoder_hash
+    assert swap < 0.3 * embedding

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,15 +40,6 @@ def image(project: Project) -> ImageRecord:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(mount_disk: Callable[[str], Path]) -> Path:
     """Return an empty disk of two mebibytes."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    if sys.platform != "linux" or not shutil.which("mount"):
-        pytest.skip("needs mount")
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("mounting is not permitted here")
-    yield place
-    # a lazy unmount also ends a disk that a failed test still uses
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    return mount_disk("2m")

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 
 from napari_infosam.core.masks import encode_rle, iter_objects
 from napari_infosam.models import EmbeddingCache, SamModel, load_model
 from napari_infosam.project import Project
 from napari_infosam.synthetic import SyntheticImage, make_set
+from napari_infosam.training import run as run_module
 from napari_infosam.training.batches import Group
 from napari_infosam.training.dataset import Sample
 from napari_infosam.training.features import FrozenFeatures
@@ -86,3 +88,14 @@ def groups(samples: list[Sample]) -> list[Group]:
         Group(samples[1], (2,)),
         Group(samples[2], (1, 0)),
     ]
+
+
+@pytest.fixture
+def frugal(base, cache, monkeypatch):
+    """Share model and embeddings with the other tests, and click less."""
+    monkeypatch.setattr(run_module, "GATE_CLICKS", 3)
+    monkeypatch.setattr(run_module, "load_model", lambda *_: base)
+    monkeypatch.setattr(run_module, "EmbeddingCache", lambda *_: cache)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)

@@ -14,6 +14,7 @@ from napari_infosam.training import fit as fit_module
 from napari_infosam.training.batches import epoch
 from napari_infosam.training.fit import DEFAULT, Fit, Progress
 from napari_infosam.training.stages import Stage, StepLoss
+from napari_infosam.training.stumbles import MOST_RETURNS, SKIPPED, SLOWER
 
 LONG = 1e9
 """Seconds that are never over."""
@@ -234,14 +235,111 @@ def test_a_slow_step_is_followed_by_one_look(monkeypatch):
     assert looks == [1, 16, 41]
 
 
-def test_a_loss_that_is_no_number_stops_it():
+class Stumbling(Valley):
+    """A valley some of whose steps, counted from 1, have no loss or no gradient."""
+
+    def __init__(self, bad, kind: str = "loss") -> None:
+        super().__init__()
+        self.bad, self.kind = bad, kind
+
+    def step(self, batch, rng):
+        loss = super().step(batch, rng)
+        if self.steps not in self.bad:
+            return loss
+        if self.kind == "loss":
+            return StepLoss(math.nan, {})
+        self.weights.grad[0] = math.inf
+        return loss
+
+
+@pytest.mark.parametrize("kind", ["loss", "gradient"])
+def test_a_step_that_is_no_number_is_left_out(kind):
+    stage = Stumbling({4, 9}, kind)
+    said, seen = [], []
+    fit = Fit(stage, 20, LONG, say=said.append)
+    run(fit, lambda _, loss: seen.append((stage.weights.tolist(), loss)))
+    assert len(seen) == 20
+    for number in (4, 9):
+        assert seen[number - 1] == (seen[number - 2][0], None)
+    assert all(loss is not None for _, loss in seen[4:8])
+    assert fit._optimizer.state[stage.weights]["step"] == 18
+    # once is enough
+    assert said == ["The loss of step 4 is not a number: it was left out."]
+
+
+def test_after_three_such_steps_the_average_goes_on_slower():
+    stage = Stumbling({6, 7, 8})
+    said, weights, rates = [], [], []
+    fit = Fit(stage, 20, LONG, say=said.append)
+
+    def on_step(*_):
+        weights.append(stage.weights.detach().clone())
+        rates.append(fit._optimizer.param_groups[0]["lr"])
+        averages.append(fit._average[0].clone())
+
+    averages: list[torch.Tensor] = []
+    run(fit, on_step)
+    assert torch.equal(weights[7], averages[4])
+    assert not torch.equal(weights[7], weights[6])
+    assert rates[8] < 0.5 * rates[7]
+    # and its optimiser knows nothing of what led there
+    assert fit._optimizer.state[stage.weights]["step"] == 12
+    assert "back to the last good weights, at 30% of the learning rate" in said[1]
+    assert len(said) == 2
+
+
+def test_the_best_look_is_what_it_goes_back_to():
+    stage = Stumbling({12, 13, 14})
+    looked, after = [], []
+    fit = Fit(stage, 20, LONG)
+
+    def on_step(progress, _loss):
+        if progress.step == 14:
+            after.append(stage.weights.tolist())
+
+    run(fit, on_step, lambda: looked.append(stage.weights.tolist()) or 0.5)
+    # looks are had after 5, 10, 15 and 20 steps
+    assert after == [looked[1]]
+
+
+def test_weights_that_are_no_numbers_are_gone_back_from():
+    stage = Stumbling({4, 5, 6})
+    fit = Fit(stage, 10, LONG)
+
+    def on_step(progress, _loss):
+        if progress.step == 3:
+            with torch.no_grad():
+                stage.weights.fill_(math.inf)
+                fit._average[0].fill_(math.nan)
+
+    run(fit, on_step)
+    assert torch.isfinite(stage.weights).all()
+
+
+def test_a_loss_that_stays_no_number_stops_it():
     stage = Valley()
     stage.poison = 4
-    before = []
-    with pytest.raises(FloatingPointError, match="the loss is not a number"):
-        run(Fit(stage, 20, LONG), lambda *_: before.append(stage.weights.tolist()))
-    assert len(before) == 3
-    assert stage.weights.tolist() == before[-1]
+    said, steps = [], []
+    fit = Fit(stage, 100, LONG, say=said.append)
+    with pytest.raises(FloatingPointError, match="even at 3% of the learning rate"):
+        run(fit, lambda progress, _: steps.append(progress.step))
+    assert len(steps) == 3 + 4 * SKIPPED - 1
+    assert torch.isfinite(stage.weights).all()
+    assert len(said) == 1 + MOST_RETURNS
+    assert not any("\n" in sentence for sentence in said)
+
+
+def test_a_lower_rate_is_kept_in_a_checkpoint():
+    fit = Fit(Stumbling({1, 2, 3}), 4, LONG)
+    run(fit)
+    state = through_a_file(fit.state_dict())
+    other = Fit(Valley(), 4, LONG)
+    other.load_state_dict(state)
+    assert other.state_dict()["rate"] == SLOWER
+    # those of earlier releases have none
+    del state["rate"]
+    other.load_state_dict(state)
+    assert other.state_dict()["rate"] == 1
 
 
 def through_a_file(state):

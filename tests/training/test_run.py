@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,63 +25,13 @@ from napari_infosam.models.student import (
 from napari_infosam.project import Project, VersionRecord
 from napari_infosam.project.versions import may_know
 from napari_infosam.synthetic import make_set
-from napari_infosam.training import run as run_module
 from napari_infosam.training import teach as teach_module
 from napari_infosam.training.checkpoint import load_checkpoint
 from napari_infosam.training.job import find_resumable
 from napari_infosam.training.relation import RELATION_FILE, RelationModule
-from napari_infosam.training.reporter import CANCEL_FILE, CancelledError, Reporter
-from napari_infosam.training.run import Run
+from napari_infosam.training.reporter import CANCEL_FILE
 
-ONE_EPOCH = {"max_epochs": 1, "max_seconds": 100.0}
-
-
-class Listener(Reporter):
-    """Keeps the events, and can cancel at one of them."""
-
-    def __init__(self, run_dir: Path, cancel_at=lambda _event: False) -> None:
-        super().__init__(run_dir)
-        self.events: list[events.TrainingEvent] = []
-        self.cancel_at: Callable[[events.TrainingEvent], bool] = cancel_at
-
-    def emit(self, event: events.TrainingEvent) -> None:
-        super().emit(event)
-        if not isinstance(event, events.Heartbeat):
-            self.events.append(event)
-        if self.cancel_at(event):
-            (self.run_dir / CANCEL_FILE).touch()
-
-
-@pytest.fixture
-def frugal(base, cache, monkeypatch):
-    """Share model and embeddings with the other tests, and click less."""
-    monkeypatch.setattr(run_module, "GATE_CLICKS", 3)
-    monkeypatch.setattr(run_module, "load_model", lambda *_: base)
-    monkeypatch.setattr(run_module, "EmbeddingCache", lambda *_: cache)
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-
-
-def execute(project, run_dir=None, cancel_at=lambda _event: False, **options):
-    """Return the events and the outcome of a run in this process."""
-    if run_dir is None:
-        run_dir = project.new_run(FinetuneOptions(**{**ONE_EPOCH, **options}))
-    (run_dir / CANCEL_FILE).unlink(missing_ok=True)
-    listener = Listener(run_dir, cancel_at)
-    try:
-        outcome = Run(run_dir, listener, time.monotonic()).execute()
-    except CancelledError:
-        outcome = None
-    finally:
-        listener.close()
-    return listener.events, outcome, run_dir
-
-
-def kinds(found) -> list[str]:
-    """Return the kinds of events, equal neighbours as one."""
-    names = [f"{e.kind} {e.stage}" if hasattr(e, "stage") else e.kind for e in found]
-    return [n for i, n in enumerate(names) if i == 0 or names[i - 1] != n]
+from .runs import execute, kinds
 
 
 @pytest.mark.usefixtures("frugal")
