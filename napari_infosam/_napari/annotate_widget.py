@@ -21,6 +21,7 @@ from napari_infosam._napari.places import SUFFIX, free_project
 from napari_infosam._napari.small_widgets import (
     NameField,
     Toggles,
+    allow,
     button,
     choice,
     row,
@@ -255,7 +256,8 @@ class AnnotateWidget(QWidget):
             if self._link.image is not None:
                 place = [layer == self._link.image for layer in images].index(True)
                 self.image.setCurrentIndex(place)
-        self.image.setEnabled(bool(images))
+        none = "There is no image: File > Open Sample > InfoSAM has some."
+        allow(self.image, "" if images else none)
         self._show_project()
 
     def _show_project(self) -> None:
@@ -294,20 +296,25 @@ class AnnotateWidget(QWidget):
 
     def _show_prompts(self) -> None:
         session = self._session
-        self.accept.setEnabled(session.is_answered)
-        self.reject.setEnabled(bool(session.prompts))
+        allow(self.accept, session.why_not_acceptable())
+        nothing = "There are no prompts to clear: click on an object first."
+        allow(self.reject, "" if session.prompts else nothing)
         self._show_undo()
 
     def _show_undo(self) -> None:
-        self.undo.setEnabled(self._session.can_undo)
-        self.redo.setEnabled(self._session.can_redo)
+        undone = "Nothing was done yet that could be taken back."
+        allow(self.undo, "" if self._session.can_undo else undone)
+        redone = "Nothing was taken back since the last change."
+        allow(self.redo, "" if self._session.can_redo else redone)
 
     def _show_tool(self) -> None:
         tool = self._link.tool
         mode = _OFF if not tool.active else _BOX if tool.boxing else _POINTS
         self.mode.show_choice(mode)
         self.polarity.show_choice(int(tool.negative))
-        self.polarity.setEnabled(tool.active)
+        off = "Clicks are napari's at the moment: press Points or Box first."
+        for made in self.polarity.buttons:
+            allow(made, "" if tool.active else off)
 
     # ---------------------------------------------------------------- choose
     def _on_mode_chosen(self, number: int) -> None:

@@ -19,6 +19,7 @@ from napari_infosam._napari.objects_model import VERSION, ObjectsModel
 from napari_infosam._napari.small_widgets import (
     Fold,
     Toggles,
+    allow,
     button,
     choice,
     row,
@@ -39,7 +40,7 @@ _OVERLAPS: tuple[tuple[Overlap, str], ...] = (
 _TABLE_PIXELS = 170
 _WIDTHS = (40, 84, 52, 42)
 _NOTHING_CHOSEN = (
-    f"Choose objects in the list first, or with {shown('choose')} over them"
+    f"Choose objects in the list first, or with {shown('choose')} over them."
 )
 
 
@@ -159,8 +160,17 @@ class ObjectsWidget(QWidget):
 
     def _changes(self) -> QWidget:
         self.relabel = button("Set class", "", self._on_relabel)
-        self.merge = button("Merge", "", self._link.actions["merge"])
-        self.delete = button("Delete", "", self._on_delete)
+        self.merge = button(
+            "Merge",
+            f"Make one object of the chosen ones ({shown('merge')})",
+            self._link.actions["merge"],
+        )
+        self.delete = button(
+            "Delete",
+            f"Delete the chosen objects; {shown('delete')} deletes the one under the "
+            "pointer",
+            self._on_delete,
+        )
         return row(self.relabel, self.merge, self.delete, stretch=(1, 1, 1))
 
     # ------------------------------------------------------------------ fold
@@ -228,26 +238,14 @@ class ObjectsWidget(QWidget):
 
     def _show_buttons(self) -> None:
         n, name = len(self._session.objects.chosen), self._session.class_name
-        self.relabel.setEnabled(n > 0)
         self.relabel.setToolTip(
             f"Give the chosen objects the class {name}, which is chosen above; "
             f"{shown('relabel')} does it to the object under the pointer"
-            if n
-            else _NOTHING_CHOSEN
         )
-        self.merge.setEnabled(n > 1)
-        self.merge.setToolTip(
-            f"Make one object of the chosen ones ({shown('merge')})"
-            if n > 1
-            else _NOTHING_CHOSEN.replace("objects", "two objects or more")
-        )
-        self.delete.setEnabled(n > 0)
-        self.delete.setToolTip(
-            f"Delete the chosen objects; {shown('delete')} deletes the one under the "
-            "pointer"
-            if n
-            else _NOTHING_CHOSEN
-        )
+        allow(self.relabel, "" if n else _NOTHING_CHOSEN)
+        two = _NOTHING_CHOSEN.replace("objects", "two objects or more")
+        allow(self.merge, "" if n > 1 else two)
+        allow(self.delete, "" if n else _NOTHING_CHOSEN)
 
     def _show_colors(self) -> None:
         self.colors.show_choice(int(self._link.objects.by_class))

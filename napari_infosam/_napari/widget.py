@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import (
     QApplication,
     QFrame,
-    QMessageBox,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -20,7 +19,8 @@ from qtpy.QtWidgets import (
 
 from napari_infosam._napari.annotate_widget import AnnotateWidget
 from napari_infosam._napari.improvement import Improvement
-from napari_infosam._napari.keys import KEYS, MOUSE, is_typing, shown
+from napari_infosam._napari.help_dialog import HelpDialog
+from napari_infosam._napari.keys import is_typing, shown
 from napari_infosam._napari.learn_widget import LearnWidget
 from napari_infosam._napari.q_training_job import QTrainingJob
 from napari_infosam._napari.session import Session
@@ -145,18 +145,11 @@ class InfoSAMWidget(QWidget):
         return "Click on an object to segment it."
 
     def show_help(self) -> None:
-        """Show all keys."""
-        rows = [(shown(key.action), key.says) for key in KEYS]
-        lines = "".join(
-            f"<tr><td><b>{keys}</b>&nbsp;&nbsp;</td><td>{says}</td></tr>"
-            for keys, says in (*MOUSE, *rows)
-        )
-        box = QMessageBox(self)
-        box.setWindowTitle("InfoSAM: mouse and keys")
-        box.setTextFormat(Qt.TextFormat.RichText)
-        box.setText(f"<table>{lines}</table>")
-        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        box.open()
+        """Show mouse and keys, or bring the list to the front."""
+        for dialog in self.findChildren(HelpDialog):
+            dialog.raise_()
+            return
+        HelpDialog(self).show()
 
     def _on_theme(self, _event: Any = None) -> None:
         self.learn.curves.use_theme(str(self._viewer.theme))
