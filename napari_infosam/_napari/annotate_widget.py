@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
+from napari_infosam._napari.class_color import class_color_button, show_class_color
 from napari_infosam._napari.keys import shown
 from napari_infosam._napari.objects_widget import ObjectsWidget
 from napari_infosam._napari.places import SUFFIX, free_project
@@ -54,6 +55,8 @@ class AnnotateWidget(QWidget):
     link
         The session's hold on the viewer.
     """
+
+    preferences_wanted = Signal()
 
     def __init__(self, session: Session, link: ViewerLink) -> None:
         super().__init__()
@@ -149,7 +152,11 @@ class AnnotateWidget(QWidget):
         self.class_name.activated.connect(self._on_class_chosen)
         self.add_class = button("+", "Add a class", self._begin_class)
         self.add_class.setFixedWidth(28)
-        form.addRow("Class", row(self.class_name, self.add_class, stretch=(1, 0)))
+        self.class_color = class_color_button(self._session)
+        added = row(
+            self.class_name, self.class_color, self.add_class, stretch=(1, 0, 0)
+        )
+        form.addRow("Class", added)
         self.new_class = NameField()
         self.new_class.setPlaceholderText("Name of the new class, then Enter")
         self.new_class.setToolTip("Type a name and press Enter; Esc leaves it")
@@ -210,12 +217,17 @@ class AnnotateWidget(QWidget):
         )
         self.redo = button("Redo", f"Do it again ({shown('redo')})", actions["redo"])
         self.keys = button("Keys", f"All keys ({shown('help')})", actions["help"])
+        self.preferences = button(
+            "Settings",
+            "Device, model, folders, and other things that are remembered",
+            self.preferences_wanted.emit,
+        )
         made = QWidget()
         layout = QVBoxLayout(made)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
         layout.addWidget(row(self.accept, self.reject, stretch=(1, 1)))
-        layout.addWidget(row(self.undo, self.redo, self.keys, stretch=(1, 1, 1)))
+        layout.addWidget(row(self.undo, self.redo, self.keys, self.preferences))
         return made
 
     # ------------------------------------------------------------------ show
@@ -276,6 +288,7 @@ class AnnotateWidget(QWidget):
                 else:
                     self.class_name.addItem(name)
             self.class_name.setCurrentText(self._session.class_name)
+        show_class_color(self.class_color, self._session)
         self._show_counts()
         self._show_prompts()
 
@@ -333,6 +346,7 @@ class AnnotateWidget(QWidget):
 
     def _on_class_chosen(self, number: int) -> None:
         self._session.class_name = self.class_name.itemText(number)
+        show_class_color(self.class_color, self._session)
 
     def _begin_class(self) -> None:
         self.new_class.show()

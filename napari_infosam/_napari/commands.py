@@ -139,6 +139,11 @@ def resume_training() -> None:
     panel().session.desk.resume()
 
 
+def show_preferences() -> None:
+    """Show what is remembered between sessions, to be changed."""
+    panel().show_preferences()
+
+
 def show_keys() -> None:
     """Show mouse and keys."""
     panel().show_help()

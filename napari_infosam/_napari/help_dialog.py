@@ -24,14 +24,12 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QShowEvent
 
 _GROUPS = (
-    ("Prompts", ("points", "box", "polarity", "clear")),
-    (
-        "Objects",
-        ("accept", "choose", "merge", "split", "delete", "relabel", "continue")
-        + ("colors",),
-    ),
-    ("All the time", ("undo", "redo", "next", "help")),
+    ("Prompts", "points box polarity clear"),
+    ("Objects", "accept choose merge split delete relabel continue colors"),
+    ("All the time", "undo redo next help"),
 )
+"""Titles, and the actions below them in their order."""
+
 _REST = "More"
 _ALWAYS_BELOW = (
     "Keys work while the image or a layer of InfoSAM is selected. Every action is also "
@@ -44,12 +42,15 @@ _Row = tuple[str, str]
 def groups() -> list[tuple[str, list[_Row]]]:
     """Return title and rows (keys, what they do) of each group; no key is left out."""
     says = {key.action: key.says for key in KEYS}
-    named = [action for _, actions in _GROUPS for action in actions]
-    rest = tuple(action for action in says if action not in named)
+    parts = [(title, actions.split()) for title, actions in _GROUPS]
+    named = {action for _, actions in parts for action in actions}
+    parts.append((_REST, [action for action in says if action not in named]))
     made: list[tuple[str, list[_Row]]] = [("Mouse", list(MOUSE))]
-    for title, actions in (*_GROUPS, (_REST, rest)):
-        if actions:
-            made.append((title, [(shown(a), says[a]) for a in actions]))
+    made += [
+        (title, [(shown(action), says[action]) for action in actions])
+        for title, actions in parts
+        if actions
+    ]
     return made
 
 
@@ -85,7 +86,7 @@ class HelpDialog(QDialog):
         below = QLabel(_ALWAYS_BELOW)
         below.setWordWrap(True)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        buttons.rejected.connect(self.close)
+        buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
         layout.addWidget(self.area, 1)
         layout.addWidget(below)

@@ -70,7 +70,9 @@ class ObjectsWidget(QWidget):
         session.objects.chosen_changed.connect(self._show_chosen)
         session.objects_changed.connect(self._show_buttons)
         session.desk.changed.connect(self._show_buttons)
+        session.objects.overlap_changed.connect(self._show_overlap)
         link.objects.changed.connect(self._show_colors)
+        self._show_overlap()
         self._show_colors()
         self._show_chosen()
 
@@ -81,6 +83,7 @@ class ObjectsWidget(QWidget):
         self._session.objects.chosen_changed.disconnect(self._show_chosen)
         self._session.objects_changed.disconnect(self._show_buttons)
         self._session.desk.changed.disconnect(self._show_buttons)
+        self._session.objects.overlap_changed.disconnect(self._show_overlap)
         self._link.objects.changed.disconnect(self._show_colors)
 
     # ----------------------------------------------------------------- build
@@ -117,7 +120,7 @@ class ObjectsWidget(QWidget):
         self.overlap = choice(
             "Where a proposal that you accept lies on earlier objects: both have the "
             "pixels, the earlier object keeps them, or the new one takes them. Undo "
-            "brings back what was taken."
+            "brings back what was taken. It is remembered."
         )
         for name, title in _OVERLAPS:
             self.overlap.addItem(title, name)
@@ -249,6 +252,10 @@ class ObjectsWidget(QWidget):
 
     def _show_colors(self) -> None:
         self.colors.show_choice(int(self._link.objects.by_class))
+
+    def _show_overlap(self) -> None:
+        place = self.overlap.findData(self._session.objects.overlap)
+        self.overlap.setCurrentIndex(place)
 
     # ---------------------------------------------------------------- choose
     def _selected(self) -> list[int]:

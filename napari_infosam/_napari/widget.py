@@ -18,10 +18,12 @@ from qtpy.QtWidgets import (
 )
 
 from napari_infosam._napari.annotate_widget import AnnotateWidget
-from napari_infosam._napari.improvement import Improvement
 from napari_infosam._napari.help_dialog import HelpDialog
+from napari_infosam._napari.improvement import Improvement
 from napari_infosam._napari.keys import is_typing, shown
 from napari_infosam._napari.learn_widget import LearnWidget
+from napari_infosam._napari.preferences import Preferences, Preferring
+from napari_infosam._napari.preferences_dialog import PreferencesDialog
 from napari_infosam._napari.q_training_job import QTrainingJob
 from napari_infosam._napari.session import Session
 from napari_infosam._napari.small_widgets import TallArea, sentence
@@ -54,13 +56,20 @@ class InfoSAMWidget(QWidget):
         self.status = sentence("status")
         earlier = _close_others(viewer)
         self._executor = ThreadExecutor()
-        self.session = Session(self._executor)
+        self.preferences = Preferences()
+        self.session = Session(
+            self._executor,
+            model=self.preferences.get("model"),
+            device=self.preferences.get("device"),
+        )
         self.session.voice.said.connect(self._on_said)
         if earlier is not None:
             self.session.desk.open(earlier)
         self.link = ViewerLink(viewer, self.session, self)
         self.link.help_wanted.connect(self.show_help)
+        self._preferring = Preferring(self.preferences, self.session, self.link)
         self.annotate = AnnotateWidget(self.session, self.link)
+        self.annotate.preferences_wanted.connect(self.show_preferences)
         self.improvement = Improvement(self.session, ThreadExecutor())
         self.learn = LearnWidget(self.session, self.improvement, str(viewer.theme))
         self._polling = QTrainingJob(self.session, self)
@@ -77,7 +86,9 @@ class InfoSAMWidget(QWidget):
         viewer.events.theme.connect(self._on_theme)
         # a window that is closed takes its panels along without asking them
         self.destroyed.connect(
-            partial(_let_go, self.session, self.link, self.improvement)
+            partial(
+                _let_go, self._preferring, self.session, self.link, self.improvement
+            )
         )
         application = QApplication.instance()
         if application is not None:
@@ -151,6 +162,13 @@ class InfoSAMWidget(QWidget):
             return
         HelpDialog(self).show()
 
+    def show_preferences(self) -> None:
+        """Show what is remembered between sessions, to be changed."""
+        for dialog in self.findChildren(PreferencesDialog):
+            dialog.raise_()
+            return
+        PreferencesDialog(self.preferences, self).show()
+
     def _on_theme(self, _event: Any = None) -> None:
         self.learn.curves.use_theme(str(self._viewer.theme))
 
@@ -215,13 +233,18 @@ class InfoSAMWidget(QWidget):
         self._polling.stop()
         self.annotate.close_down()
         self.learn.close_down()
-        _let_go(self.session, self.link, self.improvement)
+        _let_go(self._preferring, self.session, self.link, self.improvement)
 
 
 def _let_go(
-    session: Session, link: ViewerLink, improvement: Improvement, *_: object
+    preferring: Preferring,
+    session: Session,
+    link: ViewerLink,
+    improvement: Improvement,
+    *_: object,
 ) -> None:
     """Give viewer, project and threads back; works without the widgets as well."""
+    preferring.close()
     improvement.close()
     link.close()
     session.close()

@@ -123,6 +123,12 @@ class Project(OpenFolder):
         with self._database.write() as connection:
             return images.insert_class(connection, name, color)
 
+    def set_class_color(self, name: str, color: str) -> None:
+        """Change the colour, ``#rrggbb``, that the objects of a class are shown in."""
+        self._require_lock()
+        with self._database.write() as connection:
+            images.update_class_color(connection, name, color)
+
     def commit(
         self,
         image_id: int,

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractButton,
+    QAbstractScrollArea,
     QAbstractSpinBox,
     QComboBox,
     QDialogButtonBox,
     QLineEdit,
-    QAbstractScrollArea,
     QWidget,
 )
 
