@@ -19,6 +19,7 @@ from napari_infosam._napari.class_color import class_color_button, show_class_co
 from napari_infosam._napari.keys import shown
 from napari_infosam._napari.objects_widget import ObjectsWidget
 from napari_infosam._napari.places import SUFFIX, free_project
+from napari_infosam._napari.preferences import MODELS
 from napari_infosam._napari.small_widgets import (
     NameField,
     Toggles,
@@ -35,12 +36,6 @@ if TYPE_CHECKING:
     from napari_infosam._napari.session import Session
     from napari_infosam._napari.viewer_link import ViewerLink
 
-MODELS = (
-    ("vit_t", "vit_t · in the box"),
-    ("vit_b", "vit_b · 375 MB"),
-    ("vit_l", "vit_l · 1.2 GB"),
-    ("vit_h", "vit_h · 2.6 GB"),
-)
 _FROM_FILE = "Weights file …"
 _POINTS, _BOX, _OFF = range(3)
 
@@ -109,7 +104,7 @@ class AnnotateWidget(QWidget):
             "The model that segments. vit_t ships with the plugin and is quick on "
             "any computer; the others are larger and are downloaded once."
         )
-        for name, title in MODELS:
+        for name, title in MODELS.items():
             self.model.addItem(title, name)
         self.model.addItem(_FROM_FILE, None)
         self.model.activated.connect(self._on_model_chosen)
@@ -153,10 +148,8 @@ class AnnotateWidget(QWidget):
         self.add_class = button("+", "Add a class", self._begin_class)
         self.add_class.setFixedWidth(28)
         self.class_color = class_color_button(self._session)
-        added = row(
-            self.class_name, self.class_color, self.add_class, stretch=(1, 0, 0)
-        )
-        form.addRow("Class", added)
+        buttons = row(self.class_color, self.add_class)
+        form.addRow("Class", row(self.class_name, buttons, stretch=(1, 0)))
         self.new_class = NameField()
         self.new_class.setPlaceholderText("Name of the new class, then Enter")
         self.new_class.setToolTip("Type a name and press Enter; Esc leaves it")

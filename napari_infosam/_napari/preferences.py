@@ -30,6 +30,14 @@ SECTIONS = {
 }
 """Where in the manifest each preference is declared."""
 
+MODELS = {
+    "vit_t": "vit_t · in the box",
+    "vit_b": "vit_b · 375 MB",
+    "vit_l": "vit_l · 1.2 GB",
+    "vit_h": "vit_h · 2.6 GB",
+}
+"""Base models, and what people have to know of each."""
+
 _DOWNLOADS = "INFOSAM_MODELS"
 """`napari_infosam.models.weights` reads it; the training process inherits it."""
 

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_infosam._napari.preferences import SECTIONS
+from napari_infosam._napari.preferences import MODELS, SECTIONS
 from napari_infosam._napari.small_widgets import (
     NameField,
     button,
@@ -36,10 +36,7 @@ _TITLES = {
     "cpu": "CPU",
     "cuda": "NVIDIA GPU (CUDA)",
     "mps": "Apple GPU",
-    "vit_t": "vit_t · in the box",
-    "vit_b": "vit_b · 375 MB",
-    "vit_l": "vit_l · 1.2 GB",
-    "vit_h": "vit_h · 2.6 GB",
+    **MODELS,
     "allow": "Both have the pixels",
     "keep": "Earlier object keeps them",
     "replace": "New object takes them",

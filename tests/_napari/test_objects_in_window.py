@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QApplication, QColorDialog
@@ -20,6 +19,8 @@ from .helpers import DISCS, picture
 from .window import Button, Modifier, Window
 
 if TYPE_CHECKING:
+    import pytest
+
     from napari_infosam._napari.objects_widget import ObjectsWidget
 
 OpenWindow = Callable[..., Window]
