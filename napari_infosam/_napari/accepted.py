@@ -100,7 +100,13 @@ class Accepted(PictureObjects):
             )
         else:
             record = project.edits.replace(again.id, mask, **came_about)
-        self.follow(project.last_step())
+        if again is None and self.overlap == "allow" and self.labels is not None:
+            # numbers grow, and the highest is on top: there is nothing to look up
+            self.labels[mask] = record.instance_id
+            self._unsaved.lay_on(self.labels)
+            self.follow(None)
+        else:
+            self.follow(project.last_step())
         return record
 
     def say_accepted(

@@ -18,6 +18,7 @@ from napari_infosam.project.objects import (
     encode_pixels,
     encoded,
     require_object,
+    require_objects,
     select_objects,
 )
 from napari_infosam.project.painting import Pixels, box_of, pixels_of
@@ -61,8 +62,7 @@ class Edits:
         self._require_lock()
         with self._database.write() as connection:
             step = Step(connection, "delete")
-            for record in _require(connection, object_ids):
-                step.hide(record)
+            step.hide(*_require(connection, object_ids))
             step.finish()
 
     def relabel(self, object_ids: Sequence[int], class_name: str) -> list[ObjectRecord]:
@@ -151,8 +151,7 @@ class Edits:
             pixels = np.unique(np.concatenate([pixels_of(r.rle) for r in found]))
             mask = encode_pixels(pixels, found[0].shape)
             step = Step(connection, "merge")
-            for record in found:
-                step.hide(record)
+            step.hide(*found)
             origin = _merged_origin(found, mask.box)
             step.write(found[0].image_id, mask, origin, found[0].instance_id)
             step.finish()
@@ -245,7 +244,7 @@ def _require(
     ids = list(dict.fromkeys(map(int, object_ids)))
     if not ids:
         raise InfosamError("No object was named: give the id of one or more.")
-    found = [require_object(connection, object_id) for object_id in ids]
+    found = require_objects(connection, ids)
     for one, other in pairwise(found):
         if (one.image_id, one.slice_index) != (other.image_id, other.slice_index):
             raise InfosamError(

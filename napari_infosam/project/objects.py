@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,14 @@ class Encoded:
     rle: bytes
     shape: tuple[int, int]
     box: Box
+    area: int
+
+
+class NumberedMask(NamedTuple):
+    """As much of an object as is needed to paint it."""
+
+    instance_id: int
+    rle: bytes
     area: int
 
 
@@ -189,7 +197,7 @@ def _instance_id(
 def select_objects(
     connection: sqlite3.Connection,
     *,
-    object_id: int | None = None,
+    object_ids: Sequence[int] | None = None,
     image_id: int | None = None,
     reviewed: bool | None = None,
     slice_index: tuple[int, ...] | None = None,
@@ -204,9 +212,10 @@ def select_objects(
         Only objects whose boxes meet this one.
     """
     position = None if slice_index is None else _slice_text(slice_index)
+    named = None if object_ids is None else json.dumps([int(i) for i in object_ids])
     where, parameters = _conditions(
         {
-            "objects.id = ?": object_id,
+            "objects.id IN (SELECT value FROM json_each(?))": named,
             "image_id = ?": image_id,
             "reviewed = ?": reviewed,
             "slice_index = ?": position,
@@ -236,6 +245,22 @@ def _conditions(wanted: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:
     return " AND ".join(["deleted = 0", *chosen]), parameters
 
 
+def select_masks(
+    connection: sqlite3.Connection,
+    image_id: int,
+    slice_index: tuple[int, ...],
+    box: Box,
+) -> list[NumberedMask]:
+    """Return the masks of a picture whose boxes meet one, in order of number."""
+    rows = connection.execute(
+        "SELECT instance_id, rle, area FROM objects"
+        " WHERE deleted = 0 AND image_id = ? AND slice_index = ?"
+        " AND x0 <= ? AND x1 >= ? AND y0 <= ? AND y1 >= ? ORDER BY instance_id",
+        (int(image_id), _slice_text(slice_index), box.x1, box.x0, box.y1, box.y0),
+    )
+    return [NumberedMask(*row) for row in rows]
+
+
 def select_summaries(
     connection: sqlite3.Connection, image_id: int, slice_index: tuple[int, ...]
 ) -> list[ObjectSummary]:
@@ -261,12 +286,24 @@ def select_summaries(
 
 def require_object(connection: sqlite3.Connection, object_id: int) -> ObjectRecord:
     """Return an object that was not deleted, or raise a sentence."""
-    found = select_objects(connection, object_id=object_id)
-    if not found:
-        raise InfosamError(
-            f"The project has no object {object_id}: it was deleted or never accepted."
-        )
-    return found[0]
+    return require_objects(connection, [object_id])[0]
+
+
+def require_objects(
+    connection: sqlite3.Connection, object_ids: Sequence[int]
+) -> list[ObjectRecord]:
+    """Return objects that were not deleted, as they are named, or raise a sentence."""
+    found = {
+        record.id: record
+        for record in select_objects(connection, object_ids=object_ids)
+    }
+    for object_id in object_ids:
+        if object_id not in found:
+            raise InfosamError(
+                f"The project has no object {object_id}: it was deleted or never "
+                "accepted."
+            )
+    return [found[object_id] for object_id in object_ids]
 
 
 def count_objects(connection: sqlite3.Connection, image_id: int | None) -> int:

@@ -13,7 +13,7 @@ from napari_infosam.project.objects import (
     Encoded,
     Origin,
     encode_pixels,
-    require_object,
+    require_objects,
     select_objects,
     write_object,
 )
@@ -49,10 +49,11 @@ class Step:
         self._shown: list[int] = []
         self._hidden: list[int] = []
 
-    def hide(self, record: ObjectRecord) -> None:
-        """Take an object out of sight."""
-        history.hide(self._connection, [record.id])
-        self._hidden.append(record.id)
+    def hide(self, *records: ObjectRecord) -> None:
+        """Take objects out of sight."""
+        ids = [record.id for record in records]
+        history.hide(self._connection, ids)
+        self._hidden += ids
 
     def write(
         self,
@@ -145,7 +146,7 @@ class Step:
                 shown=self._shown,
                 hidden=self._hidden,
             )
-        return [require_object(self._connection, i) for i in self._shown]
+        return require_objects(self._connection, self._shown)
 
     def _put(self, record: ObjectRecord, pixels: Pixels, reviewed: object) -> None:
         """Give an object these pixels; without any it is deleted.

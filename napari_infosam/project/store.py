@@ -321,9 +321,7 @@ class Project(OpenFolder):
         """
         height, width = self.image(image_id).shape[:2]
         with self._database.read() as connection:
-            found = objects.select_objects(
-                connection, image_id=image_id, slice_index=slice_index, box=box
-            )
+            found = objects.select_masks(connection, image_id, slice_index, box)
         start, stop = int(box.x0), int(box.x1) + 1
         columns = paint_columns(found, (height, width), start, stop)
         return columns[int(box.y0) : int(box.y1) + 1]
