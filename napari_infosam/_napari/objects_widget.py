@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, Qt, QTimer
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -26,6 +27,8 @@ from napari_infosam._napari.small_widgets import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from qtpy.QtGui import QHideEvent, QShowEvent
 
     from napari_infosam._napari.session import Session
@@ -230,10 +233,8 @@ class ObjectsWidget(QWidget):
         if set(chosen) != set(self._selected()) and model is not None:
             wanted, rows = set(chosen), QItemSelection()
             places = [i for i, n in enumerate(self.model.numbers()) if n in wanted]
-            for place in places:
-                rows.select(
-                    self.model.index(place, 0), self.model.index(place, VERSION)
-                )
+            for first, last in _stretches(places):
+                rows.select(self.model.index(first, 0), self.model.index(last, VERSION))
             model.select(rows, QItemSelectionModel.SelectionFlag.ClearAndSelect)
             if places:
                 self.table.scrollTo(self.model.index(places[-1], 0))
@@ -288,3 +289,10 @@ class ObjectsWidget(QWidget):
     def _on_delete(self) -> None:
         self._link.objects.take_strokes()
         self._session.objects.delete(self._session.objects.chosen)
+
+
+def _stretches(places: Sequence[int]) -> list[tuple[int, int]]:
+    """Return first and last of each stretch of rows: Qt is slow with thousands."""
+    rows = np.array(places, int)
+    parts = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+    return [(int(part[0]), int(part[-1])) for part in parts if part.size]

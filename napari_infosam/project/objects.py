@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,8 +17,9 @@ from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.masks import BoolArray, encode_rle, mask_box
 from napari_infosam.core.prompts import Box, Point, PromptSet
 from napari_infosam.project.images import decide_split, select_images
+from napari_infosam.project.lookups import check_there, slice_text
 from napari_infosam.project.painting import Pixels, box_of, rle_of
-from napari_infosam.project.records import ImageRecord, ObjectRecord, ObjectSummary
+from napari_infosam.project.records import ImageRecord, ObjectRecord
 
 if TYPE_CHECKING:
     import sqlite3
@@ -34,14 +35,6 @@ class Encoded:
     rle: bytes
     shape: tuple[int, int]
     box: Box
-    area: int
-
-
-class NumberedMask(NamedTuple):
-    """As much of an object as is needed to paint it."""
-
-    instance_id: int
-    rle: bytes
     area: int
 
 
@@ -142,7 +135,7 @@ def write_object(
     """
     if origin.reviewed:
         decide_split(connection, image_id)
-    position = _slice_text(origin.slice_index)
+    position = slice_text(origin.slice_index)
     if instance_id is None:
         instance_id = _instance_id(connection, image_id, position, origin.instance_id)
     score = origin.score
@@ -211,7 +204,7 @@ def select_objects(
     box
         Only objects whose boxes meet this one.
     """
-    position = None if slice_index is None else _slice_text(slice_index)
+    position = None if slice_index is None else slice_text(slice_index)
     named = None if object_ids is None else json.dumps([int(i) for i in object_ids])
     where, parameters = _conditions(
         {
@@ -245,45 +238,6 @@ def _conditions(wanted: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:
     return " AND ".join(["deleted = 0", *chosen]), parameters
 
 
-def select_masks(
-    connection: sqlite3.Connection,
-    image_id: int,
-    slice_index: tuple[int, ...],
-    box: Box,
-) -> list[NumberedMask]:
-    """Return the masks of a picture whose boxes meet one, in order of number."""
-    rows = connection.execute(
-        "SELECT instance_id, rle, area FROM objects"
-        " WHERE deleted = 0 AND image_id = ? AND slice_index = ?"
-        " AND x0 <= ? AND x1 >= ? AND y0 <= ? AND y1 >= ? ORDER BY instance_id",
-        (int(image_id), _slice_text(slice_index), box.x1, box.x0, box.y1, box.y0),
-    )
-    return [NumberedMask(*row) for row in rows]
-
-
-def select_summaries(
-    connection: sqlite3.Connection, image_id: int, slice_index: tuple[int, ...]
-) -> list[ObjectSummary]:
-    """Return what a list shows of the objects of a picture, in order of number."""
-    rows = connection.execute(
-        "SELECT objects.id, instance_id, name, area, score, model_version"
-        " FROM objects JOIN classes ON classes.id = class_id"
-        " WHERE deleted = 0 AND image_id = ? AND slice_index = ? ORDER BY instance_id",
-        (int(image_id), _slice_text(slice_index)),
-    )
-    return [
-        ObjectSummary(
-            id=row["id"],
-            instance_id=row["instance_id"],
-            class_name=row["name"],
-            area=row["area"],
-            score=row["score"],
-            model_version=row["model_version"],
-        )
-        for row in rows
-    ]
-
-
 def require_object(connection: sqlite3.Connection, object_id: int) -> ObjectRecord:
     """Return an object that was not deleted, or raise a sentence."""
     return require_objects(connection, [object_id])[0]
@@ -297,12 +251,7 @@ def require_objects(
         record.id: record
         for record in select_objects(connection, object_ids=object_ids)
     }
-    for object_id in object_ids:
-        if object_id not in found:
-            raise InfosamError(
-                f"The project has no object {object_id}: it was deleted or never "
-                "accepted."
-            )
+    check_there(object_ids, found)
     return [found[object_id] for object_id in object_ids]
 
 
@@ -323,10 +272,6 @@ def data_hash(connection: sqlite3.Connection) -> str:
         where = f"{image.content_hash} {how} {image.split} {record.slice_index} "
         lines.append(where.encode() + record.rle)
     return hashlib.sha256(b"\n".join(sorted(lines))).hexdigest()
-
-
-def _slice_text(slice_index: Sequence[int]) -> str:
-    return json.dumps([int(i) for i in slice_index])
 
 
 def _class_id(connection: sqlite3.Connection, name: str) -> int:

@@ -21,6 +21,7 @@ from napari_infosam.project.painting import Pixels, among, pixels_of
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Collection
 
     from napari_infosam.project.records import (
         Action,
@@ -49,11 +50,10 @@ class Step:
         self._shown: list[int] = []
         self._hidden: list[int] = []
 
-    def hide(self, *records: ObjectRecord) -> None:
+    def hide(self, object_ids: Collection[int]) -> None:
         """Take objects out of sight."""
-        ids = [record.id for record in records]
-        history.hide(self._connection, ids)
-        self._hidden += ids
+        history.hide(self._connection, object_ids)
+        self._hidden += object_ids
 
     def write(
         self,
@@ -68,7 +68,7 @@ class Step:
 
     def rewrite(self, record: ObjectRecord, mask: Encoded, origin: Origin) -> None:
         """Give an object another mask or origin; its number stays."""
-        self.hide(record)
+        self.hide([record.id])
         self.write(record.image_id, mask, origin, record.instance_id)
 
     def repaint(self, record: ObjectRecord, places: Pixels, numbers: Pixels) -> None:
@@ -155,7 +155,7 @@ class Step:
         neighbour.
         """
         if not pixels.size:
-            self.hide(record)
+            self.hide([record.id])
             return
         origin = replace(
             Origin.of(record),

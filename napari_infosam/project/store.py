@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.core.prompts import Box, PromptSet
-from napari_infosam.project import history, images, objects, settings, versions
+from napari_infosam.project import (
+    history,
+    images,
+    lookups,
+    objects,
+    settings,
+    versions,
+)
 from napari_infosam.project.edits import Edits
 from napari_infosam.project.objects import Origin
 from napari_infosam.project.opened import OpenFolder
@@ -259,7 +266,12 @@ class Project(OpenFolder):
     ) -> list[ObjectSummary]:
         """Return the objects of a picture as a list shows them, in order of number."""
         with self._database.read() as connection:
-            return objects.select_summaries(connection, image_id, slice_index)
+            return lookups.select_summaries(connection, image_id, slice_index)
+
+    def ids(self, image_id: int, slice_index: tuple[int, ...] = ()) -> dict[int, int]:
+        """Return the ids of the objects of a picture by their instance ids."""
+        with self._database.read() as connection:
+            return lookups.select_ids(connection, image_id, slice_index)
 
     def n_objects(self, image_id: int | None = None) -> int:
         """Return how many objects there are, of one image or of all of them."""
@@ -321,7 +333,7 @@ class Project(OpenFolder):
         """
         height, width = self.image(image_id).shape[:2]
         with self._database.read() as connection:
-            found = objects.select_masks(connection, image_id, slice_index, box)
+            found = lookups.select_masks(connection, image_id, slice_index, box)
         start, stop = int(box.x0), int(box.x1) + 1
         columns = paint_columns(found, (height, width), start, stop)
         return columns[int(box.y0) : int(box.y1) + 1]

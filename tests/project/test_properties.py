@@ -24,7 +24,7 @@ from napari_infosam.core.masks import decode_rle, encode_rle, mask_box
 from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.core.prompts import Box, Point, PromptSet
 from napari_infosam.project import HistoryEntry, Project, painting
-from napari_infosam.project.objects import NumberedMask
+from napari_infosam.project.lookups import NumberedMask
 from napari_infosam.project.painting import among, box_of, paint, pixels_of, rle_of
 
 SHAPE = (7, 9)
