@@ -29,8 +29,18 @@ pytestmark = pytest.mark.skipif(
 )
 LONGEST = 0.05
 """Seconds that a person does not feel."""
-SLOWER = 3
-"""A machine on which others work takes up to so many times as long."""
+QUIET_SECONDS = 0.016
+"""What `slowness` adds up takes on a core that does nothing else."""
+
+
+def slowness() -> float:
+    """Return how much longer than that it takes now: others use the same cores."""
+    spent = []
+    for _ in range(5):
+        start = time.thread_time()
+        sum(range(1_500_000))
+        spent.append(time.thread_time() - start)
+    return max(1.0, sorted(spent)[2] / QUIET_SECONDS)
 
 
 @pytest.fixture
@@ -76,6 +86,7 @@ def test_no_action_holds_the_window_up(
     panel, session = window.panel, window.session
     control, shift = Modifier.ControlModifier, Modifier.ShiftModifier
     person = Person(window, watch)
+    watch.longest.clear()
     for number, disc in enumerate(DISCS):
         person.does(f"click {number}", lambda disc=disc: window.click(*disc))
         person.does(f"accept {number}", lambda: window.key(Key.Key_C))
@@ -101,7 +112,7 @@ def test_no_action_holds_the_window_up(
     person.does("other image", lambda: panel.annotate.image.activated.emit(0))
     person.does("help", lambda: window.key(Key.Key_F1))
     assert person.longest["stroke"] > 0
-    assert max(person.longest.values()) < SLOWER * LONGEST * 1000, person.longest
+    assert max(person.longest.values()) < LONGEST * 1000 * slowness(), person.longest
 
 
 def many_objects(folder: Path) -> NDArray[np.uint8]:
@@ -156,4 +167,4 @@ def test_five_thousand_objects_do_not_hold_the_window_up(
     person.does("delete all", commands.delete)
     person.does("undo all", lambda: window.key(Key.Key_Z, control))
     print(person.longest)
-    assert max(person.longest.values()) < SLOWER * LONGEST * 1000, person.longest
+    assert max(person.longest.values()) < LONGEST * 1000 * slowness(), person.longest

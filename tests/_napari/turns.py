@@ -29,7 +29,7 @@ class TurnWatch(QObject):
     def __init__(self) -> None:
         super().__init__()
         self.longest: dict[str, float] = {}
-        self._doing = "nothing"
+        self._doing = ""
         self._clock = time.pthread_getcpuclockid(threading.get_ident())
         self._arrived, self._over = threading.Event(), threading.Event()
         self._arrived.set()
@@ -49,7 +49,7 @@ class TurnWatch(QObject):
         self.longest.setdefault(what, 0.0)
         yield
         settle()
-        self._doing = "nothing"
+        self._doing = ""
 
     def _run(self) -> None:
         """Send the next event when the last one has arrived; runs on a thread."""
@@ -61,5 +61,6 @@ class TurnWatch(QObject):
     @Slot(float)
     def _on_beat(self, sent: float) -> None:
         seconds = time.thread_time() - sent
-        self.longest[self._doing] = max(self.longest.get(self._doing, 0.0), seconds)
+        if self._doing:
+            self.longest[self._doing] = max(self.longest[self._doing], seconds)
         self._arrived.set()
