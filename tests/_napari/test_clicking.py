@@ -253,7 +253,7 @@ def test_a_single_image_is_chosen_beside_a_stack(open_window: OpenWindow) -> Non
     window.wait(lambda: window.session.source.name == "single")
     assert window.layer("single").visible
     window.panel.annotate.image.activated.emit(1)
-    window.wait(lambda: window.session.source.name == "stack")
+    window.wait(lambda: window.session.source.layer == "stack")
 
 
 def test_what_is_seen_is_what_is_annotated(open_window: OpenWindow) -> None:
