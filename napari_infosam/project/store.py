@@ -11,14 +11,7 @@ from numpy.typing import NDArray
 
 from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.core.prompts import Box, PromptSet
-from napari_infosam.project import (
-    history,
-    images,
-    lookups,
-    objects,
-    settings,
-    versions,
-)
+from napari_infosam.project import history, images, lookups, objects, settings, versions
 from napari_infosam.project.edits import Edits
 from napari_infosam.project.objects import Origin
 from napari_infosam.project.opened import OpenFolder
