@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from psygnal import Signal
 
 from napari_infosam._napari.object_text import (
     accepted_sentence,
@@ -35,13 +36,23 @@ class Accepted(PictureObjects):
     What goes wrong is said through the voice; nothing is lost then, painted strokes
     included.
 
-    Attributes
-    ----------
-    overlap
-        What becomes of pixels that earlier objects have.
     """
 
-    overlap: Overlap = "allow"
+    overlap_changed = Signal()
+    """Another way to settle overlaps."""
+
+    _overlap: Overlap = "allow"
+
+    @property
+    def overlap(self) -> Overlap:
+        """What becomes of pixels that earlier objects have."""
+        return self._overlap
+
+    @overlap.setter
+    def overlap(self, value: Overlap) -> None:
+        if value != self._overlap:
+            self._overlap = value
+            self.overlap_changed.emit()
 
     def show(self, source: ImageSource | None) -> None:
         """Be about another picture; its objects are looked up when it is read."""
@@ -89,7 +100,13 @@ class Accepted(PictureObjects):
             )
         else:
             record = project.edits.replace(again.id, mask, **came_about)
-        self.follow(project.last_step())
+        if again is None and self.overlap == "allow" and self.labels is not None:
+            # numbers grow, and the highest is on top: there is nothing to look up
+            self.labels[mask] = record.instance_id
+            self._unsaved.lay_on(self.labels)
+            self.follow(None)
+        else:
+            self.follow(project.last_step())
         return record
 
     def say_accepted(

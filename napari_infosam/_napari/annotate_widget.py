@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
@@ -15,12 +15,15 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
+from napari_infosam._napari.class_color import class_color_button, show_class_color
 from napari_infosam._napari.keys import shown
 from napari_infosam._napari.objects_widget import ObjectsWidget
 from napari_infosam._napari.places import SUFFIX, free_project
+from napari_infosam._napari.preferences import MODELS
 from napari_infosam._napari.small_widgets import (
     NameField,
     Toggles,
+    allow,
     button,
     choice,
     row,
@@ -33,12 +36,6 @@ if TYPE_CHECKING:
     from napari_infosam._napari.session import Session
     from napari_infosam._napari.viewer_link import ViewerLink
 
-MODELS = (
-    ("vit_t", "vit_t · in the box"),
-    ("vit_b", "vit_b · 375 MB"),
-    ("vit_l", "vit_l · 1.2 GB"),
-    ("vit_h", "vit_h · 2.6 GB"),
-)
 _FROM_FILE = "Weights file …"
 _POINTS, _BOX, _OFF = range(3)
 
@@ -53,6 +50,8 @@ class AnnotateWidget(QWidget):
     link
         The session's hold on the viewer.
     """
+
+    preferences_wanted = Signal()
 
     def __init__(self, session: Session, link: ViewerLink) -> None:
         super().__init__()
@@ -105,7 +104,7 @@ class AnnotateWidget(QWidget):
             "The model that segments. vit_t ships with the plugin and is quick on "
             "any computer; the others are larger and are downloaded once."
         )
-        for name, title in MODELS:
+        for name, title in MODELS.items():
             self.model.addItem(title, name)
         self.model.addItem(_FROM_FILE, None)
         self.model.activated.connect(self._on_model_chosen)
@@ -148,7 +147,9 @@ class AnnotateWidget(QWidget):
         self.class_name.activated.connect(self._on_class_chosen)
         self.add_class = button("+", "Add a class", self._begin_class)
         self.add_class.setFixedWidth(28)
-        form.addRow("Class", row(self.class_name, self.add_class, stretch=(1, 0)))
+        self.class_color = class_color_button(self._session)
+        buttons = row(self.class_color, self.add_class)
+        form.addRow("Class", row(self.class_name, buttons, stretch=(1, 0)))
         self.new_class = NameField()
         self.new_class.setPlaceholderText("Name of the new class, then Enter")
         self.new_class.setToolTip("Type a name and press Enter; Esc leaves it")
@@ -209,12 +210,17 @@ class AnnotateWidget(QWidget):
         )
         self.redo = button("Redo", f"Do it again ({shown('redo')})", actions["redo"])
         self.keys = button("Keys", f"All keys ({shown('help')})", actions["help"])
+        self.preferences = button(
+            "Settings",
+            "Device, model, folders, and other things that are remembered",
+            self.preferences_wanted.emit,
+        )
         made = QWidget()
         layout = QVBoxLayout(made)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
         layout.addWidget(row(self.accept, self.reject, stretch=(1, 1)))
-        layout.addWidget(row(self.undo, self.redo, self.keys, stretch=(1, 1, 1)))
+        layout.addWidget(row(self.undo, self.redo, self.keys, self.preferences))
         return made
 
     # ------------------------------------------------------------------ show
@@ -255,7 +261,8 @@ class AnnotateWidget(QWidget):
             if self._link.image is not None:
                 place = [layer == self._link.image for layer in images].index(True)
                 self.image.setCurrentIndex(place)
-        self.image.setEnabled(bool(images))
+        none = "There is no image: File > Open Sample > InfoSAM has some."
+        allow(self.image, "" if images else none)
         self._show_project()
 
     def _show_project(self) -> None:
@@ -274,6 +281,7 @@ class AnnotateWidget(QWidget):
                 else:
                     self.class_name.addItem(name)
             self.class_name.setCurrentText(self._session.class_name)
+        show_class_color(self.class_color, self._session)
         self._show_counts()
         self._show_prompts()
 
@@ -294,20 +302,25 @@ class AnnotateWidget(QWidget):
 
     def _show_prompts(self) -> None:
         session = self._session
-        self.accept.setEnabled(session.is_answered)
-        self.reject.setEnabled(bool(session.prompts))
+        allow(self.accept, session.why_not_acceptable())
+        nothing = "There are no prompts to clear: click on an object first."
+        allow(self.reject, "" if session.prompts else nothing)
         self._show_undo()
 
     def _show_undo(self) -> None:
-        self.undo.setEnabled(self._session.can_undo)
-        self.redo.setEnabled(self._session.can_redo)
+        undone = "Nothing was done yet that could be taken back."
+        allow(self.undo, "" if self._session.can_undo else undone)
+        redone = "Nothing was taken back since the last change."
+        allow(self.redo, "" if self._session.can_redo else redone)
 
     def _show_tool(self) -> None:
         tool = self._link.tool
         mode = _OFF if not tool.active else _BOX if tool.boxing else _POINTS
         self.mode.show_choice(mode)
         self.polarity.show_choice(int(tool.negative))
-        self.polarity.setEnabled(tool.active)
+        off = "Clicks are napari's at the moment: press Points or Box first."
+        for made in self.polarity.buttons:
+            allow(made, "" if tool.active else off)
 
     # ---------------------------------------------------------------- choose
     def _on_mode_chosen(self, number: int) -> None:
@@ -326,6 +339,7 @@ class AnnotateWidget(QWidget):
 
     def _on_class_chosen(self, number: int) -> None:
         self._session.class_name = self.class_name.itemText(number)
+        show_class_color(self.class_color, self._session)
 
     def _begin_class(self) -> None:
         self.new_class.show()

@@ -98,6 +98,11 @@ def continue_object() -> None:
     panel().link.actions["continue"]()
 
 
+def choose() -> None:
+    """Choose the object under the pointer besides others, or no longer."""
+    panel().link.actions["choose"]()
+
+
 def colors() -> None:
     """Colour objects by class, or each on its own."""
     panel().link.actions["colors"]()
@@ -138,6 +143,16 @@ def continuous() -> None:
 def cancel_training() -> None:
     """Stop the training that runs."""
     panel().session.learning.cancel()
+
+
+def resume_training() -> None:
+    """Go on with the training that was interrupted last."""
+    panel().session.desk.resume()
+
+
+def show_preferences() -> None:
+    """Show what is remembered between sessions, to be changed."""
+    panel().show_preferences()
 
 
 def show_keys() -> None:

@@ -69,6 +69,7 @@ class Desk:
         self._device = device
         self._chosen: Path | None = None
         self._home: Path | None = None
+        self._folder: Path | None = None
         self._image_name = ""
         self._new_classes = [DEFAULT_CLASS]
         self.project: Project | None = None
@@ -91,8 +92,14 @@ class Desk:
     @property
     def default_path(self) -> Path:
         """Where the name of the image leads to."""
-        default = default_project(self._image_name)
+        default = default_project(self._image_name, self._folder)
         return default.with_name(_own_name(default.stem, "vit_t", self._model))
+
+    def set_folder(self, folder: Path | None) -> None:
+        """Let projects be made here from now on; None is the usual place."""
+        if folder != self._folder:
+            self._folder, self._home = folder, None
+            self.changed.emit()
 
     def expect(self, image_name: str) -> None:
         """Without an open project, let this image name the one that is to be made."""
@@ -211,6 +218,12 @@ class Desk:
         self._load(self.active_version)
         self.changed.emit()
 
+    def set_device(self, device: str) -> None:
+        """Let models run elsewhere from now on; what answers answers until then."""
+        if device != self._device:
+            self._device = device
+            self._load(self.active_version)
+
     def load_model(self) -> None:
         """Load the model of the project, or the one chosen for the next."""
         self._load(self.active_version)
@@ -260,6 +273,13 @@ class Desk:
             added = True
         self.changed.emit()
         return added
+
+    def set_class_color(self, name: str, color: str) -> None:
+        """Change the colour of a class of the open project, #rrggbb."""
+        if self.project is not None:
+            with self._voice.guard("changing the colour"):
+                self.project.set_class_color(name, color)
+            self.changed.emit()
 
     # ---------------------------------------------------------------- versions
     @property

@@ -90,7 +90,9 @@ def _show_only_the_first(viewer: Viewer, widget: InfoSAMWidget) -> None:
     for image in images[:-1]:
         image.visible = False
     if images:
-        viewer.fit_to_view(layers=[images[-1]])
+        from napari_infosam._napari.viewer_link import fit
+
+        fit(viewer, images[-1])
 
 
 def _full_name(project: Path) -> Path:

@@ -285,9 +285,17 @@ def _place(layer: Layer, image: Image) -> None:
     plane = np.eye(3)
     plane[:2, :2] = affine[-3:-1, -3:-1]
     plane[:2, 2] = affine[-3:-1, -1]
-    layer.scale = image.scale[-2:]
-    layer.translate = image.translate[-2:]
-    layer.rotate = image.rotate[-2:, -2:]
-    layer.shear = image.shear[-1:]
-    layer.affine = plane
-    layer.units = image.units[-2:]
+    wanted = {
+        "scale": image.scale[-2:],
+        "translate": image.translate[-2:],
+        "rotate": image.rotate[-2:, -2:],
+        "shear": image.shear[-1:],
+    }
+    # each change lets napari look at all layers anew: slices mostly need none
+    for name, value in wanted.items():
+        if not np.array_equal(getattr(layer, name), value):
+            setattr(layer, name, value)
+    if not np.array_equal(layer.affine.affine_matrix, plane):
+        layer.affine = plane
+    if layer.units != image.units[-2:]:
+        layer.units = image.units[-2:]

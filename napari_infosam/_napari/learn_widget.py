@@ -21,6 +21,7 @@ from napari_infosam._napari.curves import Curves
 from napari_infosam._napari.learning import STAGES
 from napari_infosam._napari.options_form import options_form
 from napari_infosam._napari.small_widgets import (
+    allow,
     button,
     row,
     sentence,
@@ -49,6 +50,7 @@ _SAVING_TIP = (
 _SAVING = "<b><font size='+3'>{}</font> clicks per object</b>"
 """napari's style sheet decides over fonts, but not within a text."""
 
+_CANCELLING = "The training is ending: it takes two seconds at the most."
 _VERSION_ROWS = 4
 _ID = Qt.ItemDataRole.UserRole
 
@@ -101,7 +103,11 @@ class LearnWidget(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(5)
         self._build_saving(layout)
-        self.finetune = button("Fine-tune", "", lambda: desk.finetune())
+        self.finetune = button(
+            "Fine-tune",
+            "Let the model learn from everything you accepted, in the background",
+            lambda: desk.finetune(),
+        )
         self.finetune.setObjectName("finetune")
         self.cancel = button(
             "Cancel",
@@ -174,6 +180,7 @@ class LearnWidget(QWidget):
         self.advanced.setDuration(0)
         self.advanced.setContent(self.options.native)
         self.advanced.collapse(animate=False)
+        self.advanced.toggleButton().setToolTip("How the model is trained")
         self.advanced.toggleButton().setFocusPolicy(Qt.FocusPolicy.TabFocus)
         return cast("QWidget", self.advanced)
 
@@ -185,15 +192,11 @@ class LearnWidget(QWidget):
     def _show_run(self) -> None:
         learning, desk = self._session.learning, self._session.desk
         running, reason = learning.is_running, desk.why_not_finetune()
-        self.finetune.setEnabled(not reason)
-        self.finetune.setToolTip(
-            reason
-            or "Let the model learn from everything you accepted, in the background"
-        )
+        allow(self.finetune, reason)
         self.reason.setText("" if running else reason)
         self.reason.setVisible(bool(reason) and not running)
         self.cancel.setVisible(running)
-        self.cancel.setEnabled(not learning.is_cancelling)
+        allow(self.cancel, _CANCELLING if learning.is_cancelling else "")
         self.resume.setVisible(not running and desk.resumable is not None)
         self.bar.setVisible(running)
         self.message.setVisible(running)
@@ -252,7 +255,7 @@ class LearnWidget(QWidget):
     def _show_activate(self, *_: object) -> None:
         chosen = self._chosen_id()
         active = self._session.desk.active_version
-        self.activate.setEnabled(bool(chosen) and chosen != active)
+        allow(self.activate, f"{active} answers already." if chosen == active else "")
         self.activate.setText(f"Use {chosen}" if chosen else "Use this version")
 
     def _chosen_id(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, Qt, QTimer
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -19,12 +20,15 @@ from napari_infosam._napari.objects_model import VERSION, ObjectsModel
 from napari_infosam._napari.small_widgets import (
     Fold,
     Toggles,
+    allow,
     button,
     choice,
     row,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from qtpy.QtGui import QHideEvent, QShowEvent
 
     from napari_infosam._napari.session import Session
@@ -39,7 +43,7 @@ _OVERLAPS: tuple[tuple[Overlap, str], ...] = (
 _TABLE_PIXELS = 170
 _WIDTHS = (40, 84, 52, 42)
 _NOTHING_CHOSEN = (
-    f"Choose objects in the list first, or with {shown('choose')} over them"
+    f"Choose objects in the list first, or with {shown('choose')} over them."
 )
 
 
@@ -69,7 +73,9 @@ class ObjectsWidget(QWidget):
         session.objects.chosen_changed.connect(self._show_chosen)
         session.objects_changed.connect(self._show_buttons)
         session.desk.changed.connect(self._show_buttons)
+        session.objects.overlap_changed.connect(self._show_overlap)
         link.objects.changed.connect(self._show_colors)
+        self._show_overlap()
         self._show_colors()
         self._show_chosen()
 
@@ -80,6 +86,7 @@ class ObjectsWidget(QWidget):
         self._session.objects.chosen_changed.disconnect(self._show_chosen)
         self._session.objects_changed.disconnect(self._show_buttons)
         self._session.desk.changed.disconnect(self._show_buttons)
+        self._session.objects.overlap_changed.disconnect(self._show_overlap)
         self._link.objects.changed.disconnect(self._show_colors)
 
     # ----------------------------------------------------------------- build
@@ -116,7 +123,7 @@ class ObjectsWidget(QWidget):
         self.overlap = choice(
             "Where a proposal that you accept lies on earlier objects: both have the "
             "pixels, the earlier object keeps them, or the new one takes them. Undo "
-            "brings back what was taken."
+            "brings back what was taken. It is remembered."
         )
         for name, title in _OVERLAPS:
             self.overlap.addItem(title, name)
@@ -159,8 +166,17 @@ class ObjectsWidget(QWidget):
 
     def _changes(self) -> QWidget:
         self.relabel = button("Set class", "", self._on_relabel)
-        self.merge = button("Merge", "", self._link.actions["merge"])
-        self.delete = button("Delete", "", self._on_delete)
+        self.merge = button(
+            "Merge",
+            f"Make one object of the chosen ones ({shown('merge')})",
+            self._link.actions["merge"],
+        )
+        self.delete = button(
+            "Delete",
+            f"Delete the chosen objects; {shown('delete')} deletes the one under the "
+            "pointer",
+            self._on_delete,
+        )
         return row(self.relabel, self.merge, self.delete, stretch=(1, 1, 1))
 
     # ------------------------------------------------------------------ fold
@@ -217,10 +233,8 @@ class ObjectsWidget(QWidget):
         if set(chosen) != set(self._selected()) and model is not None:
             wanted, rows = set(chosen), QItemSelection()
             places = [i for i, n in enumerate(self.model.numbers()) if n in wanted]
-            for place in places:
-                rows.select(
-                    self.model.index(place, 0), self.model.index(place, VERSION)
-                )
+            for first, last in _stretches(places):
+                rows.select(self.model.index(first, 0), self.model.index(last, VERSION))
             model.select(rows, QItemSelectionModel.SelectionFlag.ClearAndSelect)
             if places:
                 self.table.scrollTo(self.model.index(places[-1], 0))
@@ -228,29 +242,21 @@ class ObjectsWidget(QWidget):
 
     def _show_buttons(self) -> None:
         n, name = len(self._session.objects.chosen), self._session.class_name
-        self.relabel.setEnabled(n > 0)
         self.relabel.setToolTip(
             f"Give the chosen objects the class {name}, which is chosen above; "
             f"{shown('relabel')} does it to the object under the pointer"
-            if n
-            else _NOTHING_CHOSEN
         )
-        self.merge.setEnabled(n > 1)
-        self.merge.setToolTip(
-            f"Make one object of the chosen ones ({shown('merge')})"
-            if n > 1
-            else _NOTHING_CHOSEN.replace("objects", "two objects or more")
-        )
-        self.delete.setEnabled(n > 0)
-        self.delete.setToolTip(
-            f"Delete the chosen objects; {shown('delete')} deletes the one under the "
-            "pointer"
-            if n
-            else _NOTHING_CHOSEN
-        )
+        allow(self.relabel, "" if n else _NOTHING_CHOSEN)
+        two = _NOTHING_CHOSEN.replace("objects", "two objects or more")
+        allow(self.merge, "" if n > 1 else two)
+        allow(self.delete, "" if n else _NOTHING_CHOSEN)
 
     def _show_colors(self) -> None:
         self.colors.show_choice(int(self._link.objects.by_class))
+
+    def _show_overlap(self) -> None:
+        place = self.overlap.findData(self._session.objects.overlap)
+        self.overlap.setCurrentIndex(place)
 
     # ---------------------------------------------------------------- choose
     def _selected(self) -> list[int]:
@@ -283,3 +289,10 @@ class ObjectsWidget(QWidget):
     def _on_delete(self) -> None:
         self._link.objects.take_strokes()
         self._session.objects.delete(self._session.objects.chosen)
+
+
+def _stretches(places: Sequence[int]) -> list[tuple[int, int]]:
+    """Return first and last of each stretch of rows: Qt is slow with thousands."""
+    rows = np.array(places, int)
+    parts = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+    return [(int(part[0]), int(part[-1])) for part in parts if part.size]

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
         Project,
     )
 
-_FEW = 20
-"""So many objects are looked for one by one, and more of them all at once."""
-
 Found = tuple[int | None, "NDArray[np.int32] | None"]
 
 
@@ -189,10 +186,11 @@ class PictureObjects:
 
     def ids(self, numbers: Sequence[int]) -> dict[int, int]:
         """Return the ids of the objects that there are of these numbers."""
-        if len(numbers) > _FEW:
-            return {summary.instance_id: summary.id for summary in self.summaries()}
-        found = [self.find(number) for number in numbers]
-        return {record.instance_id: record.id for record in found if record is not None}
+        project = self._desk.project
+        if project is None or self._image_id is None:
+            return {}
+        there = project.ids(self._image_id)
+        return {number: there[number] for number in numbers if number in there}
 
     # ----------------------------------------------------------------- choose
     def choose(self, numbers: Iterable[int]) -> None:

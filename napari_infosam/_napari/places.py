@@ -13,18 +13,28 @@ FOLDER_VARIABLE = "INFOSAM_PROJECTS"
 SUFFIX = ".infosam"
 
 
-def projects_folder() -> Path:
+def projects_folder(preferred: Path | None = None) -> Path:
     """Return the folder of projects that were made without being asked for."""
     chosen = os.environ.get(FOLDER_VARIABLE)
-    return Path(chosen).expanduser() if chosen else Path.home() / "InfoSAM projects"
+    if chosen:
+        return Path(chosen).expanduser()
+    return preferred or Path.home() / "InfoSAM projects"
 
 
-def default_project(image_name: str) -> Path:
-    """Return where the project of an image is made by itself."""
+def default_project(image_name: str, preferred: Path | None = None) -> Path:
+    """Return where the project of an image is made by itself.
+
+    Parameters
+    ----------
+    image_name
+        Names the project.
+    preferred
+        The folder that the person prefers.
+    """
     # napari numbers layers of equal names: "cells [1]"
     plain = re.sub(r" \[\d+\]$", "", image_name)
     name = re.sub(r"[^\w .()-]+", "_", plain).strip(" ._") or "untitled"
-    return projects_folder() / f"{name[:80]}{SUFFIX}"
+    return projects_folder(preferred) / f"{name[:80]}{SUFFIX}"
 
 
 def find_home(

@@ -227,7 +227,7 @@ class Session:
         """Write the proposal to the project; it is on disk when this returns."""
         answer, work = self.work.answer, self.work
         if answer is None:
-            self.voice.say(self._why_not_acceptable())
+            self.voice.say(self.why_not_acceptable())
             return None
         record = None
         with self.voice.guard("accepting the object"):
@@ -238,7 +238,10 @@ class Session:
             self.objects.say_accepted(record, work, answer)
         return record
 
-    def _why_not_acceptable(self) -> str:
+    def why_not_acceptable(self) -> str:
+        """Return why there is nothing to accept, in one sentence; '' if there is."""
+        if self.is_answered:
+            return ""
         if not self.work.prompts:
             return "There is nothing to accept yet: click on an object first."
         return "The mask is still being computed: accept it when you see it."

@@ -21,6 +21,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+_WHY_NOT = "why_not"
+
 
 def button(
     text: str, tip: str, on_click: Callable[[], None] | None = None
@@ -36,6 +38,28 @@ def button(
     if on_click is not None:
         made.clicked.connect(lambda: on_click())
     return made
+
+
+def allow(widget: QWidget, why_not: str = "") -> None:
+    """Enable a widget, or disable it and say why at the head of its tooltip.
+
+    Parameters
+    ----------
+    widget
+        Its tooltip says what it does.
+    why_not
+        One sentence with what helps; '' enables it.
+    """
+    head = widget.property(_WHY_NOT) or ""
+    tip = widget.toolTip().removeprefix(f"{head}\n\n") if head else widget.toolTip()
+    widget.setProperty(_WHY_NOT, why_not)
+    widget.setToolTip(f"{why_not}\n\n{tip}" if why_not else tip)
+    widget.setEnabled(not why_not)
+
+
+def why_not(widget: QWidget) -> str:
+    """Return why a widget is disabled, as `allow` was told; '' if it is not."""
+    return str(widget.property(_WHY_NOT) or "")
 
 
 def choice(tip: str) -> QComboBox:

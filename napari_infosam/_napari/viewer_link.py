@@ -156,7 +156,7 @@ class ViewerLink:
         """Annotate another image layer, and bring it to sight."""
         old, self._image = self._image, image
         if old is None or not np.array_equal(old.extent.world, image.extent.world):
-            self._viewer.fit_to_view(layers=[image])
+            fit(self._viewer, image)
         self._select_points = True
         self._bring_to_sight(image)
         self._settle()
@@ -345,6 +345,17 @@ class ViewerLink:
         if _covers(self._image, following):
             self._image.visible = False
         self.choose(following)
+
+
+def fit(viewer: Viewer, image: Image) -> None:
+    """Fit an image into the view, or all of them where napari can not do it.
+
+    It can not fit a layer that has fewer dimensions than the viewer.
+    """
+    if image.ndim == viewer.dims.ndim:
+        viewer.fit_to_view(layers=[image])
+    else:
+        viewer.fit_to_view()
 
 
 def _covers(upper: Image, lower: Image) -> bool:

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import (
     QApplication,
     QFrame,
-    QMessageBox,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -20,9 +19,12 @@ from qtpy.QtWidgets import (
 
 from napari_infosam._napari.annotate_widget import AnnotateWidget
 from napari_infosam._napari.continuous import Continuous
+from napari_infosam._napari.help_dialog import HelpDialog
 from napari_infosam._napari.improvement import Improvement
-from napari_infosam._napari.keys import KEYS, MOUSE, is_typing, shown
+from napari_infosam._napari.keys import is_typing, shown
 from napari_infosam._napari.learn_widget import LearnWidget
+from napari_infosam._napari.preferences import Preferences, Preferring
+from napari_infosam._napari.preferences_dialog import PreferencesDialog
 from napari_infosam._napari.q_training_job import QTrainingJob
 from napari_infosam._napari.session import Session
 from napari_infosam._napari.small_widgets import TallArea, sentence
@@ -39,8 +41,8 @@ logger = logging.getLogger(__name__)
 
 _MIN_WIDTH = 300
 
-Beside = tuple[Improvement | Continuous | Versus, ...]
-"""What works beside the session, on a thread of its own each."""
+Beside = tuple[Preferring | Improvement | Continuous | Versus, ...]
+"""What works beside the session."""
 
 
 class InfoSAMWidget(QWidget):
@@ -60,7 +62,12 @@ class InfoSAMWidget(QWidget):
         self.status = sentence("status")
         earlier = _close_others(viewer)
         self._executor = ThreadExecutor()
-        self.session = Session(self._executor)
+        self.preferences = Preferences()
+        self.session = Session(
+            self._executor,
+            model=self.preferences.get("model"),
+            device=self.preferences.get("device"),
+        )
         self.session.voice.said.connect(self._on_said)
         if earlier is not None:
             self.session.desk.open(earlier)
@@ -68,13 +75,20 @@ class InfoSAMWidget(QWidget):
         self.link = ViewerLink(viewer, self.session, self, self.versus)
         self.compare = VersusWidget(self.versus)
         self.link.help_wanted.connect(self.show_help)
+        self._preferring = Preferring(self.preferences, self.session, self.link)
         self.annotate = AnnotateWidget(self.session, self.link)
+        self.annotate.preferences_wanted.connect(self.show_preferences)
         self.improvement = Improvement(self.session, ThreadExecutor())
         self.continuous = Continuous(self.session, ThreadExecutor())
         self.learn = LearnWidget(
             self.session, self.improvement, self.continuous, str(viewer.theme)
         )
-        self._beside: Beside = (self.improvement, self.continuous, self.versus)
+        self._beside: Beside = (
+            self._preferring,
+            self.improvement,
+            self.continuous,
+            self.versus,
+        )
         self._polling = QTrainingJob(self.session, self)
         self._build()
         self.session.engine.changed.connect(self._show_status)
@@ -156,18 +170,18 @@ class InfoSAMWidget(QWidget):
         return "Click on an object to segment it."
 
     def show_help(self) -> None:
-        """Show all keys."""
-        rows = [(shown(key.action), key.says) for key in KEYS]
-        lines = "".join(
-            f"<tr><td><b>{keys}</b>&nbsp;&nbsp;</td><td>{says}</td></tr>"
-            for keys, says in (*MOUSE, *rows)
-        )
-        box = QMessageBox(self)
-        box.setWindowTitle("InfoSAM: mouse and keys")
-        box.setTextFormat(Qt.TextFormat.RichText)
-        box.setText(f"<table>{lines}</table>")
-        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        box.open()
+        """Show mouse and keys, or bring the list to the front."""
+        for dialog in self.findChildren(HelpDialog):
+            dialog.raise_()
+            return
+        HelpDialog(self).show()
+
+    def show_preferences(self) -> None:
+        """Show what is remembered between sessions, to be changed."""
+        for dialog in self.findChildren(PreferencesDialog):
+            dialog.raise_()
+            return
+        PreferencesDialog(self.preferences, self).show()
 
     def _on_theme(self, _event: Any = None) -> None:
         self.learn.curves.use_theme(str(self._viewer.theme))

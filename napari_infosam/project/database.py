@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from threading import RLock
+from threading import RLock, get_ident
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.project import schema
@@ -41,6 +41,9 @@ class Database:
             self._inode = self._file.stat().st_ino
             self._connection = _connect(self._file)
             undo.callback(self._connection.close)
+            self._owner = get_ident()
+            self._aside: sqlite3.Connection | None = None
+            self._aside_lock = RLock()
             self._check(thorough)
             self._connection.execute("PRAGMA journal_mode = WAL")
             undo.pop_all()
@@ -65,9 +68,25 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """Read several tables as they are at one moment."""
-        with self._transaction("BEGIN") as connection:
-            yield connection
+        """Read several tables as they are at one moment.
+
+        Other threads than the one that opened the database have a connection of
+        their own: a window does not wait until its background has read thousands of
+        objects.
+        """
+        if get_ident() == self._owner:
+            with self._transaction("BEGIN") as connection:
+                yield connection
+            return
+        with self._aside_lock, one_sentence(self._folder):
+            if self._aside is None:
+                with self._lock:
+                    # a closed database is none to be opened anew
+                    self._connection.execute("SELECT 1")
+                    self._aside = _connect(self._file)
+            with _rolled_back(self._aside):
+                self._aside.execute("BEGIN")
+                yield self._aside
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -78,20 +97,18 @@ class Database:
 
     def close(self) -> None:
         """Close the connection; closing twice is fine."""
-        with self._lock, one_sentence(self._folder):
+        with self._aside_lock, self._lock, one_sentence(self._folder):
+            if self._aside is not None:
+                self._aside.close()
             self._connection.close()
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
         with self._lock, one_sentence(self._folder):
             self._connection.execute(begin)
-            try:
+            with _rolled_back(self._connection):
                 yield self._connection
                 self._connection.execute("COMMIT")
-            finally:
-                # SQLite has already rolled back by itself after some failures
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
 
     def _check(self, thorough: bool) -> None:
         application = self._connection.execute("PRAGMA application_id").fetchone()[0]
@@ -117,6 +134,17 @@ class Database:
                 f"The project {self._folder} was moved or deleted while it was open: "
                 "put it back, or close it and open it where it is now."
             )
+
+
+@contextmanager
+def _rolled_back(connection: sqlite3.Connection) -> Iterator[None]:
+    """End a transaction that was not committed."""
+    try:
+        yield
+    finally:
+        # SQLite has already rolled back by itself after some failures
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,12 +11,14 @@ import numpy as np
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.prompts import Box, PromptSet
 from napari_infosam.project.images import select_image
+from napari_infosam.project.lookups import check_one_picture
 from napari_infosam.project.objects import (
     Origin,
     encode,
     encode_pixels,
     encoded,
     require_object,
+    require_objects,
     select_objects,
 )
 from napari_infosam.project.painting import Pixels, box_of, pixels_of
@@ -61,8 +62,9 @@ class Edits:
         self._require_lock()
         with self._database.write() as connection:
             step = Step(connection, "delete")
-            for record in _require(connection, object_ids):
-                step.hide(record)
+            ids = list(dict.fromkeys(map(int, object_ids)))
+            check_one_picture(connection, ids)
+            step.hide(ids)
             step.finish()
 
     def relabel(self, object_ids: Sequence[int], class_name: str) -> list[ObjectRecord]:
@@ -130,7 +132,7 @@ class Edits:
                     proposal_ious=tuple(map(float, proposal_ious)),
                 )
             step = Step(connection, "replace")
-            step.hide(record)
+            step.hide([record.id])
             made = encode(mask, image)
             step.place(image, made, origin, overlap, record.instance_id)
             step.finish()
@@ -151,8 +153,7 @@ class Edits:
             pixels = np.unique(np.concatenate([pixels_of(r.rle) for r in found]))
             mask = encode_pixels(pixels, found[0].shape)
             step = Step(connection, "merge")
-            for record in found:
-                step.hide(record)
+            step.hide([record.id for record in found])
             origin = _merged_origin(found, mask.box)
             step.write(found[0].image_id, mask, origin, found[0].instance_id)
             step.finish()
@@ -176,7 +177,7 @@ class Edits:
             parts = [encode(mask, image) for mask in masks]
             _check_parts(record, parts)
             step = Step(connection, "split")
-            step.hide(record)
+            step.hide([record.id])
             for number, (part, mask) in enumerate(zip(parts, masks, strict=True)):
                 origin = _part_origin(record, mask)
                 kept = None if number else record.instance_id
@@ -243,16 +244,8 @@ def _require(
 ) -> list[ObjectRecord]:
     """Return objects of one picture, each once, or raise a sentence."""
     ids = list(dict.fromkeys(map(int, object_ids)))
-    if not ids:
-        raise InfosamError("No object was named: give the id of one or more.")
-    found = [require_object(connection, object_id) for object_id in ids]
-    for one, other in pairwise(found):
-        if (one.image_id, one.slice_index) != (other.image_id, other.slice_index):
-            raise InfosamError(
-                f"Objects {one.id} and {other.id} lie in different images or slices: "
-                "name objects of one."
-            )
-    return found
+    check_one_picture(connection, ids)
+    return require_objects(connection, ids)
 
 
 def _by_number(connection: sqlite3.Connection, record: ObjectRecord) -> ObjectRecord:

@@ -44,8 +44,9 @@ def record(
 
 def hide(connection: sqlite3.Connection, object_ids: Collection[int]) -> None:
     """Take objects out of sight; `record` is what makes it a step."""
-    connection.executemany(
-        "UPDATE objects SET deleted = 1 WHERE id = ?", [(i,) for i in object_ids]
+    connection.execute(
+        "UPDATE objects SET deleted = 1 WHERE id IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(object_ids)),),
     )
 
 

@@ -205,6 +205,18 @@ def insert_class(
     return ClassRecord(cursor.fetchone()["id"], name, color)
 
 
+def update_class_color(connection: sqlite3.Connection, name: str, color: str) -> None:
+    """Change the colour of a class."""
+    if not COLOUR.fullmatch(color):
+        raise InfosamError(f"{color!r} is not a colour: give it as #rrggbb.")
+    known = [record.name for record in select_classes(connection)]
+    if name not in known:
+        raise InfosamError(
+            f"The project has no class {name!r}: choose one of {', '.join(known)}."
+        )
+    connection.execute("UPDATE classes SET color = ? WHERE name = ?", (color, name))
+
+
 def _text(name: str) -> str:
     """Return a name that can be stored, whatever bytes a file system allowed in it."""
     return name.encode(errors="backslashreplace").decode()

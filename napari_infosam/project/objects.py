@@ -17,8 +17,9 @@ from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.masks import BoolArray, encode_rle, mask_box
 from napari_infosam.core.prompts import Box, Point, PromptSet
 from napari_infosam.project.images import decide_split, select_images
+from napari_infosam.project.lookups import check_there, slice_text
 from napari_infosam.project.painting import Pixels, box_of, rle_of
-from napari_infosam.project.records import ImageRecord, ObjectRecord, ObjectSummary
+from napari_infosam.project.records import ImageRecord, ObjectRecord
 
 if TYPE_CHECKING:
     import sqlite3
@@ -134,7 +135,7 @@ def write_object(
     """
     if origin.reviewed:
         decide_split(connection, image_id)
-    position = _slice_text(origin.slice_index)
+    position = slice_text(origin.slice_index)
     if instance_id is None:
         instance_id = _instance_id(connection, image_id, position, origin.instance_id)
     score = origin.score
@@ -189,7 +190,7 @@ def _instance_id(
 def select_objects(
     connection: sqlite3.Connection,
     *,
-    object_id: int | None = None,
+    object_ids: Sequence[int] | None = None,
     image_id: int | None = None,
     reviewed: bool | None = None,
     slice_index: tuple[int, ...] | None = None,
@@ -203,10 +204,11 @@ def select_objects(
     box
         Only objects whose boxes meet this one.
     """
-    position = None if slice_index is None else _slice_text(slice_index)
+    position = None if slice_index is None else slice_text(slice_index)
+    named = None if object_ids is None else json.dumps([int(i) for i in object_ids])
     where, parameters = _conditions(
         {
-            "objects.id = ?": object_id,
+            "objects.id IN (SELECT value FROM json_each(?))": named,
             "image_id = ?": image_id,
             "reviewed = ?": reviewed,
             "slice_index = ?": position,
@@ -236,37 +238,21 @@ def _conditions(wanted: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:
     return " AND ".join(["deleted = 0", *chosen]), parameters
 
 
-def select_summaries(
-    connection: sqlite3.Connection, image_id: int, slice_index: tuple[int, ...]
-) -> list[ObjectSummary]:
-    """Return what a list shows of the objects of a picture, in order of number."""
-    rows = connection.execute(
-        "SELECT objects.id, instance_id, name, area, score, model_version"
-        " FROM objects JOIN classes ON classes.id = class_id"
-        " WHERE deleted = 0 AND image_id = ? AND slice_index = ? ORDER BY instance_id",
-        (int(image_id), _slice_text(slice_index)),
-    )
-    return [
-        ObjectSummary(
-            id=row["id"],
-            instance_id=row["instance_id"],
-            class_name=row["name"],
-            area=row["area"],
-            score=row["score"],
-            model_version=row["model_version"],
-        )
-        for row in rows
-    ]
-
-
 def require_object(connection: sqlite3.Connection, object_id: int) -> ObjectRecord:
     """Return an object that was not deleted, or raise a sentence."""
-    found = select_objects(connection, object_id=object_id)
-    if not found:
-        raise InfosamError(
-            f"The project has no object {object_id}: it was deleted or never accepted."
-        )
-    return found[0]
+    return require_objects(connection, [object_id])[0]
+
+
+def require_objects(
+    connection: sqlite3.Connection, object_ids: Sequence[int]
+) -> list[ObjectRecord]:
+    """Return objects that were not deleted, as they are named, or raise a sentence."""
+    found = {
+        record.id: record
+        for record in select_objects(connection, object_ids=object_ids)
+    }
+    check_there(object_ids, found)
+    return [found[object_id] for object_id in object_ids]
 
 
 def count_objects(connection: sqlite3.Connection, image_id: int | None) -> int:
@@ -286,10 +272,6 @@ def data_hash(connection: sqlite3.Connection) -> str:
         where = f"{image.content_hash} {how} {image.split} {record.slice_index} "
         lines.append(where.encode() + record.rle)
     return hashlib.sha256(b"\n".join(sorted(lines))).hexdigest()
-
-
-def _slice_text(slice_index: Sequence[int]) -> str:
-    return json.dumps([int(i) for i in slice_index])
 
 
 def _class_id(connection: sqlite3.Connection, name: str) -> int:

@@ -13,7 +13,7 @@ from napari_infosam.project.objects import (
     Encoded,
     Origin,
     encode_pixels,
-    require_object,
+    require_objects,
     select_objects,
     write_object,
 )
@@ -21,6 +21,7 @@ from napari_infosam.project.painting import Pixels, among, pixels_of
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Collection
 
     from napari_infosam.project.records import (
         Action,
@@ -49,10 +50,10 @@ class Step:
         self._shown: list[int] = []
         self._hidden: list[int] = []
 
-    def hide(self, record: ObjectRecord) -> None:
-        """Take an object out of sight."""
-        history.hide(self._connection, [record.id])
-        self._hidden.append(record.id)
+    def hide(self, object_ids: Collection[int]) -> None:
+        """Take objects out of sight."""
+        history.hide(self._connection, object_ids)
+        self._hidden += object_ids
 
     def write(
         self,
@@ -67,7 +68,7 @@ class Step:
 
     def rewrite(self, record: ObjectRecord, mask: Encoded, origin: Origin) -> None:
         """Give an object another mask or origin; its number stays."""
-        self.hide(record)
+        self.hide([record.id])
         self.write(record.image_id, mask, origin, record.instance_id)
 
     def repaint(self, record: ObjectRecord, places: Pixels, numbers: Pixels) -> None:
@@ -145,7 +146,7 @@ class Step:
                 shown=self._shown,
                 hidden=self._hidden,
             )
-        return [require_object(self._connection, i) for i in self._shown]
+        return require_objects(self._connection, self._shown)
 
     def _put(self, record: ObjectRecord, pixels: Pixels, reviewed: object) -> None:
         """Give an object these pixels; without any it is deleted.
@@ -154,7 +155,7 @@ class Step:
         neighbour.
         """
         if not pixels.size:
-            self.hide(record)
+            self.hide([record.id])
             return
         origin = replace(
             Origin.of(record),

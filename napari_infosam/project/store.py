@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.core.prompts import Box, PromptSet
-from napari_infosam.project import history, images, objects, settings, versions
+from napari_infosam.project import history, images, lookups, objects, settings, versions
 from napari_infosam.project.edits import Edits
 from napari_infosam.project.objects import Origin
 from napari_infosam.project.opened import OpenFolder
@@ -122,6 +122,12 @@ class Project(OpenFolder):
         self._require_lock()
         with self._database.write() as connection:
             return images.insert_class(connection, name, color)
+
+    def set_class_color(self, name: str, color: str) -> None:
+        """Change the colour, ``#rrggbb``, that the objects of a class are shown in."""
+        self._require_lock()
+        with self._database.write() as connection:
+            images.update_class_color(connection, name, color)
 
     def commit(
         self,
@@ -253,7 +259,12 @@ class Project(OpenFolder):
     ) -> list[ObjectSummary]:
         """Return the objects of a picture as a list shows them, in order of number."""
         with self._database.read() as connection:
-            return objects.select_summaries(connection, image_id, slice_index)
+            return lookups.select_summaries(connection, image_id, slice_index)
+
+    def ids(self, image_id: int, slice_index: tuple[int, ...] = ()) -> dict[int, int]:
+        """Return the ids of the objects of a picture by their instance ids."""
+        with self._database.read() as connection:
+            return lookups.select_ids(connection, image_id, slice_index)
 
     def n_objects(self, image_id: int | None = None) -> int:
         """Return how many objects there are, of one image or of all of them."""
@@ -315,9 +326,7 @@ class Project(OpenFolder):
         """
         height, width = self.image(image_id).shape[:2]
         with self._database.read() as connection:
-            found = objects.select_objects(
-                connection, image_id=image_id, slice_index=slice_index, box=box
-            )
+            found = lookups.select_masks(connection, image_id, slice_index, box)
         start, stop = int(box.x0), int(box.x1) + 1
         columns = paint_columns(found, (height, width), start, stop)
         return columns[int(box.y0) : int(box.y1) + 1]

@@ -246,6 +246,16 @@ def test_of_a_stack_the_slice_in_view_is_annotated(open_window: OpenWindow) -> N
     assert [image.name for image in project.images()] == ["stack [1]"]
 
 
+def test_a_single_image_is_chosen_beside_a_stack(open_window: OpenWindow) -> None:
+    stack = np.stack([picture()[:90, :90]] * 2)
+    window = open_window(("single", picture()), ("stack", stack))
+    window.panel.annotate.image.activated.emit(0)
+    window.wait(lambda: window.session.source.name == "single")
+    assert window.layer("single").visible
+    window.panel.annotate.image.activated.emit(1)
+    window.wait(lambda: window.session.source.layer == "stack")
+
+
 def test_what_is_seen_is_what_is_annotated(open_window: OpenWindow) -> None:
     window = open_window(("below", picture(120)), ("above", picture()))
     assert window.panel.link.image.name == "above"

@@ -11,6 +11,7 @@ from napari._app_model.constants import MenuId
 from npe2 import PluginManifest
 
 import napari_infosam
+from napari_infosam._napari.keys import KEYS
 
 ROOT = Path(napari_infosam.__file__).parents[1]
 
@@ -31,6 +32,14 @@ def test_every_command_can_be_imported(manifest: PluginManifest) -> None:
     for command in manifest.contributions.commands or ():
         module, _, name = str(command.python_name).partition(":")
         assert callable(getattr(import_module(module), name)), command.id
+
+
+def test_every_key_is_a_command_as_well(manifest: PluginManifest) -> None:
+    known = {command.id for command in manifest.contributions.commands or ()}
+    other_name = {"points": "segment", "clear": "reject", "help": "keys"}
+    for key in KEYS:
+        name = other_name.get(key.action, key.action)
+        assert f"napari-infosam.{name}" in known
 
 
 def test_menus_are_ones_that_napari_shows(manifest: PluginManifest) -> None:

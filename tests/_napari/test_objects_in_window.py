@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QApplication, QColorDialog
 
 from napari_infosam._napari import commands, layers
 from napari_infosam._napari.objects_model import AREA, CLASS, IOU, NUMBER, ObjectsModel
@@ -18,6 +19,8 @@ from .helpers import DISCS, picture
 from .window import Button, Modifier, Window
 
 if TYPE_CHECKING:
+    import pytest
+
     from napari_infosam._napari.objects_widget import ObjectsWidget
 
 OpenWindow = Callable[..., Window]
@@ -257,6 +260,27 @@ def test_objects_are_coloured_by_class(window: Window) -> None:
     listed(window)
     window.press(objects.colors.buttons[0])
     np.testing.assert_array_equal(colors(), own)
+
+
+def test_the_colour_of_a_class_is_changed_and_kept(
+    window: Window, projects: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    color = window.panel.annotate.class_color
+    assert not color.isEnabled()
+    window.accept_at(DISCS[0])
+    window.panel.link.objects.by_class = True
+    monkeypatch.setattr(QColorDialog, "getColor", lambda *_: QColor())
+    window.press(color)  # nothing was chosen
+    before = window.session.objects.colors()
+    monkeypatch.setattr(QColorDialog, "getColor", lambda *_: QColor("#0a141e"))
+    window.press(color)
+    assert before[1] != "#0a141e"
+    assert window.session.objects.colors() == {1: "#0a141e"}
+    shown = window.layer(layers.OBJECTS).get_color(1)
+    np.testing.assert_allclose(shown[:3], np.array((10, 20, 30)) / 255, atol=0.01)
+    assert color.icon().pixmap(12).toImage().pixelColor(5, 5).name() == "#0a141e"
+    with Project.open(projects / "discs.infosam", lock=False) as reader:
+        assert reader.classes()[0].color == "#0a141e"
 
 
 def test_every_change_is_a_command(window: Window) -> None:

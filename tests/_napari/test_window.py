@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QLineEdit, QMessageBox, QWidget
+from qtpy.QtWidgets import QApplication, QLineEdit
 
 from napari_infosam._napari import commands, layers
 from napari_infosam._napari.desk import NOTHING_ACCEPTED
-from napari_infosam._napari.keys import KEYS
 from napari_infosam._napari.small_widgets import TallArea
 from napari_infosam.project import Project
 
@@ -111,29 +110,10 @@ def test_keys_work_after_a_button_was_pressed(window: Window) -> None:
     assert window.shown_objects() == {1}
 
 
-def test_the_panel_explains_its_keys(window: Window) -> None:
-    window.key(Key.Key_F1)
-    (box,) = window.panel.findChildren(QMessageBox)
-    assert all(row.says in box.text() for row in KEYS)
-    box.close()
-
-
-def test_nothing_in_the_panel_is_without_a_tooltip(window: Window) -> None:
-    annotate, learn = window.panel.annotate, window.panel.learn
-    for part in (annotate, annotate.objects, learn):
-        for name, widget in vars(part).items():
-            if isinstance(widget, QWidget) and widget.isEnabled():
-                children = getattr(widget, "buttons", [widget])
-                for child in children:
-                    labels = ("counts", "message", "outcome", "comparison", "reason")
-                    parts = ("advanced", "objects", "section", "_body")
-                    assert child.toolTip() or name in (*labels, *parts), name
-
-
 def test_fine_tuning_nothing_says_why_in_tooltip_and_line(window: Window) -> None:
     learn = window.panel.learn
     assert not learn.finetune.isEnabled()
-    assert learn.finetune.toolTip() == NOTHING_ACCEPTED
+    assert learn.finetune.toolTip().startswith(NOTHING_ACCEPTED)
     assert learn.reason.isVisible()
     assert learn.reason.text() == NOTHING_ACCEPTED
     for number in (0, 1):

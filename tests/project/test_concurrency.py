@@ -141,3 +141,23 @@ def test_two_threads_create_the_same_project(tmp_path: Path) -> None:
     made[0].add_image(gradient(), "a")
     made[0].close()
     assert [p.name for p in tmp_path.iterdir()] == ["cells.infosam"]
+
+
+def test_the_window_does_not_wait_for_what_the_background_reads(
+    project: Project, image: ImageRecord
+) -> None:
+    reading, go_on = threading.Event(), threading.Event()
+
+    def read() -> bool:
+        with project._database.read() as connection:
+            connection.execute("SELECT count(*) FROM objects").fetchone()
+            reading.set()
+            return go_on.wait(20)
+
+    with ThreadPoolExecutor(1) as pool:
+        background = pool.submit(read)
+        assert reading.wait(20)
+        project.commit(image.id, square(1, 1))
+        assert project.n_objects() == 1
+        go_on.set()
+        assert background.result()

@@ -6,7 +6,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import hypothesis.extra.numpy as npst
 import hypothesis.strategies as st
@@ -24,7 +23,8 @@ from hypothesis.stateful import (
 from napari_infosam.core.masks import decode_rle, encode_rle, mask_box
 from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.core.prompts import Box, Point, PromptSet
-from napari_infosam.project import HistoryEntry, Project
+from napari_infosam.project import HistoryEntry, Project, painting
+from napari_infosam.project.lookups import NumberedMask
 from napari_infosam.project.painting import among, box_of, paint, pixels_of, rle_of
 
 SHAPE = (7, 9)
@@ -124,10 +124,28 @@ def test_the_label_image_is_what_painting_gives(
 def test_painting_is_decoding(mask: np.ndarray, scale: int) -> None:
     # runs of many lengths: a number takes one, two or three characters
     mask = mask.repeat(scale, 0).repeat(scale, 1)
-    record = SimpleNamespace(rle=encode_rle(mask), instance_id=3)
-    painted = paint([record], mask.shape)  # type: ignore[list-item]
+    record = NumberedMask(3, encode_rle(mask), int(mask.sum()))
+    painted = paint([record], mask.shape)
     assert painted.flags.c_contiguous
     np.testing.assert_array_equal(painted, 3 * mask.astype(np.int32))
+
+
+@given(
+    st.lists(npst.arrays(np.bool_, (9, 17)), max_size=6),
+    st.integers(0, 16),
+    st.sampled_from([1, 100, 1 << 22]),
+)
+def test_many_masks_are_painted_as_one_after_the_other(
+    masks: list[np.ndarray], start: int, at_once: int
+) -> None:
+    expected, records = np.zeros((9, 17), np.int32), []
+    for number, mask in enumerate(masks, 1):
+        expected[mask] = number
+        records.append(NumberedMask(number, encode_rle(mask), int(mask.sum())))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(painting, "_AT_ONCE", at_once)
+        columns = painting.paint_columns(records[::-1], (9, 17), start, 17)
+    np.testing.assert_array_equal(columns, expected[:, start:])
 
 
 @given(npst.arrays(np.bool_, npst.array_shapes(min_dims=2, max_dims=2, max_side=40)))

@@ -8,6 +8,7 @@ import pytest
 
 from napari_infosam.core.prompts import Box, Point, PromptSet
 from napari_infosam.project import Project
+from napari_infosam.project.formats.export import export_project
 
 N_OBJECTS = 5000
 SIDE = 512
@@ -42,6 +43,10 @@ def test_thousands_of_objects(tmp_path: Path) -> None:
         start = time.perf_counter()
         project.label_image(images[0])
         painting = time.perf_counter() - start
+        start = time.process_time()
+        assert len(project.summaries(images[0])) == N_OBJECTS // 20
+        export_project(project, "coco", tmp_path / "coco")
+        exporting = time.process_time() - start
     start = time.perf_counter()
     Project.open(tmp_path / "cells").close()
     opening = time.perf_counter() - start
@@ -50,10 +55,12 @@ def test_thousands_of_objects(tmp_path: Path) -> None:
     print(
         f"commit {first * 1e3:.2f} ms, after {N_OBJECTS} {last * 1e3:.2f} ms; "
         f"objects() {reading:.3f} s; label image of {N_OBJECTS // 20} objects "
-        f"{painting:.3f} s; open and close {opening:.3f} s"
+        f"{painting:.3f} s; COCO {exporting:.3f} s of processor time; "
+        f"open and close {opening:.3f} s"
     )
     # the machine may be busy with something else for one of the two
     assert last < 3 * first
     assert reading < 2
     assert painting < 2
     assert opening < 2
+    assert exporting < 2

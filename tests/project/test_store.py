@@ -256,6 +256,12 @@ def test_classes(project: Project) -> None:
         project.add_class("  ")
     with pytest.raises(InfosamError, match="'red' is not a colour"):
         project.add_class("blood", "red")
+    project.set_class_color("cell", "#010203")
+    assert project.classes()[1].color == "#010203"
+    with pytest.raises(InfosamError, match="'blood'"):
+        project.set_class_color("blood", "#010203")
+    with pytest.raises(InfosamError, match="'red'"):
+        project.set_class_color("cell", "red")
 
 
 def test_a_project_opened_for_reading_changes_no_annotations(
@@ -272,6 +278,7 @@ def test_a_project_opened_for_reading_changes_no_annotations(
             reader.redo,
             lambda: reader.add_image(gradient(2), "b"),
             lambda: reader.add_class("cell"),
+            lambda: reader.set_class_color("object", "#010203"),
             lambda: reader.set_preprocessing(image.id, Preprocessing(low=1)),
         ):
             with pytest.raises(InfosamError, match="opened for reading"):

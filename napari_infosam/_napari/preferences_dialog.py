@@ -1,0 +1,138 @@
+"""The preferences in a window of their own, with folders to be browsed for."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QFormLayout,
+    QLineEdit,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_infosam._napari.preferences import MODELS, SECTIONS
+from napari_infosam._napari.small_widgets import (
+    NameField,
+    button,
+    choice,
+    row,
+    sentence,
+    silently,
+)
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QComboBox
+
+    from napari_infosam._napari.preferences import Preferences
+
+_TITLES = {
+    "auto": "The GPU if there is one",
+    "cpu": "CPU",
+    "cuda": "NVIDIA GPU (CUDA)",
+    "mps": "Apple GPU",
+    **MODELS,
+    "allow": "Both have the pixels",
+    "keep": "Earlier object keeps them",
+    "replace": "New object takes them",
+    "each": "Each object its own",
+    "class": "By class",
+}
+_EXPLAINED = (
+    "Changes take effect at once and are remembered. The same values are in napari's "
+    "own preferences, on the page InfoSAM."
+)
+_USUAL = "the usual place"
+
+
+class PreferencesDialog(QDialog):
+    """Shows the preferences and changes them; one can go on working beside it.
+
+    Parameters
+    ----------
+    preferences
+        What is shown.
+    parent
+        The panel.
+
+    Attributes
+    ----------
+    fields
+        A combo box or a line to type in for every preference, by its name.
+    """
+
+    def __init__(self, preferences: Preferences, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._preferences = preferences
+        self.setWindowTitle("InfoSAM: preferences")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setMinimumWidth(460)
+        self.fields: dict[str, QComboBox | QLineEdit] = {}
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        for name in SECTIONS:
+            form.addRow(preferences.title(name), self._field(name))
+        below = sentence("explained")
+        below.setText(_EXPLAINED)
+        standard = QDialogButtonBox.StandardButton
+        buttons = QDialogButtonBox(standard.Close)
+        buttons.rejected.connect(self.reject)
+        self.restore = buttons.addButton(standard.RestoreDefaults)
+        if self.restore is not None:
+            self.restore.clicked.connect(preferences.restore)
+        layout = QVBoxLayout(self)
+        layout.addLayout(form)
+        layout.addWidget(below)
+        layout.addWidget(buttons)
+        for name in SECTIONS:
+            self._show(name)
+        preferences.changed.connect(self._show)
+        self.destroyed.connect(lambda *_: preferences.changed.disconnect(self._show))
+
+    def _field(self, name: str) -> QWidget:
+        says, choices = self._preferences.says(name), self._preferences.choices(name)
+        if choices:
+            box = choice(says)
+            for value in choices:
+                box.addItem(_TITLES[value], value)
+            box.activated.connect(partial(self._on_chosen, name))
+            self.fields[name] = box
+            return box
+        # Enter would press a button of the dialog
+        line = NameField()
+        line.escaped.connect(self.reject)
+        line.setToolTip(says)
+        line.setPlaceholderText(_USUAL)
+        line.editingFinished.connect(partial(self._on_typed, name))
+        self.fields[name] = line
+        browse = button("Browse …", f"Choose a folder. {says}")
+        browse.clicked.connect(partial(self._browse, name))
+        return row(line, browse, stretch=(1, 0))
+
+    def _show(self, name: str) -> None:
+        field, value = self.fields[name], self._preferences.get(name)
+        with silently(field):
+            if isinstance(field, QLineEdit):
+                field.setText(value)
+            else:
+                field.setCurrentIndex(field.findData(value))
+
+    def _on_chosen(self, name: str, number: int) -> None:
+        self._preferences.set(name, self._preferences.choices(name)[number])
+
+    def _on_typed(self, name: str) -> None:
+        field = self.fields[name]
+        if isinstance(field, QLineEdit):
+            self._preferences.set(name, field.text().strip())
+
+    def _browse(self, name: str) -> None:
+        title = self._preferences.title(name)
+        at = self._preferences.get(name)
+        path = QFileDialog.getExistingDirectory(self, f"{title}: choose a folder", at)
+        if path:
+            self._preferences.set(name, path)

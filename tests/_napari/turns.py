@@ -1,0 +1,66 @@
+"""Watches how long the window's thread works before it looks at its events again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from qtpy.QtCore import QObject, Qt, Signal, Slot
+
+_PAUSE_SECONDS = 0.002
+
+
+class TurnWatch(QObject):
+    """Sends itself one event after the other, and measures what each waited for.
+
+    It counts the processor time that the window's thread took meanwhile, and not the
+    time that passed: other programs take their part of the machine.
+
+    Attributes
+    ----------
+    longest
+        Seconds of the longest turn of the event loop by what was being done then.
+    """
+
+    _beat = Signal(float)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.longest: dict[str, float] = {}
+        self._doing = ""
+        self._clock = time.pthread_getcpuclockid(threading.get_ident())
+        self._arrived, self._over = threading.Event(), threading.Event()
+        self._arrived.set()
+        self._beat.connect(self._on_beat, Qt.ConnectionType.QueuedConnection)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._over.set()
+        self._thread.join()
+        self._beat.disconnect(self._on_beat)
+
+    @contextmanager
+    def doing(self, what: str, settle: Callable[[], None]) -> Iterator[None]:
+        """Put the turns of a block, and those until it has settled, down to it."""
+        self._doing = what
+        self.longest.setdefault(what, 0.0)
+        yield
+        settle()
+        self._doing = ""
+
+    def _run(self) -> None:
+        """Send the next event when the last one has arrived; runs on a thread."""
+        while not self._over.wait(_PAUSE_SECONDS):
+            if self._arrived.is_set():
+                self._arrived.clear()
+                self._beat.emit(time.clock_gettime(self._clock))
+
+    @Slot(float)
+    def _on_beat(self, sent: float) -> None:
+        seconds = time.thread_time() - sent
+        if self._doing:
+            self.longest[self._doing] = max(self.longest[self._doing], seconds)
+        self._arrived.set()
