@@ -54,6 +54,9 @@ KEYS = (
     Key("merge", ("J",), "Join the chosen objects into one"),
     Key("colors", ("Q",), "Colour objects by class, or each on its own"),
     Key("next", ("N",), "Next slice of a stack, or next image"),
+    Key("next_image", ("PageDown",), "Open the next image of the list"),
+    Key("previous_image", ("PageUp",), "Open the previous image of the list"),
+    Key("review", ("Shift-R",), "Mark the image as reviewed, or take that back"),
     Key("help", ("F1",), "Show this list"),
 )
 MOUSE = (

@@ -43,17 +43,26 @@ class ViewerLink:
         What is decided with.
     parent
         The panel, in the window of the viewer.
+
+    Attributes
+    ----------
+    follow_on
+        Opens the next image of the list, if this one is of it; returns whether it is.
     """
 
     images_changed = Signal()
     """The image layers, or the one that is annotated."""
     help_wanted = Signal()
+    step_wanted = Signal(int)
+    """To the next (1) or the previous (-1) image of the list."""
+    review_wanted = Signal()
 
     def __init__(self, viewer: Viewer, session: Session, parent: QWidget) -> None:
         self._viewer = viewer
         self._parent = parent
         self._session = session
         self.tool = Tool()
+        self.follow_on: Callable[[], bool] = lambda: False
         self._image: Image | None = None
         self._layers = PromptLayers(
             viewer, session.set_prompts, lambda: self.objects.on_paint()
@@ -78,6 +87,9 @@ class ViewerLink:
             "merge": self.merge_chosen,
             "colors": self.toggle_colors,
             "next": self.next_image,
+            "next_image": lambda: self.step_wanted.emit(1),
+            "previous_image": lambda: self.step_wanted.emit(-1),
+            "review": self.review_wanted.emit,
             "help": self.help_wanted.emit,
         }
         self.actions = {name: self._after_strokes(act) for name, act in actions.items()}
@@ -317,6 +329,8 @@ class ViewerLink:
             if step < self._viewer.dims.nsteps[axis] - 1:
                 self._viewer.dims.set_current_step(axis, step + 1)
                 return
+        if self.follow_on():
+            return
         images = self.images()
         if len(images) < 2:
             self._session.voice.say("This is the last picture.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, Qt, QTimer
@@ -19,9 +19,14 @@ from qtpy.QtWidgets import (
 )
 
 from napari_infosam._napari.annotate_widget import AnnotateWidget
+from napari_infosam._napari.image_list import ImageList
+from napari_infosam._napari.image_opening import ImageOpening
+from napari_infosam._napari.images_widget import ImagesWidget
 from napari_infosam._napari.improvement import Improvement
 from napari_infosam._napari.keys import KEYS, MOUSE, is_typing, shown
 from napari_infosam._napari.learn_widget import LearnWidget
+from napari_infosam._napari.list_changes import ListChanges
+from napari_infosam._napari.prefetch import Prefetch
 from napari_infosam._napari.q_training_job import QTrainingJob
 from napari_infosam._napari.session import Session
 from napari_infosam._napari.small_widgets import TallArea, sentence
@@ -35,6 +40,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MIN_WIDTH = 300
+
+
+class Closable(Protocol):
+    """What is to be closed with the window."""
+
+    def close(self) -> None:
+        """Let go of everything."""
 
 
 class InfoSAMWidget(QWidget):
@@ -62,6 +74,7 @@ class InfoSAMWidget(QWidget):
         self.link.help_wanted.connect(self.show_help)
         self.annotate = AnnotateWidget(self.session, self.link)
         self.improvement = Improvement(self.session, ThreadExecutor())
+        self._list_images(viewer)
         self.learn = LearnWidget(self.session, self.improvement, str(viewer.theme))
         self._polling = QTrainingJob(self.session, self)
         self._build()
@@ -77,7 +90,7 @@ class InfoSAMWidget(QWidget):
         viewer.events.theme.connect(self._on_theme)
         # a window that is closed takes its panels along without asking them
         self.destroyed.connect(
-            partial(_let_go, self.session, self.link, self.improvement)
+            partial(_let_go, self.session, self.link, self.improvement, self._lists)
         )
         application = QApplication.instance()
         if application is not None:
@@ -85,12 +98,41 @@ class InfoSAMWidget(QWidget):
         self._show_status()
         self.session.start()
 
+    def _list_images(self, viewer: napari.viewer.Viewer) -> None:
+        """Make the list of images and what opens them."""
+        self.images = ImageList(self.session, ThreadExecutor())
+        changes = ListChanges(self.session, self.images, ThreadExecutor())
+        prefetch = Prefetch(self.session, self.images, ThreadExecutor())
+        opening = ImageOpening(
+            viewer,
+            self.session,
+            self.link,
+            self.images,
+            prefetch,
+            ThreadExecutor(),
+            self,
+        )
+        self._lists: tuple[Closable, ...] = (
+            opening,
+            prefetch,
+            changes,
+            self.images,
+        )
+        self.link.step_wanted.connect(opening.step)
+        self.link.review_wanted.connect(self.images.review)
+        self.link.follow_on = opening.follow_on
+        self.images_view = ImagesWidget(
+            viewer, self.session, self.link, self.images, changes
+        )
+        self.images.reset.connect(self._fit_later)
+
     def _build(self) -> None:
         self.setMinimumWidth(_MIN_WIDTH)
         content = QWidget()
         inner = QVBoxLayout(content)
         inner.setContentsMargins(4, 8, 4, 4)
         inner.setSpacing(6)
+        inner.addWidget(self.images_view)
         inner.addWidget(self.annotate)
         line = QFrame()
         line.setFrameShape(QFrame.Shape.HLine)
@@ -171,12 +213,13 @@ class InfoSAMWidget(QWidget):
         self._fit_soon.start()
 
     def _fit_list(self) -> None:
-        """Fold the list of objects where it would push other things out of sight."""
+        """Fold the lists where they would push other things out of sight."""
         content = self._area.widget()
         layout = None if content is None else content.layout()
         if layout is not None:
-            needed = layout.totalHeightForWidth(self._area.width())
-            self.annotate.objects.fit(self._area.height() - needed)
+            for part in (self.annotate.objects, self.images_view):
+                needed = layout.totalHeightForWidth(self._area.width())
+                part.fit(self._area.height() - needed)
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Let clicks be prompts again once the panel is in sight."""
@@ -220,15 +263,23 @@ class InfoSAMWidget(QWidget):
         self.improvement.changed.disconnect(self._fit_later)
         self._fit_soon.stop()
         self._polling.stop()
+        self.images.reset.disconnect(self._fit_later)
+        self.images_view.close_down()
         self.annotate.close_down()
         self.learn.close_down()
-        _let_go(self.session, self.link, self.improvement)
+        _let_go(self.session, self.link, self.improvement, self._lists)
 
 
 def _let_go(
-    session: Session, link: ViewerLink, improvement: Improvement, *_: object
+    session: Session,
+    link: ViewerLink,
+    improvement: Improvement,
+    lists: tuple[Closable, ...],
+    *_: object,
 ) -> None:
     """Give viewer, project and threads back; works without the widgets as well."""
+    for part in lists:
+        part.close()
     improvement.close()
     link.close()
     session.close()
