@@ -132,8 +132,8 @@ class ImageOpening:
             self._images.go(following)
 
     def follow_on(self) -> bool:
-        """Open the next image if this one is of the list; False if it is not."""
-        if self._images.current is None or len(self._images.rows) < 2:
+        """Open the next image if this one came from the list; False if it did not."""
+        if self._listed_id(self._link.image) is None or len(self._images.rows) < 2:
             return False
         self.step(1)
         return True

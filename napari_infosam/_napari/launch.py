@@ -65,6 +65,9 @@ def fill(
     _, panel = viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
     widget: InfoSAMWidget = panel
     desk = widget.session.desk
+    if sample:
+        # before the project: without an image it would go on with its last one
+        viewer.open_sample(PLUGIN, "synthetic")
     if project is not None:
         if project.exists():
             desk.open(project)
@@ -76,8 +79,6 @@ def fill(
         # the first image on top, as the next one is looked for below
         viewer.open([str(path) for path in reversed(paths)])
         _show_only_the_first(viewer, widget)
-    if sample:
-        viewer.open_sample(PLUGIN, "synthetic")
     return widget
 
 

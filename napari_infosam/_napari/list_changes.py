@@ -12,7 +12,7 @@ from napari_infosam._napari.places import default_project, free_project
 from napari_infosam.project.image_files import CancelledError, find_images, find_moved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     from napari_infosam._napari.engine import Executor
     from napari_infosam._napari.image_list import ImageList
@@ -94,6 +94,7 @@ class ListChanges:
         project = self._require(None)
         if project is None:
             return
+        kept: dict[Hashable, int] = {}
 
         def work(report: Callable[[int], None], cancelled: Event) -> list[int]:
             ids: list[int] = []
@@ -105,6 +106,7 @@ class ListChanges:
                     ids += project.listing.add([(name, picture.source)])
                 else:
                     record = project.add_image(picture.read(), picture.name)
+                    kept[picture.key] = record.id
                     listed_id = project.listing.of_image(record.id)
                     ids += [] if listed_id is None else [listed_id]
                 report(1)
@@ -112,7 +114,9 @@ class ListChanges:
 
         def done(ids: list[int]) -> None:
             self._added(ids, opens=False)
-            self._session.objects.look_up()
+            source = self._session.source
+            if source is not None and source.key in kept:
+                self._session.objects.kept_as(kept[source.key])
 
         self._run(project, "Keeping images", work, done)
 

@@ -30,7 +30,7 @@ def is_image(path: Path) -> bool:
 def natural_key(text: str) -> list[tuple[int, int, str]]:
     """Return a key that sorts ``image2`` before ``image10``."""
     return [
-        (0, int(part), "") if part.isdigit() else (1, 0, part)
+        (0, int(part), "") if part.isascii() and part.isdigit() else (1, 0, part)
         for part in re.split(r"([0-9]+)", text.casefold())
         if part
     ]
