@@ -150,9 +150,9 @@ class ImagesWidget(QWidget):
         self.least = QSpinBox()
         self.least.setRange(0, 99_999)
         self.least.setPrefix("\N{GREATER-THAN OR EQUAL TO} ")
-        self.least.setSuffix(" objects")
+        self.least.setSpecialValueText("Any number")
         self.least.setToolTip(
-            "Shows the images with so many objects, of the class at the left, or more"
+            "Shows the images with so many objects or more, of the class at the left"
         )
         self.least.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.least.valueChanged.connect(self._on_filter)

@@ -124,7 +124,7 @@ class ListChanges:
         """Return the open project, or one that is made now; None if that failed."""
         desk, project = self._session.desk, None
         with self._session.voice.guard("making the project"):
-            if desk.project is None and self._session.source is None and path:
+            if desk.seeks_home and self._session.source is None and path:
                 name = path.stem if path.is_dir() else path.parent.name
                 desk.choose(free_project(default_project(name)))
             project = desk.require()

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_LOWEST = 19
-"""Niceness of the thread; what the window does goes before it."""
+_NICE = 10
+"""Niceness of the thread: a tenth of a core where others want it, all of it if not."""
 
 
 class Prefetch:
     """Has one image ready: the one after that which is annotated.
 
     It begins when the image that is annotated is embedded itself and no answer is
-    being waited for, on a thread of its own, with one core and the lowest priority.
+    being waited for, on a thread of its own, with one core and a low priority.
     The embedding goes to the cache in which a click looks for it.
 
     Parameters
@@ -120,4 +120,4 @@ def _give_way() -> None:
 
     set_threads(1)
     if sys.platform == "linux":  # elsewhere a thread has no niceness of its own
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,10 +14,9 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
 
-from napari_infosam._napari import commands, layers
+from napari_infosam._napari import commands, layers, list_changes
 from napari_infosam._napari.images_model import NAME, OBJECTS, STATE
-from napari_infosam.core.prompts import Point
-from napari_infosam.project import Project
+from napari_infosam.project.image_files import CancelledError
 
 from .helpers import DISCS, picture
 from .window import Modifier, Window
@@ -158,17 +158,6 @@ def test_one_image_at_a_time_is_in_the_viewer_and_nothing_of_it_is_lost(
     window.wait(lambda: window.shown_objects() == {1})
 
 
-def test_a_held_key_runs_past_the_images_on_the_way(listed: Window) -> None:
-    window = listed
-    seen: list[list[str]] = []
-    window.panel.link.images_changed.connect(lambda: seen.append(names(window)))
-    window.key(Key.Key_PageDown)
-    window.key(Key.Key_PageDown)
-    window.key(Key.Key_PageDown)
-    window.wait(lambda: names(window) == ["2.npy"])
-    assert ["0.npy", "1.npy"] not in seen
-
-
 def test_filters_choose_what_is_shown_and_what_comes_next(listed: Window) -> None:
     window, widget = listed, view(listed)
     window.accept_at(DISCS[0])
@@ -215,24 +204,6 @@ def test_a_project_goes_on_where_it_was_left(
     assert again.shown_objects() == {1}
 
 
-def test_a_killed_window_left_its_note_a_moment_ago(listed: Window) -> None:
-    window = listed
-    window.click(*DISCS[1])
-    project = window.session.desk.project
-    assert project is not None
-    current = window.panel.images.current
-    assert current is not None
-
-    def noted() -> object:
-        return project.listing.left(current).unfinished
-
-    window.wait(noted)
-    assert cells(window, STATE)[0] == "in work"
-    window.key(Key.Key_Escape)
-    window.wait(lambda: noted() is None)
-    assert cells(window, STATE)[0] == "new"
-
-
 def test_the_slice_of_a_stack_comes_back(
     open_window: OpenWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,28 +239,6 @@ def test_the_slice_of_a_stack_comes_back(
     again.wait(lambda: names(again) == ["b.npy"])
 
 
-def test_open_layers_are_listed_and_stay_in_the_viewer(window: Window) -> None:
-    commands.add_layers()
-    window.wait(lambda: window.panel.images.current is not None)
-    assert cells(window, NAME) == ["discs"]
-    assert "added to the list" in window.panel.status.text()
-    window.accept_at(DISCS[0])
-    assert cells(window, OBJECTS) == ["1"]
-    assert names(window) == ["discs"]
-
-
-def test_a_persons_own_layer_is_not_put_away(
-    window: Window, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    add(window, folder, monkeypatch)
-    window.wait(lambda: len(cells(window, NAME)) == 3)
-    assert names(window) == ["discs"]  # it is what the person looks at
-    double_click(window, 1)
-    window.wait(lambda: names(window) == ["discs", "1.npy"])
-    window.key(Key.Key_PageDown)
-    window.wait(lambda: names(window) == ["discs", "2.npy"])
-
-
 def test_a_missing_file_is_said_and_found(
     listed: Window, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -310,23 +259,6 @@ def test_a_missing_file_is_said_and_found(
     assert not widget.relink.isEnabled()
     double_click(window, 2)
     window.wait(lambda: names(window) == ["2.npy"])
-
-
-def test_chosen_rows_are_taken_out(listed: Window, folder: Path) -> None:
-    window, widget = listed, view(listed)
-    widget.table.selectRow(2)
-    window.press(widget.remove)
-    assert cells(window, NAME) == ["0.npy", "1.npy"]
-    assert (folder / "2.npy").exists()
-
-
-def test_the_next_image_is_embedded_while_nobody_waits(listed: Window) -> None:
-    window = listed
-    ahead = window.panel._lists[1]
-    window.wait(lambda: ahead.ready is not None)
-    window.key(Key.Key_PageDown)
-    # it was read already: no round through another thread
-    assert names(window) == ["1.npy"]
 
 
 def test_ten_thousand_images(window: Window) -> None:
@@ -351,6 +283,7 @@ def test_ten_thousand_images(window: Window) -> None:
             spent.append(time.thread_time() - start)
         return min(spent)
 
+    print("load", seconds(images.load))
     assert seconds(images.load) < 0.2
     assert widget.model.rowCount() == 10_001
     window.wait(lambda: images.n_missing == 10_000)
@@ -363,6 +296,7 @@ def test_ten_thousand_images(window: Window) -> None:
         "count": seconds(images.count),
         "next": seconds(lambda: images.neighbour(1, images.current)),
     }
+    print(took)
     assert max(took.values()) < 0.2, took
 
 
@@ -377,22 +311,90 @@ def test_the_panel_fits_a_low_screen_with_the_list_folded(listed: Window) -> Non
     assert widget.steps.isVisible()
 
 
-def test_a_project_without_a_list_shows_its_images(
-    open_window: OpenWindow, tmp_path: Path
+def test_notes_and_reading_ahead_go_on_beside(listed: Window, folder: Path) -> None:
+    """A killed window left its note a moment ago; the next image lies ready."""
+    window = listed
+    project, current = window.session.desk.project, window.panel.images.current
+    assert project is not None
+    assert current is not None
+    ahead = window.panel._lists[1]
+    window.wait(lambda: ahead.ready is not None)
+
+    def noted() -> object:
+        return project.listing.left(current).unfinished
+
+    window.click(*DISCS[1])
+    window.wait(noted)
+    assert cells(window, STATE)[0] == "in work"
+    window.wait_answer()
+    window.key(Key.Key_Escape)
+    window.wait(lambda: noted() is None)
+    assert cells(window, STATE)[0] == "new"
+
+    # it was read already: no round through another thread
+    window.key(Key.Key_PageDown)
+    assert names(window) == ["1.npy"]
+    window.key(Key.Key_PageUp)
+    window.wait(lambda: names(window) == ["0.npy"])
+
+    # a key that is pressed again does not wait for the image on the way
+    seen: list[list[str]] = []
+    window.panel.link.images_changed.connect(lambda: seen.append(names(window)))
+    ahead.take(0)
+    window.key(Key.Key_PageDown)
+    window.key(Key.Key_PageDown)
+    window.wait(lambda: names(window) == ["2.npy"])
+    assert all("1.npy" not in shown for shown in seen)
+
+    window.key(Key.Key_PageUp)
+    window.wait(lambda: names(window) == ["1.npy"])
+    view(window).table.selectRow(2)
+    window.press(view(window).remove)
+    assert cells(window, NAME) == ["0.npy", "1.npy"]
+    assert (folder / "2.npy").exists()
+
+
+def test_open_layers_are_listed_and_never_put_away(
+    window: Window, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Project.create(tmp_path / "cells") as project:
-        for number in range(2):
-            image = project.add_image(picture(150 + number), f"kept {number}")
-            project.commit(
-                image.id, np.eye(128, 160, dtype=bool), prompts=None, score=None
-            )
-    window = open_window()
-    window.session.desk.open(project.path)
-    window.wait(lambda: names(window) == ["kept 0"])
-    assert cells(window, OBJECTS) == ["1", "1"]
+    commands.add_layers()
+    window.wait(lambda: window.panel.images.current is not None)
+    assert cells(window, NAME) == ["discs"]
+    assert "added to the list" in window.panel.status.text()
+    window.accept_at(DISCS[0])
+    assert cells(window, OBJECTS) == ["1"]
+
+    add(window, folder, monkeypatch)
+    window.wait(lambda: len(cells(window, NAME)) == 4)
+    assert names(window) == ["discs"]  # it is what the person looks at
+    double_click(window, 2)
+    window.wait(lambda: names(window) == ["discs", "1.npy"])
+    window.key(Key.Key_PageDown)
+    window.wait(lambda: names(window) == ["discs", "2.npy"])
+    window.viewer.layers.remove("discs")
+    double_click(window, 0)  # what the project has kept of it
+    window.wait(lambda: names(window) == ["discs"])
     window.wait(lambda: window.shown_objects() == {1})
-    window.session.add_prompt(Point(44, 40))
-    window.press(view(window).next)
-    window.wait(lambda: names(window) == ["kept 1"])
-    window.wait(lambda: window.shown_objects() == {1})
-    assert window.n_points == 0
+
+
+def test_long_adding_shows_a_bar_and_can_be_cancelled(
+    window: Window, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(
+        _: object, report: Callable[[int], None], cancelled: Callable[[], bool]
+    ) -> list[Path]:
+        while not cancelled():
+            report(100)
+            Event().wait(0.02)
+        raise CancelledError
+
+    monkeypatch.setattr(list_changes, "find_images", endless)
+    add(window, folder, monkeypatch)
+    widget = view(window)
+    assert not widget.work.isVisible()
+    window.wait(widget.work.isVisible)
+    window.wait(lambda: "Looking for images: " in window.panel.status.text())
+    window.press(widget.cancel)
+    window.wait(lambda: not widget.work.isVisible())
+    assert "cancelled" in window.panel.status.text()
+    assert cells(window, NAME) == []

@@ -123,7 +123,7 @@ def test_a_project_goes_on_with_the_image_that_was_open_last(
     qtbot.waitUntil(lambda: panel.session.objects_here() == 1, timeout=60_000)
     panel.link.actions["next_image"]()
     qtbot.waitUntil(lambda: list(images(viewer)) == ["second"], timeout=60_000)
-    panel.close_down()
+    viewer.window.remove_dock_widget(panel)
     viewer.layers.clear()
 
     filled(project=path)
