@@ -204,6 +204,7 @@ def test_a_project_goes_on_where_it_was_left(
     assert again.shown_objects() == {1}
 
 
+@pytest.mark.slow
 def test_the_slice_of_a_stack_comes_back(
     open_window: OpenWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
