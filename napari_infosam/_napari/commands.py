@@ -129,6 +129,26 @@ def next_image() -> None:
     panel().link.next_image()
 
 
+def next_listed() -> None:
+    """Open the next image of the list."""
+    panel().link.actions["next_image"]()
+
+
+def previous_listed() -> None:
+    """Open the previous image of the list."""
+    panel().link.actions["previous_image"]()
+
+
+def review() -> None:
+    """Mark the image as reviewed, or take that back."""
+    panel().link.actions["review"]()
+
+
+def add_layers() -> None:
+    """Add the open layers to the list of images."""
+    panel().images_view.add_open_layers()
+
+
 def finetune() -> None:
     """Start to fine-tune in the background."""
     panel().session.desk.finetune()

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from napari.components import Dims
     from napari.layers import Image
 
+LISTED = "infosam listed"
+"""In the metadata of a layer from the list of images: which project and which image."""
+LISTED_PATH = "infosam path"
+"""In the same place: the path of its file, or None."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageSource:
@@ -26,7 +31,7 @@ class ImageSource:
     Attributes
     ----------
     key
-        Equal for the same picture of the same layer.
+        Equal for the same picture of the same layer, or of the same listed image.
     layer
         Name of the layer.
     name
@@ -79,14 +84,20 @@ def source_of(layer: Image, dims: Dims) -> ImageSource:
         return np.array(data[slice_index])
 
     return ImageSource(
-        key=(id(layer), slice_index),
+        key=(layer.metadata.get(LISTED, id(layer)), slice_index),
         layer=layer.name,
         name=name,
         shape=(shape[0], shape[1]),
         slice_index=slice_index,
-        source=None if layer.source.path is None else str(layer.source.path),
+        source=path_of(layer),
         read=read,
     )
+
+
+def path_of(layer: Image) -> str | None:
+    """Return where a layer was read from, as text, or None."""
+    path = layer.metadata.get(LISTED_PATH) or layer.source.path
+    return None if path is None else str(path)
 
 
 def _check_view(layer: Image, dims: Dims) -> None:

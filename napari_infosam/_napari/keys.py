@@ -59,6 +59,9 @@ KEYS = (
     Key("compare", ("O",), "Hold: the mask of the base, or previous version", True),
     Key("difference", ("Shift-O",), "Colour where the two masks differ, or no longer"),
     Key("next", ("N",), "Next slice of a stack, or next image"),
+    Key("next_image", ("PageDown",), "Open the next image of the list"),
+    Key("previous_image", ("PageUp",), "Open the previous image of the list"),
+    Key("review", ("Shift-R",), "Mark the image as reviewed, or take that back"),
     Key("help", ("F1",), "Show this list"),
 )
 MOUSE = (

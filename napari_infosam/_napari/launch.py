@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.project import Project
 from napari_infosam.project.folder import SUFFIX
@@ -28,10 +26,12 @@ def run(paths: Sequence[Path], project: Path | None, sample: bool) -> None:
     Parameters
     ----------
     paths
-        Images to open.
+        Images to open. With a project they are put on its list, a folder stands for
+        the images in it, and the first one is opened.
     project
-        Project to work in; it is made with the first accepted object where there is
-        none. Without paths and sample, its images are opened.
+        Project to work in; it is made with the first accepted object, or with its
+        list of images, where there is none. Without paths and sample, it goes on
+        with the image that was open last.
     sample
         Open the synthetic sample images.
 
@@ -65,21 +65,19 @@ def fill(
     _, panel = viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
     widget: InfoSAMWidget = panel
     desk = widget.session.desk
+    if sample:
+        # before the project: without an image it would go on with its last one
+        viewer.open_sample(PLUGIN, "synthetic")
     if project is not None:
         if project.exists():
             desk.open(project)
         else:
             desk.choose(project)
-    if paths:
+    if paths and project is not None:
+        widget.images_view.changes.add(paths)
+    elif paths:
         # the first image on top, as the next one is looked for below
         viewer.open([str(path) for path in reversed(paths)])
-        _show_only_the_first(viewer, widget)
-    if sample:
-        viewer.open_sample(PLUGIN, "synthetic")
-    if not paths and not sample and desk.project is not None:
-        for record in reversed(desk.project.images()):
-            pixels = np.array(desk.project.read_image(record.id))
-            viewer.add_image(pixels, name=record.name, rgb=record.axes == "YXC")
         _show_only_the_first(viewer, widget)
     return widget
 

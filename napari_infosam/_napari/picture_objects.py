@@ -103,6 +103,12 @@ class PictureObjects:
         self._unsaved.lay_on(self.labels)
         self.choose(())
 
+    def kept_as(self, image_id: int) -> None:
+        """Note that the project has the picture now, without an object in it."""
+        if self._image_id is None:
+            self._image_id = image_id
+            self.changed.emit()
+
     def has_no_project(self) -> None:
         """Note that the picture was accepted nowhere before."""
         if self._source is not None and self._desk.project is None:

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from napari_infosam.core.prompts import Prompt
     from napari_infosam.project import HistoryEntry, ObjectRecord
 
+_KEPT = 50
+"""So many accepts can be undone to their prompts; earlier ones lose the object only."""
+
 
 class Session:
     """One window's work: an image, a project, an object in work, a training run.
@@ -195,6 +198,17 @@ class Session:
         self.work.set(prompts)
         self._prompts_moved()
 
+    def resume(self, prompts: PromptSet, target: int | None) -> None:
+        """Go on with an object that was in work when the image was left.
+
+        ``target`` is the number of the accepted object that was to get a new mask.
+        """
+        if target is None:
+            self.set_prompts(prompts)
+        elif self.source is not None:
+            self.work.take_up(prompts, target)
+            self._prompts_moved()
+
     def clear(self) -> None:
         """Throw the proposal and its prompts away; undo brings them back."""
         if self.work.prompts:
@@ -233,6 +247,8 @@ class Session:
         with self.voice.guard("accepting the object"):
             record = self.objects.commit(work, answer)
             self._accepted[record.id] = work
+            while len(self._accepted) > _KEPT:  # each holds the masks of its answers
+                del self._accepted[next(iter(self._accepted))]
             self.work = ObjectInWork()
             self._prompts_moved()
             self.objects.say_accepted(record, work, answer)

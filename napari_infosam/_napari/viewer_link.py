@@ -47,11 +47,19 @@ class ViewerLink:
         The panel, in the window of the viewer.
     versus
         What may be shown in place of the proposal.
+
+    Attributes
+    ----------
+    follow_on
+        Opens the next image of the list, if this one is of it; returns whether it is.
     """
 
     images_changed = Signal()
     """The image layers, or the one that is annotated."""
     help_wanted = Signal()
+    step_wanted = Signal(int)
+    """To the next (1) or the previous (-1) image of the list."""
+    review_wanted = Signal()
 
     def __init__(
         self, viewer: Viewer, session: Session, parent: QWidget, versus: Versus
@@ -61,6 +69,7 @@ class ViewerLink:
         self._parent = parent
         self._session = session
         self.tool = Tool()
+        self.follow_on: Callable[[], bool] = lambda: False
         self._image: Image | None = None
         self._layers = PromptLayers(
             viewer, session.set_prompts, lambda: self.objects.on_paint()
@@ -86,6 +95,9 @@ class ViewerLink:
             "colors": self.toggle_colors,
             "next": self.next_image,
             "difference": versus.toggle_overlay,
+            "next_image": lambda: self.step_wanted.emit(1),
+            "previous_image": lambda: self.step_wanted.emit(-1),
+            "review": self.review_wanted.emit,
             "help": self.help_wanted.emit,
         }
         self.actions = {name: self._after_strokes(act) for name, act in actions.items()}
@@ -335,6 +347,8 @@ class ViewerLink:
             if step < self._viewer.dims.nsteps[axis] - 1:
                 self._viewer.dims.set_current_step(axis, step + 1)
                 return
+        if self.follow_on():
+            return
         images = self.images()
         if len(images) < 2:
             self._session.voice.say("This is the last picture.")

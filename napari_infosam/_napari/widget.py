@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QTimer
@@ -20,11 +20,16 @@ from qtpy.QtWidgets import (
 from napari_infosam._napari.annotate_widget import AnnotateWidget
 from napari_infosam._napari.continuous import Continuous
 from napari_infosam._napari.help_dialog import HelpDialog
+from napari_infosam._napari.image_list import ImageList
+from napari_infosam._napari.image_opening import ImageOpening
+from napari_infosam._napari.images_widget import ImagesWidget
 from napari_infosam._napari.improvement import Improvement
 from napari_infosam._napari.keys import is_typing, shown
 from napari_infosam._napari.learn_widget import LearnWidget
+from napari_infosam._napari.list_changes import ListChanges
 from napari_infosam._napari.preferences import Preferences, Preferring
 from napari_infosam._napari.preferences_dialog import PreferencesDialog
+from napari_infosam._napari.prefetch import Prefetch
 from napari_infosam._napari.q_training_job import QTrainingJob
 from napari_infosam._napari.session import Session
 from napari_infosam._napari.small_widgets import TallArea, sentence
@@ -34,6 +39,8 @@ from napari_infosam._napari.viewer_link import ViewerLink
 from napari_infosam._napari.workers import ThreadExecutor
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import napari.viewer
     from qtpy.QtGui import QHideEvent, QKeyEvent, QResizeEvent, QShowEvent
 
@@ -41,8 +48,12 @@ logger = logging.getLogger(__name__)
 
 _MIN_WIDTH = 300
 
-Beside = tuple[Preferring | Improvement | Continuous | Versus, ...]
-"""What works beside the session."""
+
+class Closable(Protocol):
+    """What is to be closed with the window."""
+
+    def close(self) -> None:
+        """Let go of everything."""
 
 
 class InfoSAMWidget(QWidget):
@@ -79,12 +90,14 @@ class InfoSAMWidget(QWidget):
         self.annotate = AnnotateWidget(self.session, self.link)
         self.annotate.preferences_wanted.connect(self.show_preferences)
         self.improvement = Improvement(self.session, ThreadExecutor())
+        self._list_images(viewer)
         self.continuous = Continuous(self.session, ThreadExecutor())
         self.learn = LearnWidget(
             self.session, self.improvement, self.continuous, str(viewer.theme)
         )
-        self._beside: Beside = (
+        self._beside: tuple[Closable, ...] = (
             self._preferring,
+            *self._lists,
             self.improvement,
             self.continuous,
             self.versus,
@@ -109,12 +122,41 @@ class InfoSAMWidget(QWidget):
         self._show_status()
         self.session.start()
 
+    def _list_images(self, viewer: napari.viewer.Viewer) -> None:
+        """Make the list of images and what opens them."""
+        self.images = ImageList(self.session, ThreadExecutor())
+        changes = ListChanges(self.session, self.images, ThreadExecutor())
+        prefetch = Prefetch(self.session, self.images, ThreadExecutor())
+        opening = ImageOpening(
+            viewer,
+            self.session,
+            self.link,
+            self.images,
+            prefetch,
+            ThreadExecutor(),
+            self,
+        )
+        self._lists: tuple[Closable, ...] = (
+            opening,
+            prefetch,
+            changes,
+            self.images,
+        )
+        self.link.step_wanted.connect(opening.step)
+        self.link.review_wanted.connect(self.images.review)
+        self.link.follow_on = opening.follow_on
+        self.images_view = ImagesWidget(
+            viewer, self.session, self.link, self.images, changes
+        )
+        self.images.reset.connect(self._fit_later)
+
     def _build(self) -> None:
         self.setMinimumWidth(_MIN_WIDTH)
         content = QWidget()
         inner = QVBoxLayout(content)
         inner.setContentsMargins(4, 8, 4, 4)
         inner.setSpacing(6)
+        inner.addWidget(self.images_view)
         inner.addWidget(self.annotate)
         inner.addWidget(self.compare)
         line = QFrame()
@@ -196,12 +238,13 @@ class InfoSAMWidget(QWidget):
         self._fit_soon.start()
 
     def _fit_list(self) -> None:
-        """Fold the list of objects where it would push other things out of sight."""
+        """Fold the lists where they would push other things out of sight."""
         content = self._area.widget()
         layout = None if content is None else content.layout()
         if layout is not None:
-            needed = layout.totalHeightForWidth(self._area.width())
-            self.annotate.objects.fit(self._area.height() - needed)
+            for part in (self.annotate.objects, self.images_view):
+                needed = layout.totalHeightForWidth(self._area.width())
+                part.fit(self._area.height() - needed)
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Let clicks be prompts again once the panel is in sight."""
@@ -245,13 +288,17 @@ class InfoSAMWidget(QWidget):
         self.improvement.changed.disconnect(self._fit_later)
         self._fit_soon.stop()
         self._polling.stop()
+        self.images.reset.disconnect(self._fit_later)
+        self.images_view.close_down()
         self.annotate.close_down()
         self.compare.close_down()
         self.learn.close_down()
         _let_go(self.session, self.link, self._beside)
 
 
-def _let_go(session: Session, link: ViewerLink, beside: Beside, *_: object) -> None:
+def _let_go(
+    session: Session, link: ViewerLink, beside: Iterable[Closable], *_: object
+) -> None:
     """Give viewer, project and threads back; works without the widgets as well."""
     for helper in beside:
         helper.close()

@@ -14,7 +14,11 @@ from napari_infosam.core.errors import InfosamError
 @app.command()
 def annotate(
     paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="[PATHS]...", help="Images to open.")
+        list[Path] | None,
+        typer.Argument(
+            metavar="[PATHS]...",
+            help="Images to open; with --project also folders, for its list of images.",
+        ),
     ] = None,
     project: Annotated[
         Path | None,

@@ -16,6 +16,7 @@ from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.preprocess import Preprocessing, check_image
 from napari_infosam.project.failures import one_sentence
 from napari_infosam.project.files import content_hash, write_array
+from napari_infosam.project.listing import link
 from napari_infosam.project.records import ClassRecord, ImageRecord
 
 PALETTE = (
@@ -128,6 +129,7 @@ def insert_image(
         "SELECT * FROM images WHERE content_hash = ? AND preprocessing = ?",
         (digest, how),
     ).fetchone()
+    link(connection, row["id"], row["name"], row["source"])
     return _image(row)
 
 

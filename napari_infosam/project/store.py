@@ -13,6 +13,7 @@ from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.core.prompts import Box, PromptSet
 from napari_infosam.project import history, images, lookups, objects, settings, versions
 from napari_infosam.project.edits import Edits
+from napari_infosam.project.listing import Listing
 from napari_infosam.project.objects import Origin
 from napari_infosam.project.opened import OpenFolder
 from napari_infosam.project.painting import paint_columns
@@ -43,11 +44,14 @@ class Project(OpenFolder):
     ----------
     edits
         What changes accepted objects: class, mask, merge, split, paint.
+    listing
+        The list of the images, and how far each one is.
     """
 
     def __init__(self, path: Path, *, lock: bool = True) -> None:
         super().__init__(path, lock=lock)
         self.edits = Edits(self._database, self._require_lock)
+        self.listing = Listing(self._database, self._require_lock)
 
     def add_image(
         self,

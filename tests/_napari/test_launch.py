@@ -103,7 +103,7 @@ def test_prompts_stay_above_an_image_that_is_opened_later(
     ]
 
 
-def test_a_project_brings_its_images_the_first_on_top(
+def test_a_project_goes_on_with_the_image_that_was_open_last(
     viewer: Viewer, filled: Fill, tmp_path: Path, qtbot: QtBot
 ) -> None:
     rng = np.random.default_rng(0)
@@ -115,13 +115,35 @@ def test_a_project_brings_its_images_the_first_on_top(
         project.commit(record.id, np.eye(40, 50, dtype=bool))
         path = project.path
     panel = filled(project=path)
-    shown = images(viewer)
-    assert list(shown) == ["second", "first"]
-    assert shown["first"].rgb
+    qtbot.waitUntil(lambda: list(images(viewer)) == ["first"], timeout=60_000)
+    assert images(viewer)["first"].rgb
     assert panel.session.desk.project is not None
     assert panel.session.desk.project.path == path
     # what was accepted before comes back
     qtbot.waitUntil(lambda: panel.session.objects_here() == 1, timeout=60_000)
+    panel.link.actions["next_image"]()
+    qtbot.waitUntil(lambda: list(images(viewer)) == ["second"], timeout=60_000)
+    viewer.window.remove_dock_widget(panel)
+    viewer.layers.clear()
+
+    filled(project=path)
+    qtbot.waitUntil(lambda: list(images(viewer)) == ["second"], timeout=60_000)
+
+
+def test_with_a_project_a_folder_is_put_on_its_list(
+    viewer: Viewer, filled: Fill, tmp_path: Path, qtbot: QtBot
+) -> None:
+    folder = tmp_path / "day"
+    folder.mkdir()
+    for number in (10, 2):
+        pixels = np.full((30, 32), number, np.uint8)
+        io.imsave(folder / f"{number}.png", pixels, check_contrast=False)
+    panel = filled(paths=(folder,), project=tmp_path / "new.infosam")
+    qtbot.waitUntil(lambda: list(images(viewer)) == ["2.png"], timeout=60_000)
+    names = [row.name for row in panel.images.rows.values()]
+    assert names == ["2.png", "10.png"]
+    assert panel.session.desk.project is not None
+    assert panel.session.desk.project.path == tmp_path / "new.infosam"
 
 
 def test_a_new_project_is_made_where_it_was_wanted(

@@ -177,14 +177,15 @@ def test_objects_prompts_and_journal_of_schema_1(old: Path) -> None:
 def test_a_migration_that_fails_at_any_statement_leaves_the_old_project(
     old: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = schema.MIGRATIONS
-    for stop in range(len(second)):
-        with monkeypatch.context() as patched:
-            broken = (first, (*second[:stop], "nonsense"))
-            patched.setattr(schema, "MIGRATIONS", broken)
-            with pytest.raises(sqlite3.OperationalError, match="nonsense"):
-                Project.open(old)
-        assert version_of(old) == 1
+    known = schema.MIGRATIONS
+    for place, statements in list(enumerate(known))[1:]:
+        for stop in range(len(statements)):
+            with monkeypatch.context() as patched:
+                broken = (*known[:place], (*statements[:stop], "nonsense"))
+                patched.setattr(schema, "MIGRATIONS", broken)
+                with pytest.raises(sqlite3.OperationalError, match="nonsense"):
+                    Project.open(old)
+            assert version_of(old) == 1
     with Project.open(old) as project:
         assert [record.id for record in project.objects()] == [2, 3]
 

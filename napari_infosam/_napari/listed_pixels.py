@@ -1,0 +1,71 @@
+"""The pixels of an image of the list, from its file or from the project."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_infosam.core.errors import InfosamError
+from napari_infosam.project.formats.pictures import SkipError, read_array
+from napari_infosam.project.image_files import FOLDERS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_infosam.project import Project
+    from napari_infosam.project.listing import ListedImage
+
+_TOO_LARGE = 512 * 2**20
+"""Files of more bytes are left to napari's readers, which may read them lazily."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """What was read.
+
+    Attributes
+    ----------
+    array
+        As it goes into an image layer; None where napari is to open the file itself.
+    rgb
+        Whether the last axis is colour; None where napari is to guess.
+    is_copy
+        Whether the file is missing, and these are the pixels that the project keeps.
+    """
+
+    array: NDArray[Any] | None
+    rgb: bool | None = None
+    is_copy: bool = False
+
+
+def read_listed(row: ListedImage, project: Project) -> Pixels:
+    """Return the pixels of an image; runs on a worker.
+
+    Raises
+    ------
+    InfosamError
+        If its file is missing or can not be read, and the project has no copy.
+    """
+    path = None if row.path is None else Path(row.path)
+    if path is not None and path.exists():
+        suffix = path.suffix.lower()
+        if suffix in FOLDERS or os.path.getsize(path) > _TOO_LARGE:
+            return Pixels(None)
+        try:
+            array = read_array(path)
+        except SkipError as error:
+            raise InfosamError(f"{error}: take it out of the list.") from error
+        is_colour = array.ndim == 3 and array.shape[2] in (3, 4)
+        return Pixels(array, True if is_colour else None)
+    ids = project.listing.image_ids(row.id)
+    if not ids:
+        raise InfosamError(
+            f"The file {row.path} is missing: put it back, or find it with Relink."
+        )
+    record = project.image(ids[0])
+    rgb = record.axes == "YXC" and record.shape[2] in (3, 4)
+    return Pixels(np.array(project.read_image(ids[0])), rgb, path is not None)

@@ -1,0 +1,402 @@
+"""The list of images in a real window, with mouse and keys."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog
+
+from napari_infosam._napari import commands, layers, list_changes
+from napari_infosam._napari.images_model import NAME, OBJECTS, STATE
+from napari_infosam.project.image_files import CancelledError
+
+from .helpers import DISCS, picture
+from .window import Modifier, Window
+
+if TYPE_CHECKING:
+    from napari_infosam._napari.images_widget import ImagesWidget
+
+OpenWindow = Callable[..., Window]
+Key = Qt.Key
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder of three pictures."""
+    made = tmp_path / "day 1"
+    made.mkdir()
+    for number in range(3):
+        np.save(made / f"{number}.npy", picture(200 - 20 * number))
+    return made
+
+
+@pytest.fixture
+def listed(
+    open_window: OpenWindow, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Window:
+    """Return a window in which the folder was added with the mouse."""
+    window = open_window()
+    add(window, folder, monkeypatch)
+    window.wait(lambda: names(window) == ["0.npy"])
+    window.wait_ready()
+    return window
+
+
+def view(window: Window) -> ImagesWidget:
+    return window.panel.images_view
+
+
+def add(window: Window, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unfold the list, press Add and choose Folder …, and a folder in its dialog."""
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
+    if not view(window).section.is_open:
+        window.press(view(window).section.button)
+    menu = view(window).add.menu()
+    menu.popup(view(window).add.mapToGlobal(QPoint(0, 20)))
+    window.wait(menu.isVisible)
+    place = menu.actionGeometry(menu.actions()[0]).center()
+    window.qtbot.mouseClick(menu, Qt.MouseButton.LeftButton, pos=place)
+
+
+def names(window: Window) -> list[str]:
+    """Return the names of the image layers."""
+    return [layer.name for layer in window.panel.link.images()]
+
+
+def cells(window: Window, column: int) -> list[str]:
+    """Return what a column of the table says."""
+    model = view(window).model
+    return [model.index(row, column).data() for row in range(model.rowCount())]
+
+
+def double_click(window: Window, row: int) -> None:
+    """Double-click on a row of the table, as a person does."""
+    table = view(window).table
+    window.panel._area.ensureWidgetVisible(table)
+    port = table.viewport()
+    place = table.visualRect(table.model().index(row, NAME)).center()
+    window.qtbot.mouseClick(port, Qt.MouseButton.LeftButton, pos=place)
+    window.qtbot.mouseDClick(port, Qt.MouseButton.LeftButton, pos=place)
+
+
+def reopen(window: Window, open_window: OpenWindow) -> Window:
+    """Close the window and open its project in another one."""
+    project = window.session.desk.path
+    window.panel.close_down()
+    window.viewer.close()
+    again = open_window()
+    again.session.desk.open(project)
+    return again
+
+
+def test_a_folder_is_worked_through(listed: Window, projects: Path) -> None:
+    """Add, accept, mark, go on by key and button, and come back."""
+    window = listed
+    assert window.session.desk.path == projects / "day 1.infosam"
+    assert cells(window, NAME) == ["0.npy", "1.npy", "2.npy"]
+    assert cells(window, STATE) == ["new"] * 3
+    assert not view(window).previous.isEnabled()
+    assert "No previous image" in view(window).previous.toolTip()
+
+    window.accept_at(DISCS[0], DISCS[1])
+    assert cells(window, OBJECTS) == ["2", "", ""]
+    window.key(Key.Key_R, Modifier.ShiftModifier)
+    assert cells(window, STATE) == ["reviewed", "new", "new"]
+    assert view(window).review.isChecked()
+    assert "1 of 3 reviewed" in view(window).section.button.text()
+
+    window.key(Key.Key_PageDown)
+    window.wait(lambda: names(window) == ["1.npy"])
+    assert window.shown_objects() == set()
+    assert not view(window).review.isChecked()
+    window.wait_ready()
+    window.accept_at(DISCS[2])
+    assert cells(window, STATE) == ["reviewed", "in work", "new"]
+    window.press(view(window).next)
+    window.wait(lambda: names(window) == ["2.npy"])
+    assert not view(window).next.isEnabled()
+    window.key(Key.Key_PageDown)
+    assert "last image" in window.panel.status.text()
+
+    double_click(window, 0)
+    window.wait(lambda: names(window) == ["0.npy"])
+    window.wait(lambda: window.shown_objects() == {1, 2})
+    window.press(view(window).review)
+    assert cells(window, STATE)[0] == "in work"
+    assert not view(window).review.isChecked()
+    # undo goes over images
+    window.key(Key.Key_Z, Modifier.ControlModifier)
+    window.wait(lambda: cells(window, OBJECTS) == ["2", "", ""])
+    assert cells(window, STATE)[1] == "new"
+
+
+def test_one_image_at_a_time_is_in_the_viewer_and_nothing_of_it_is_lost(
+    listed: Window,
+) -> None:
+    window = listed
+    window.click(*DISCS[0])
+    window.wait_answer()
+    painted = window.layer(layers.OBJECTS)
+    painted.paint((100.0, 20.0), 1)  # a stroke that napari has not reported yet
+    window.key(Key.Key_N)
+    window.wait(lambda: names(window) == ["1.npy"])
+    assert window.n_points == 0
+    assert len(window.viewer.layers) == 5
+    window.wait(lambda: cells(window, OBJECTS)[0] == "1")
+    assert cells(window, STATE) == ["in work", "new", "new"]
+    window.key(Key.Key_PageUp)
+    window.wait(lambda: names(window) == ["0.npy"])
+    window.wait(lambda: window.n_points == 1 and window.proposal_area() > 0)
+    window.wait(lambda: window.shown_objects() == {1})
+
+
+def test_filters_choose_what_is_shown_and_what_comes_next(listed: Window) -> None:
+    window, widget = listed, view(listed)
+    window.accept_at(DISCS[0])
+    window.qtbot.keyClicks(widget.search, "2.n")
+    assert cells(window, NAME) == ["2.npy"]
+    assert "1 of 3 shown" in widget.section.button.text()
+    window.press(widget.next)
+    window.wait(lambda: names(window) == ["2.npy"])
+    window.key(Key.Key_Escape, at=widget.search)
+    assert widget.model.rowCount() == 3
+    widget.state.setFocus()
+    window.qtbot.keyClicks(widget.state, "In")
+    window.key(Key.Key_Return, at=widget.state)
+    widget.state.activated.emit(widget.state.currentIndex())
+    assert cells(window, NAME) == ["0.npy"]
+    widget.state.setCurrentIndex(0)
+    widget.least.setFocus()
+    window.key(Key.Key_Up, at=widget.least)
+    assert cells(window, NAME) == ["0.npy"]
+    window.key(Key.Key_Up, at=widget.least)
+    assert cells(window, NAME) == []
+    assert not widget.next.isEnabled()
+
+
+def test_a_project_goes_on_where_it_was_left(
+    listed: Window, open_window: OpenWindow
+) -> None:
+    window = listed
+    window.key(Key.Key_PageDown)
+    window.wait(lambda: names(window) == ["1.npy"])
+    window.wait_ready()
+    window.click(*DISCS[0])
+    window.wait_answer()
+    camera = window.viewer.scene.camera
+    camera.center, camera.zoom = (0.0, 50.0, 60.0), 7.0
+
+    again = reopen(window, open_window)
+    again.wait(lambda: names(again) == ["1.npy"])
+    assert again.n_points == 1
+    assert again.viewer.scene.camera.zoom == pytest.approx(7.0)
+    assert tuple(again.viewer.scene.camera.center)[-2:] == (50.0, 60.0)
+    again.wait(lambda: again.proposal_area() > 0)
+    again.key(Key.Key_C)
+    assert again.shown_objects() == {1}
+
+
+@pytest.mark.slow
+def test_the_slice_of_a_stack_comes_back(
+    open_window: OpenWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stacks = tmp_path / "stacks"
+    stacks.mkdir()
+    np.save(stacks / "a.npy", np.stack([picture(90 + 30 * n) for n in range(4)]))
+    np.save(stacks / "b.npy", picture())
+    window = open_window()
+    add(window, stacks, monkeypatch)
+    window.wait(lambda: names(window) == ["a.npy"])
+    window.viewer.dims.set_current_step(0, 2)
+    window.wait_ready()
+    window.accept_at(DISCS[0])
+    window.click(*DISCS[1])
+    window.wait_answer()
+    window.key(Key.Key_PageDown)
+    window.wait(lambda: names(window) == ["b.npy"])
+    window.key(Key.Key_PageUp)
+    window.wait(lambda: names(window) == ["a.npy"])
+    assert window.viewer.dims.current_step[0] == 2
+    assert window.n_points == 1
+    window.wait(lambda: window.shown_objects() == {1})
+
+    again = reopen(window, open_window)
+    again.wait(lambda: names(again) == ["a.npy"])
+    assert again.viewer.dims.current_step[0] == 2
+    assert again.n_points == 1
+    again.wait(lambda: again.shown_objects() == {1})
+    # the keys: slice after slice, then the next image
+    again.key(Key.Key_N)
+    assert again.viewer.dims.current_step[0] == 3
+    again.key(Key.Key_N)
+    again.wait(lambda: names(again) == ["b.npy"])
+
+
+def test_a_missing_file_is_said_and_found(
+    listed: Window, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window, widget = listed, view(listed)
+    moved = folder.with_name("moved")
+    os.rename(folder, moved)
+    window.panel.images.load()
+    window.wait(lambda: cells(window, STATE) == ["missing"] * 3)
+    assert widget.relink.isEnabled()
+    assert "3 files are missing" in widget.relink.toolTip()
+    double_click(window, 2)
+    window.wait(lambda: "2.npy is missing" in window.panel.status.text())
+    assert names(window) == ["0.npy"]
+
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(moved))
+    window.press(widget.relink)
+    window.wait(lambda: cells(window, STATE) == ["new"] * 3)
+    assert not widget.relink.isEnabled()
+    double_click(window, 2)
+    window.wait(lambda: names(window) == ["2.npy"])
+
+
+def test_ten_thousand_images(window: Window) -> None:
+    """Opening and filtering take less than 200 ms of the window's thread."""
+    commands.add_layers()
+    window.wait(lambda: window.panel.images.current is not None)
+    project = window.session.desk.project
+    assert project is not None
+    project.listing.add((f"i{n}.png", f"/none/i{n}.png") for n in range(10_000))
+    image = project.images()[0]
+    for number in range(50):
+        project.commit(image.id, np.eye(128, 160, number, dtype=bool))
+    widget, images = view(window), window.panel.images
+    window.press(widget.section.button) if not widget.section.is_open else None
+
+    def seconds(act: Callable[[], object]) -> float:
+        start = time.thread_time()
+        act()
+        QApplication.processEvents()
+        return time.thread_time() - start
+
+    def choose(box: QComboBox, place: int) -> None:
+        box.setCurrentIndex(place)
+        box.activated.emit(place)
+
+    took = {"open": seconds(images.load)}
+    assert widget.model.rowCount() == 10_001
+    window.wait(lambda: images.n_missing == 10_000)
+    took["search"] = seconds(lambda: widget.search.setText("i9"))
+    assert widget.model.rowCount() == 1111
+    took["all"] = seconds(widget.search.clear)
+    took["state"] = seconds(lambda: choose(widget.state, 1))
+    assert widget.model.rowCount() == 10_000
+    took["missing"] = seconds(lambda: choose(widget.state, 4))
+    took["number"] = seconds(lambda: widget.least.setValue(3))
+    assert widget.model.rowCount() == 0
+    choose(widget.state, 0)
+    assert cells(window, OBJECTS) == ["50"]
+    took["accept"] = seconds(lambda: window.session.objects.changed.emit())
+    assert max(took.values()) < 0.2, took
+
+
+def test_the_panel_fits_a_low_screen_with_the_list_folded(listed: Window) -> None:
+    window = listed
+    widget = view(window)
+    widget._is_settled = False
+    window.viewer.window.resize(1000, 700)
+    window.wait(lambda: not widget.section.is_open)
+    area = window.panel._area
+    window.wait(lambda: area.verticalScrollBar().maximum() == 0)
+    assert widget.steps.isVisible()
+
+
+def test_notes_and_reading_ahead_go_on_beside(listed: Window, folder: Path) -> None:
+    """A killed window left its note a moment ago; the next image lies ready."""
+    window = listed
+    project, current = window.session.desk.project, window.panel.images.current
+    assert project is not None
+    assert current is not None
+    ahead = window.panel._lists[1]
+    window.wait(lambda: ahead.ready is not None)
+
+    def noted() -> object:
+        return project.listing.left(current).unfinished
+
+    window.click(*DISCS[1])
+    window.wait(noted)
+    assert cells(window, STATE)[0] == "in work"
+    window.wait_answer()
+    window.key(Key.Key_Escape)
+    window.wait(lambda: noted() is None)
+    assert cells(window, STATE)[0] == "new"
+
+    # it was read already: no round through another thread
+    window.key(Key.Key_PageDown)
+    assert names(window) == ["1.npy"]
+    window.key(Key.Key_PageUp)
+    window.wait(lambda: names(window) == ["0.npy"])
+
+    # a key that is pressed again does not wait for the image on the way
+    seen: list[list[str]] = []
+    window.panel.link.images_changed.connect(lambda: seen.append(names(window)))
+    ahead.take(0)
+    window.key(Key.Key_PageDown)
+    window.key(Key.Key_PageDown)
+    window.wait(lambda: names(window) == ["2.npy"])
+    assert all("1.npy" not in shown for shown in seen)
+
+    window.key(Key.Key_PageUp)
+    window.wait(lambda: names(window) == ["1.npy"])
+    view(window).table.selectRow(2)
+    window.press(view(window).remove)
+    assert cells(window, NAME) == ["0.npy", "1.npy"]
+    assert (folder / "2.npy").exists()
+
+
+def test_open_layers_are_listed_and_never_put_away(
+    window: Window, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands.add_layers()
+    window.wait(lambda: window.panel.images.current is not None)
+    assert cells(window, NAME) == ["discs"]
+    assert "added to the list" in window.panel.status.text()
+    window.accept_at(DISCS[0])
+    assert cells(window, OBJECTS) == ["1"]
+
+    add(window, folder, monkeypatch)
+    window.wait(lambda: len(cells(window, NAME)) == 4)
+    assert names(window) == ["discs"]  # it is what the person looks at
+    double_click(window, 2)
+    window.wait(lambda: names(window) == ["discs", "1.npy"])
+    window.key(Key.Key_PageDown)
+    window.wait(lambda: names(window) == ["discs", "2.npy"])
+    window.viewer.layers.remove("discs")
+    double_click(window, 0)  # what the project has kept of it
+    window.wait(lambda: names(window) == ["discs"])
+    window.wait(lambda: window.shown_objects() == {1})
+
+
+def test_long_adding_shows_a_bar_and_can_be_cancelled(
+    window: Window, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(
+        _: object, report: Callable[[int], None], cancelled: Callable[[], bool]
+    ) -> list[Path]:
+        while not cancelled():
+            report(100)
+            Event().wait(0.02)
+        raise CancelledError
+
+    monkeypatch.setattr(list_changes, "find_images", endless)
+    add(window, folder, monkeypatch)
+    widget = view(window)
+    assert not widget.work.isVisible()
+    window.wait(widget.work.isVisible)
+    window.wait(lambda: "Looking for images: " in window.panel.status.text())
+    window.press(widget.cancel)
+    window.wait(lambda: not widget.work.isVisible())
+    assert "cancelled" in window.panel.status.text()
+    assert cells(window, NAME) == []
