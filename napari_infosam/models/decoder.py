@@ -172,10 +172,10 @@ class Decoder:
         )
         weights = torch.stack([head(token) for head, token in heads], dim=1)
         shape = embedding.shape[2:]
-        logits = as_grid(weights @ pixels.mT, shape)
+        logits = as_grid(pixels @ weights.mT, shape)
         if hq is not None:
             hq_token = tokens[:, MASK_TOKEN + decoder.num_mask_tokens]
-            grid = as_grid(pixels.mT, shape)
+            grid = as_grid(pixels, shape)
             logits = logits + hq(hq_token, grid, embedding, early)
         iou = decoder.iou_prediction_head(tokens[:, 0])
         return DecoderOutput(logits, iou, mask_tokens[:, :1])

@@ -109,8 +109,8 @@ def to_image(
     # the bias of the keys is the same for all places: softmax does not see it
     weight = attention.k_proj.weight.unflatten(0, (heads, width))
     asked = (query.transpose(1, 2) @ weight).flatten(1, 2)  # (B, heads * N, C)
-    share = _times(asked, keys.mT).softmax(-1)
-    seen = _times(share, values).unflatten(1, (heads, -1))  # (B, heads, N, C)
+    share = _scores(keys, asked).softmax(1)  # (B, P, heads * N)
+    seen = (share.mT @ values).unflatten(1, (heads, -1))  # (B, heads, N, C)
     weight = attention.v_proj.weight.unflatten(0, (heads, width))
     value = (seen @ weight.mT).transpose(1, 2).flatten(2) + attention.v_proj.bias
     return attention.out_proj(value)  # type: ignore[no-any-return]
@@ -137,16 +137,20 @@ def to_tokens(
     bias = attention.q_proj.bias.unflatten(0, (heads, width))
     # tokens first, then heads: the softmax is over the tokens of each head
     asked = (key.transpose(1, 2) @ weight).transpose(1, 2)  # (B, N, heads, C)
-    offset = (key * bias).sum(-1).flatten(1).unsqueeze(-1)  # (B, N * heads, 1)
-    score = _times(asked.flatten(1, 2), places.mT) + offset
-    share = score.unflatten(1, (-1, heads)).softmax(1).flatten(1, 2)
+    offset = (key * bias).sum(-1).flatten(1).unsqueeze(1)  # (B, 1, N * heads)
+    score = _scores(places, asked.flatten(1, 2)) + offset
+    share = score.unflatten(2, (-1, heads)).softmax(2).flatten(2)
     weight = attention.out_proj.weight.unflatten(1, (heads, width)).permute(1, 2, 0)
     told = (value.transpose(1, 2) @ weight).transpose(1, 2).flatten(1, 2)
-    return share.mT @ told + attention.out_proj.bias  # type: ignore[no-any-return]
+    return share @ told + attention.out_proj.bias  # type: ignore[no-any-return]
 
 
-def _times(rows: Tensor, columns: Tensor) -> Tensor:
-    """Return ``rows @ columns``, where one matrix of columns may serve all objects."""
-    if len(columns) == 1:
-        return (rows.flatten(0, 1) @ columns[0]).unflatten(0, (len(rows), -1))
-    return rows @ columns
+def _scores(places: Tensor, asked: Tensor) -> Tensor:
+    """Return ``(B, P, R)`` products of all places with ``(B, R, C)`` of each object.
+
+    In this order, the gradients of the places lie in memory as the places do.
+    """
+    if len(places) == 1:  # one matrix serves all objects
+        scores = places[0] @ asked.flatten(0, 1).mT
+        return scores.unflatten(1, (len(asked), -1)).transpose(0, 1)
+    return places @ asked.mT

@@ -34,7 +34,7 @@ def as_grid(values: Tensor, shape: tuple[int, int]) -> Tensor:
     Parameters
     ----------
     values
-        ``(B, M, 16 h w)``.
+        ``(B, 16 h w, M)``.
     shape
         (h, w), the grid of places.
 
@@ -43,8 +43,8 @@ def as_grid(values: Tensor, shape: tuple[int, int]) -> Tensor:
     Tensor
         ``(B, M, 4 h, 4 w)``.
     """
-    pixels = values.unflatten(2, (*shape, 2, 2, 2, 2))
-    return pixels.permute(0, 1, 2, 4, 6, 3, 5, 7).flatten(2, 4).flatten(3, 5)
+    pixels = values.unflatten(1, (*shape, 2, 2, 2, 2))
+    return pixels.permute(0, 7, 1, 3, 5, 2, 4, 6).flatten(2, 4).flatten(3, 5)
 
 
 def _quadrupled(convolution: nn.ConvTranspose2d, x: Tensor) -> Tensor:
