@@ -4,7 +4,8 @@ What `TwoWayTransformer` of Segment Anything computes, in another order. A head'
 is ``(q W_q) (k W_k)^T``. Where q are the few tokens and k the 4096 places of the image,
 ``(q W_q W_k^T) k^T`` never projects the image: 8 heads of 7 tokens are 56 vectors, less
 than half of the 128 channels the image would be projected to. The same holds for values
-and for the way back to the image.
+and for the way back to the image. The bias of the keys adds the same to all scores of a
+query, which the softmax takes out again: it is left out, and has no gradient.
 """
 
 from __future__ import annotations
@@ -79,11 +80,11 @@ def among_tokens(attention: Attention, asking: Tensor, values: Tensor) -> Tensor
     """Return what ``(B, N, C)`` tokens see in each other, ``(B, N, C)``."""
     heads = attention.num_heads
     query, key, value = (
-        projection(x).unflatten(2, (heads, -1)).transpose(1, 2)
-        for projection, x in (
-            (attention.q_proj, asking),
-            (attention.k_proj, asking),
-            (attention.v_proj, values),
+        x.unflatten(2, (heads, -1)).transpose(1, 2)
+        for x in (
+            attention.q_proj(asking),
+            F.linear(asking, attention.k_proj.weight),
+            attention.v_proj(values),
         )
     )
     seen = F.scaled_dot_product_attention(query, key, value)
@@ -106,7 +107,6 @@ def to_image(
     """
     heads, width = attention.num_heads, attention.internal_dim // attention.num_heads
     query = attention.q_proj(tokens).unflatten(2, (heads, width)) * width**-0.5
-    # the bias of the keys is the same for all places: softmax does not see it
     weight = attention.k_proj.weight.unflatten(0, (heads, width))
     asked = (query.transpose(1, 2) @ weight).flatten(1, 2)  # (B, heads * N, C)
     share = _scores(keys, asked).softmax(1)  # (B, P, heads * N)
@@ -131,7 +131,8 @@ def to_tokens(
         ``(B, N, C)`` of the tokens.
     """
     heads, width = attention.num_heads, attention.internal_dim // attention.num_heads
-    key = attention.k_proj(keys).unflatten(2, (heads, width)) * width**-0.5
+    key = F.linear(keys, attention.k_proj.weight)
+    key = key.unflatten(2, (heads, width)) * width**-0.5
     value = attention.v_proj(values).unflatten(2, (heads, width))
     weight = attention.q_proj.weight.unflatten(0, (heads, width))
     bias = attention.q_proj.bias.unflatten(0, (heads, width))
