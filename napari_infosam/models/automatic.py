@@ -93,20 +93,9 @@ class _Candidate:
 
     logits: Tensor
     corner: tuple[int, int]
+    box: tuple[int, int, int, int]
     score: float
     number: int
-
-    def box(self) -> tuple[float, float, float, float]:
-        inside = self.logits > 0
-        rows = inside.any(dim=1).nonzero().flatten()
-        columns = inside.any(dim=0).nonzero().flatten()
-        top, left = self.corner
-        return (
-            left + float(columns[0]),
-            top + float(rows[0]),
-            left + float(columns[-1]) + 1,
-            top + float(rows[-1]) + 1,
-        )
 
 
 def point_grid(
@@ -193,13 +182,15 @@ def propose(
             logits = chunk.logits(row, which)
             scores = chunk.iou[row, which].tolist()
             for number in _stable(logits, enlarger, options):
-                part, corner = cut_out(
-                    logits[number], (0, 0), enlarger.low_res_shape
+                part, corner = cut_out(logits[number], (0, 0), enlarger.low_res_shape)
+                candidate = _Candidate(
+                    part.half(),  # half the memory; it is the edge at 0 that counts
+                    corner,
+                    _low_res_box(part, corner),
+                    scores[number],
+                    numbers[row],
                 )
-                # half the memory; it is the edge at 0 that counts
-                found.append(
-                    _Candidate(part.half(), corner, scores[number], numbers[row])
-                )
+                found.append(candidate)
         return found
 
     held: list[_Candidate] = []
@@ -212,6 +203,22 @@ def propose(
         for one in _best(held, options)
         if (small := enlarger.mask(one.logits.float(), one.corner, one.score)).area
     ]
+
+
+def _low_res_box(
+    logits: Tensor, corner: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Return the box of a mask among all logits: XYXY, the last ones excluded."""
+    inside = logits > 0
+    rows = inside.any(dim=1).nonzero().flatten()
+    columns = inside.any(dim=0).nonzero().flatten()
+    top, left = corner
+    return (
+        left + int(columns[0]),
+        top + int(rows[0]),
+        left + int(columns[-1]) + 1,
+        top + int(rows[-1]) + 1,
+    )
 
 
 def _stable(
@@ -236,7 +243,7 @@ def _best(found: list[_Candidate], options: AutomaticOptions) -> list[_Candidate
     """Return the best of those whose boxes are nearly the same, best first."""
     if not found:
         return []
-    boxes = torch.tensor([one.box() for one in found])
+    boxes = torch.tensor([one.box for one in found], dtype=torch.float32)
     scores = torch.tensor([one.score for one in found])
     return [found[number] for number in nms(boxes, scores, options.max_overlap)]
 

@@ -87,6 +87,10 @@ class SmallMask:
         rows, columns = self.place
         return Box(columns.start, rows.start, columns.stop - 1, rows.stop - 1)
 
+    def with_part(self, part: BoolArray) -> SmallMask:
+        """Return a mask of fewer pixels: ``part`` is as high and wide as this one."""
+        return _trimmed(part, self.corner, self.shape, self.score)
+
     def mask(self) -> BoolArray:
         """Return the ``(height, width)`` bool mask."""
         full = np.zeros(self.shape, np.bool_)
