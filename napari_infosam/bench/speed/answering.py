@@ -36,6 +36,9 @@ CLICK = (150.0, 100.0)
 GRID = 6
 """Clicks along each side of the image whose masks are compared."""
 
+N_BOXES = 64
+"""A square number: the boxes lie side by side."""
+
 PLAIN = "plain float32 module"
 SAM = "SamPredictor"
 ONNX = "ONNX Runtime, float32"
@@ -103,6 +106,25 @@ class Answering:
             shape = self.picture.shape[:2]
             works[ONNX] = lambda: self.pair.answer(features, prompts, shape)
         return _rows("click", works, {PLAIN: 0.6}, repetitions)
+
+    def boxes(self, repetitions: int) -> list[Row]:
+        """Return how long many boxes take at once, beside one after the other."""
+        height, width = self.picture.shape[:2]
+        side = round(N_BOXES**0.5)
+        y, x = np.mgrid[:side, :side].reshape(2, -1) * [[height / side], [width / side]]
+        corners = np.stack([x, y, x + width / side - 1, y + height / side - 1], axis=1)
+
+        def one_by_one() -> None:
+            for box in corners:
+                self.predictor.predict(box=box)
+
+        works: dict[str, Work] = {
+            f"{N_BOXES} boxes": lambda: self.predictor.predict_boxes(corners),
+            f"{N_BOXES} single predictions": one_by_one,
+        }
+        return _rows(
+            "boxes", works, {f"{N_BOXES} single predictions": 0.25}, repetitions
+        )
 
     def agreement(self) -> dict[str, float]:
         """Return the IoU of our masks with those of `SamPredictor`, for many clicks."""

@@ -2,6 +2,14 @@
 
 from typing import Literal, TypeAlias, get_args
 
-Part: TypeAlias = Literal["embedding", "click", "quick", "full", "memory", "roofline"]
+Part: TypeAlias = Literal[
+    "embedding",
+    "click",
+    "boxes",
+    "quick",
+    "full",
+    "memory",
+    "roofline",
+]
 
 PARTS: tuple[Part, ...] = get_args(Part)

@@ -93,10 +93,8 @@ def roofs(answering: Answering, learning: Learning, repetitions: int) -> dict[st
 
     stages = [learning.stage("decoder"), learning.stage("adapter")]
     native = "bfloat16" if model.dtype is torch.bfloat16 else "float32"
-    steps = [
-        learning.steps(stage, IMAGES_PER_BATCH[name])
-        for stage, name in zip(stages, ("quick", "full"), strict=True)
-    ]
+    sizes = IMAGES_PER_BATCH["quick"], IMAGES_PER_BATCH["full"]
+    steps = [learning.steps(*pair) for pair in zip(stages, sizes, strict=True)]
     works: list[tuple[str, Callable[[], object], str]] = [
         ("encoder", encode, native),
         ("click", lambda: answering.predictor.answer(click), "float32"),
@@ -131,4 +129,5 @@ def _gflop(work: Callable[[], object], repetitions: int) -> float:
     with FlopCounterMode(display=False) as counter:
         for _ in range(repetitions):
             work()
-    return counter.get_total_flops() / repetitions / 1e9
+    total: int = counter.get_total_flops()
+    return total / repetitions / 1e9

@@ -52,6 +52,8 @@ class _Run:
                 return self.answering.embedding(self.repetitions)
             case "click":
                 return self.answering.click(self.repetitions)
+            case "boxes":
+                return self.answering.boxes(self.repetitions)
             case "quick":
                 return self.learning.quick_steps(self.repetitions)
             case "full":
