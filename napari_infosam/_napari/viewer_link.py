@@ -71,7 +71,7 @@ class ViewerLink:
         self._pointer = Pointer(
             viewer, session, self._layers, self.tool, proposals, lambda: self._image
         )
-        many = ManyActions(session, proposals, self)
+        self.many = many = ManyActions(session, proposals, self)
         actions: dict[str, Callable[[], object]] = {
             "points": self.use_points,
             "box": self.toggle_box,

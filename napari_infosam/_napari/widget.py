@@ -75,6 +75,7 @@ class InfoSAMWidget(QWidget):
         self._fit_soon.setInterval(0)
         self._fit_soon.timeout.connect(self._fit_list)
         self.session.learning.changed.connect(self._fit_later)
+        self.annotate.many.fold.folded.connect(self._fit_later)
         self.improvement.changed.connect(self._fit_later)
         viewer.events.theme.connect(self._on_theme)
         # a window that is closed takes its panels along without asking them
