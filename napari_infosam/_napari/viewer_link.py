@@ -15,6 +15,7 @@ from napari_infosam._napari.gl_state import forget_vertex_arrays
 from napari_infosam._napari.image_source import source_of
 from napari_infosam._napari.keys import KeyBindings
 from napari_infosam._napari.layers import PromptLayers
+from napari_infosam._napari.many_actions import ManyActions
 from napari_infosam._napari.objects_view import ObjectsView
 from napari_infosam._napari.pointer import Pointer
 from napari_infosam._napari.tool import Tool
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QWidget
 
+    from napari_infosam._napari.proposals import Proposals
     from napari_infosam._napari.session import Session
 
 
@@ -39,8 +41,8 @@ class ViewerLink:
     ----------
     viewer
         The viewer, as napari gives it to plugins.
-    session
-        What is decided with.
+    session, proposals
+        What is decided with, and what is proposed besides.
     parent
         The panel, in the window of the viewer.
     """
@@ -49,10 +51,17 @@ class ViewerLink:
     """The image layers, or the one that is annotated."""
     help_wanted = Signal()
 
-    def __init__(self, viewer: Viewer, session: Session, parent: QWidget) -> None:
+    def __init__(
+        self,
+        viewer: Viewer,
+        session: Session,
+        proposals: Proposals,
+        parent: QWidget,
+    ) -> None:
         self._viewer = viewer
         self._parent = parent
         self._session = session
+        self.proposals = proposals
         self.tool = Tool()
         self._image: Image | None = None
         self._layers = PromptLayers(
@@ -60,16 +69,21 @@ class ViewerLink:
         )
         self.objects = ObjectsView(self._layers, session.objects, parent)
         self._pointer = Pointer(
-            viewer, session, self._layers, self.tool, lambda: self._image
+            viewer, session, self._layers, self.tool, proposals, lambda: self._image
         )
+        self.many = many = ManyActions(session, proposals, self)
         actions: dict[str, Callable[[], object]] = {
             "points": self.use_points,
             "box": self.toggle_box,
             "polarity": self.toggle_polarity,
             "accept": self.accept,
-            "clear": session.clear,
-            "undo": session.undo,
-            "redo": session.redo,
+            "box_each": many.toggle_box_each,
+            "propose": many.propose,
+            "take": partial(self._under_pointer, proposals.accept_at),
+            "drop": partial(self._under_pointer, proposals.reject_at),
+            "clear": many.clear,
+            "undo": many.undo,
+            "redo": many.redo,
             "delete": partial(self._under_pointer, session.delete_at),
             "relabel": partial(self._under_pointer, session.relabel_at),
             "continue": partial(self._under_pointer, session.continue_at),
@@ -105,6 +119,8 @@ class ViewerLink:
         dims.events.order.connect(self._on_dims)
         self._session.prompts_changed.connect(self._show_prompts)
         self._session.objects_changed.connect(self._show_objects)
+        self.proposals.changed.connect(self._show_proposals)
+        self.tool.changed.connect(self._take_boxes)
 
     def close(self) -> None:
         """Let go of the viewer; the accepted objects stay in it as a layer."""
@@ -124,6 +140,8 @@ class ViewerLink:
         dims.events.order.disconnect(self._on_dims)
         self._session.prompts_changed.disconnect(self._show_prompts)
         self._session.objects_changed.disconnect(self._show_objects)
+        self.proposals.changed.disconnect(self._show_proposals)
+        self.tool.changed.disconnect(self._take_boxes)
         self._pointer.detach()
         self._keys.release()
         self._layers.remove(keep_objects=True)
@@ -206,6 +224,7 @@ class ViewerLink:
         self._session.set_image(source)
         self._show_prompts()
         self._show_objects()
+        self._show_proposals()
         providers = [] if self._image is None else [self._image, *self._layers.all()]
         self._keys.keep_only([self._viewer, *providers])
         if self._select_points and source is not None:
@@ -225,6 +244,15 @@ class ViewerLink:
 
     def _show_objects(self) -> None:
         self.objects.show()
+
+    def _show_proposals(self) -> None:
+        if self._session.source is not None:
+            own, proposals = self._session.prompts.box, self.proposals
+            self._layers.show_many(proposals.boxes, proposals.labels(), own)
+
+    def _take_boxes(self) -> None:
+        each = self.tool.boxing and self.tool.box_each
+        self._layers.on_boxes = self.proposals.set_boxes if each else None
 
     # --------------------------------------------------------------- actions
     def _keys_are_ours(self) -> bool:
@@ -261,8 +289,10 @@ class ViewerLink:
         self.tool.negative = not self.tool.negative
 
     def accept(self) -> None:
-        """Accept the proposal; the next click is positive again."""
-        if self._session.accept() is not None:
+        """Accept the proposal, or all that are proposed; next is a positive click."""
+        if not self._session.prompts and self.proposals.offered:
+            self.proposals.accept()
+        elif self._session.accept() is not None:
             self.tool.negative = False
 
     def _after_strokes(self, action: Callable[[], object]) -> Callable[[], None]:

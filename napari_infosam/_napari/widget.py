@@ -22,6 +22,7 @@ from napari_infosam._napari.annotate_widget import AnnotateWidget
 from napari_infosam._napari.improvement import Improvement
 from napari_infosam._napari.keys import KEYS, MOUSE, is_typing, shown
 from napari_infosam._napari.learn_widget import LearnWidget
+from napari_infosam._napari.proposals import Proposals
 from napari_infosam._napari.q_training_job import QTrainingJob
 from napari_infosam._napari.session import Session
 from napari_infosam._napari.small_widgets import TallArea, sentence
@@ -58,7 +59,8 @@ class InfoSAMWidget(QWidget):
         self.session.voice.said.connect(self._on_said)
         if earlier is not None:
             self.session.desk.open(earlier)
-        self.link = ViewerLink(viewer, self.session, self)
+        self.proposals = Proposals(self.session, ThreadExecutor())
+        self.link = ViewerLink(viewer, self.session, self.proposals, self)
         self.link.help_wanted.connect(self.show_help)
         self.annotate = AnnotateWidget(self.session, self.link)
         self.improvement = Improvement(self.session, ThreadExecutor())
@@ -73,11 +75,14 @@ class InfoSAMWidget(QWidget):
         self._fit_soon.setInterval(0)
         self._fit_soon.timeout.connect(self._fit_list)
         self.session.learning.changed.connect(self._fit_later)
+        self.annotate.many.fold.folded.connect(self._fit_later)
         self.improvement.changed.connect(self._fit_later)
         viewer.events.theme.connect(self._on_theme)
         # a window that is closed takes its panels along without asking them
         self.destroyed.connect(
-            partial(_let_go, self.session, self.link, self.improvement)
+            partial(
+                _let_go, self.session, self.link, self.improvement, self.proposals
+            )
         )
         application = QApplication.instance()
         if application is not None:
@@ -222,13 +227,18 @@ class InfoSAMWidget(QWidget):
         self._polling.stop()
         self.annotate.close_down()
         self.learn.close_down()
-        _let_go(self.session, self.link, self.improvement)
+        _let_go(self.session, self.link, self.improvement, self.proposals)
 
 
 def _let_go(
-    session: Session, link: ViewerLink, improvement: Improvement, *_: object
+    session: Session,
+    link: ViewerLink,
+    improvement: Improvement,
+    proposals: Proposals,
+    *_: object,
 ) -> None:
     """Give viewer, project and threads back; works without the widgets as well."""
+    proposals.close()
     improvement.close()
     link.close()
     session.close()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from napari_infosam.models.batch import Cancelled, SmallMask
+from napari_infosam.core.small_masks import SmallMask
+from napari_infosam.models.batch import Cancelled
 from napari_infosam.models.embeddings import EmbeddingCache
 from napari_infosam.models.loading import load_model, load_version
 from napari_infosam.models.predictor import ImageEmbedding, Prediction, Predictor

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_infosam.core.prompts import Box
-    from napari_infosam.models.batch import Chunk, Progress, SmallMask
+    from napari_infosam.core.small_masks import SmallMask
+    from napari_infosam.models.batch import Chunk, Progress
     from napari_infosam.models.predictor import ImageEmbedding, Predictor
 
 _FINEST = 128
@@ -41,8 +42,6 @@ class AutomaticOptions(BaseModel):
 
     Attributes
     ----------
-    points_per_side
-        Points along the longer side of what is in view.
     min_score
         Least predicted IoU.
     min_stability
@@ -58,7 +57,6 @@ class AutomaticOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    points_per_side: int = Field(32, ge=1, le=256)
     min_score: float = Field(0.88, ge=0, le=1)
     min_stability: float = Field(0.95, ge=0, le=1)
     stability_offset: float = Field(1.0, gt=0)
@@ -246,34 +244,3 @@ def _best(found: list[_Candidate], options: AutomaticOptions) -> list[_Candidate
     boxes = torch.tensor([one.box for one in found], dtype=torch.float32)
     scores = torch.tensor([one.score for one in found])
     return [found[number] for number in nms(boxes, scores, options.max_overlap)]
-
-
-def apart(
-    proposals: Sequence[Proposal],
-    taken: NDArray[np.bool_],
-    min_share: float = 0.5,
-) -> list[Proposal]:
-    """Return proposals that have no pixel in common, and none that is taken already.
-
-    The one of the higher score keeps a pixel. A proposal that is left with less than
-    a share of itself is dropped.
-
-    Parameters
-    ----------
-    proposals
-        Best first.
-    taken
-        ``(H, W)`` bool: pixels that no proposal may have.
-    min_share
-        The share, from 0 to 1.
-    """
-    taken = taken.copy()
-    kept = []
-    for one in proposals:
-        place = one.small.place
-        part = one.small.part & ~taken[place]
-        area = int(np.count_nonzero(part))
-        if area and area >= min_share * one.small.area:
-            taken[place] |= part
-            kept.append(Proposal(one.small.with_part(part), one.point))
-    return kept

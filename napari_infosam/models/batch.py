@@ -19,13 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_infosam.core.geometry import MODEL_SIDE, model_shape, to_model_xy
-from napari_infosam.core.prompts import Box
+from napari_infosam.core.small_masks import SmallMask, trimmed
 from napari_infosam.models.decoder import LOW_RES, DecoderOutput, PromptTensors
 from napari_infosam.models.image_side import TOKENS, WHOLE, Decoded, ImageSide, Window
 from napari_infosam.models.threads import Workers
 
 if TYPE_CHECKING:
-    from napari_infosam.core.masks import BoolArray
     from napari_infosam.core.prompts import PromptSet
     from napari_infosam.models.sam_model import SamModel
 
@@ -47,55 +46,6 @@ _MARGIN, _MARGIN_TOKENS = 0.25, 2
 
 class Cancelled(Exception):
     """The work was stopped because it was asked to."""
-
-
-@dataclass(frozen=True, slots=True)
-class SmallMask:
-    """One mask of an image, kept as the part of it that is not empty.
-
-    Attributes
-    ----------
-    part
-        ``(h, w)`` bool; ``(0, 0)`` for an empty mask.
-    corner
-        (row, column) of its first pixel in the image.
-    shape
-        (height, width) of the image.
-    score
-        Predicted IoU.
-    """
-
-    part: BoolArray
-    corner: tuple[int, int]
-    shape: tuple[int, int]
-    score: float
-
-    @property
-    def place(self) -> tuple[slice, slice]:
-        """Where the part lies in the image: rows and columns."""
-        (row, column), (height, width) = self.corner, self.part.shape
-        return slice(row, row + height), slice(column, column + width)
-
-    @property
-    def area(self) -> int:
-        """Number of pixels."""
-        return int(np.count_nonzero(self.part))
-
-    @property
-    def box(self) -> Box:
-        """The box of the part, corners at pixel centres."""
-        rows, columns = self.place
-        return Box(columns.start, rows.start, columns.stop - 1, rows.stop - 1)
-
-    def with_part(self, part: BoolArray) -> SmallMask:
-        """Return a mask of fewer pixels: ``part`` is as high and wide as this one."""
-        return _trimmed(part, self.corner, self.shape, self.score)
-
-    def mask(self) -> BoolArray:
-        """Return the ``(height, width)`` bool mask."""
-        full = np.zeros(self.shape, np.bool_)
-        full[self.place] = self.part
-        return full
 
 
 class Enlarger:
@@ -143,7 +93,7 @@ class Enlarger:
         columns = self._reach(self._columns, low[1])
         drawn = self._rows[rows, low[0]] @ logits @ self._columns[columns, low[1]].mT
         part = (drawn > 0).cpu().numpy()
-        return _trimmed(part, (rows.start, columns.start), self.shape, score)
+        return trimmed(part, (rows.start, columns.start), self.shape, score)
 
     @staticmethod
     def _reach(matrix: Tensor, low: slice) -> slice:
@@ -417,19 +367,3 @@ def _interpolation(square: int, pixels: int, device: torch.device) -> Tensor:
         middle[..., :square], pixels, mode="linear", align_corners=False
     )
     return line[:, 0].mT.contiguous()
-
-
-def _trimmed(
-    part: BoolArray, corner: tuple[int, int], shape: tuple[int, int], score: float
-) -> SmallMask:
-    rows = np.flatnonzero(part.any(axis=1))
-    columns = np.flatnonzero(part.any(axis=0))
-    if not rows.size:
-        return SmallMask(part[:0, :0], (0, 0), shape, score)
-    tight = part[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return SmallMask(
-        np.ascontiguousarray(tight),
-        (corner[0] + int(rows[0]), corner[1] + int(columns[0])),
-        shape,
-        score,
-    )

@@ -15,12 +15,7 @@ from torch import Tensor
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.preprocess import Preprocessing, to_rgb_uint8
-from napari_infosam.models.batch import (
-    BatchDecoder,
-    Progress,
-    SmallMask,
-    predict_masks,
-)
+from napari_infosam.models.batch import BatchDecoder, Progress, predict_masks
 from napari_infosam.models.decoder import LOW_RES, DecoderOutput, PromptTensors
 from napari_infosam.models.embeddings import EmbeddingCache
 from napari_infosam.models.prompt_arrays import check_prompts, numbers, prompt_set
@@ -29,6 +24,7 @@ from napari_infosam.models.sam_model import SamModel, upscale_logits
 if TYPE_CHECKING:
     from napari_infosam.core.masks import BoolArray
     from napari_infosam.core.prompts import PromptSet
+    from napari_infosam.core.small_masks import SmallMask
 
 
 @dataclass(frozen=True, slots=True)

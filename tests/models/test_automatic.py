@@ -2,23 +2,19 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.metrics import iou
-from napari_infosam.core.prompts import Box, Point
+from napari_infosam.core.prompts import Box
 from napari_infosam.models import Cancelled, Predictor
 from napari_infosam.models.automatic import (
     AutomaticOptions,
-    Proposal,
-    apart,
     point_grid,
     propose,
 )
-from napari_infosam.models.batch import SmallMask
 
 VIEW = Box(0, 20, 200, 150)
 """Two rows of coins."""
@@ -119,26 +115,3 @@ def test_a_grid_is_inside_whatever_the_view(shape, side, corners):
     assert 1 <= len(points) <= side**2
     assert (points >= (max(view.x0, -0.5), max(view.y0, -0.5))).all()
     assert (points <= (min(view.x1, shape[1]), min(view.y1, shape[0]))).all()
-
-
-def _proposal(corner, size, score):
-    small = SmallMask(np.ones(size, bool), corner, (20, 20), score)
-    return Proposal(small, Point(0, 0))
-
-
-def test_the_better_one_keeps_shared_pixels():
-    first = _proposal((2, 2), (6, 6), 0.9)
-    cut = _proposal((2, 6), (6, 6), 0.8)  # a third of it is the first one's
-    covered = _proposal((3, 3), (4, 3), 0.7)
-    taken = np.zeros((20, 20), bool)
-    taken[14:] = True
-    below = _proposal((13, 0), (6, 3), 0.6)
-
-    kept = apart([first, cut, covered, below], taken)
-
-    assert [one.score for one in kept] == [0.9, 0.8]
-    assert kept[0].small.area == 36
-    assert kept[1].small.corner == (2, 8)
-    assert kept[1].small.area == 24
-    assert not (kept[0].small.mask() & kept[1].small.mask()).any()
-    assert taken.sum() == 6 * 20  # what was given is not changed
