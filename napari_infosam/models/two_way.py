@@ -152,6 +152,7 @@ def _scores(places: Tensor, asked: Tensor) -> Tensor:
     In this order, the gradients of the places lie in memory as the places do.
     """
     if len(places) == 1:  # one matrix serves all objects
-        scores = places[0] @ asked.flatten(0, 1).mT
-        return scores.unflatten(1, (len(asked), -1)).transpose(0, 1)
+        products = places[0] @ asked.flatten(0, 1).mT
+        scores: Tensor = products.unflatten(1, (len(asked), -1)).transpose(0, 1)
+        return scores
     return places @ asked.mT

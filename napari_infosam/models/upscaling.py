@@ -7,6 +7,9 @@ pixel alone, too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -22,13 +25,14 @@ def upscaled(upscaling: nn.Sequential, places: Tensor) -> Tensor:
     places
         ``(B, P, 256)``.
     """
-    first, norm, activation, second, last = upscaling
+    modules: list[Any] = list(upscaling)
+    first, norm, activation, second, last = modules
     x = _quadrupled(first, places)
     x = activation(F.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, norm.eps))
     return last(_quadrupled(second, x))  # type: ignore[no-any-return]
 
 
-def as_grid(values: Tensor, shape: tuple[int, int]) -> Tensor:
+def as_grid(values: Tensor, shape: Sequence[int]) -> Tensor:
     """Return values of `upscaled` pixels in rows and columns.
 
     Parameters
@@ -43,7 +47,7 @@ def as_grid(values: Tensor, shape: tuple[int, int]) -> Tensor:
     Tensor
         ``(B, M, 4 h, 4 w)``.
     """
-    pixels = values.unflatten(1, (*shape, 2, 2, 2, 2))
+    pixels: Tensor = values.unflatten(1, (*shape, 2, 2, 2, 2))
     return pixels.permute(0, 7, 1, 3, 5, 2, 4, 6).flatten(2, 4).flatten(3, 5)
 
 
@@ -52,4 +56,5 @@ def _quadrupled(convolution: nn.ConvTranspose2d, x: Tensor) -> Tensor:
     weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)
     bias = convolution.bias
     y = F.linear(x, weight, None if bias is None else bias.repeat(4))
-    return y.unflatten(2, (4, -1)).flatten(1, 2)
+    pixels: Tensor = y.unflatten(2, (4, -1)).flatten(1, 2)
+    return pixels

@@ -9,7 +9,8 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from napari_infosam.core.prompts import Point, PromptSet
 from napari_infosam.models.threads import Workers
@@ -126,8 +127,35 @@ def _seconds(work: Callable[[], object], repetitions: int) -> float:
 
 def _gflop(work: Callable[[], object], repetitions: int) -> float:
     """Return the mean, since steps differ in their corrective clicks."""
-    with FlopCounterMode(display=False) as counter:
+    with _Counter() as counter:
         for _ in range(repetitions):
             work()
-    total: int = counter.get_total_flops()
-    return total / repetitions / 1e9
+    return counter.total / repetitions / 1e9
+
+
+class _Counter(TorchDispatchMode):
+    """Adds up operations by torch's own formulas.
+
+    `FlopCounterMode` also keeps track of modules, and fails where one is called without
+    gradient within a step that has one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Count one operation, or those that it is made of."""
+        kwargs = kwargs or {}
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is None:
+            with self:
+                parts = func.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
+        result = func(*args, **kwargs)
+        if formula is not None:
+            self.total += formula(*args, **kwargs, out_val=result)
+        return result
