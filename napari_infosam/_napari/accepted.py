@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from napari_infosam._napari.object_text import (
 from napari_infosam._napari.parts import parts_of
 from napari_infosam._napari.picture_objects import PictureObjects
 from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.small_masks import apart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
     from napari_infosam._napari.object_in_work import Answer, ObjectInWork
     from napari_infosam.core.masks import BoolArray
     from napari_infosam.core.prompts import Point
+    from napari_infosam.core.small_masks import SmallMask
     from napari_infosam.project import ObjectRecord, Project
+    from napari_infosam.project.objects import Origin
     from napari_infosam.project.records import Overlap
 
 
@@ -108,6 +112,43 @@ class Accepted(PictureObjects):
         else:
             self.follow(project.last_step())
         return record
+
+    def commit_each(self, masks: Sequence[tuple[SmallMask, Origin]]) -> int:
+        """Write several objects in one step for undo; return how many there are.
+
+        Whose pixels are whose is settled among them first: where the overlap policy
+        lets one object have a pixel, the earlier of them has it.
+
+        Raises
+        ------
+        InfosamError
+            If nothing is left of them, or they can not be written.
+        """
+        self.save_painted()
+        project, image_id = self._require_image()
+        small: list[SmallMask | None] = [mask for mask, _ in masks]
+        if self.overlap != "allow" and self.labels is not None:
+            keeps = self.overlap == "keep"
+            taken = self.labels > 0 if keeps else np.zeros(self.labels.shape, np.bool_)
+            small = apart([mask for mask, _ in masks], taken)
+        kept = [
+            (left, replace(origin, proposal_ious=_ious(left, mask, origin)))
+            for left, (mask, origin) in zip(small, masks, strict=True)
+            if left is not None and left.area
+        ]
+        if not kept:
+            raise InfosamError(
+                "Nothing is left of what was proposed: earlier objects keep their "
+                "pixels."
+            )
+        written = project.commit_each(
+            image_id,
+            ((mask.mask(), origin) for mask, origin in kept),
+            overlap=self.overlap,
+            one_step=True,
+        )
+        self.follow(project.last_step())
+        return len(written)
 
     def say_accepted(
         self, record: ObjectRecord, work: ObjectInWork, answer: Answer
@@ -261,3 +302,8 @@ class Accepted(PictureObjects):
             if number not in ids:
                 raise InfosamError(f"There is no object {number} in this picture.")
         return project, [ids[number] for number in numbers]
+
+
+def _ious(left: SmallMask, whole: SmallMask, origin: Origin) -> tuple[float, ...]:
+    """Return the IoU of what was proposed with what is accepted, once a prompt."""
+    return (left.area / whole.area,) if len(origin.prompts) else ()

@@ -20,6 +20,7 @@ from napari_infosam._napari.keys import shown
 from napari_infosam._napari.objects_widget import ObjectsWidget
 from napari_infosam._napari.places import SUFFIX, free_project
 from napari_infosam._napari.preferences import MODELS
+from napari_infosam._napari.proposals_widget import ProposalsWidget
 from napari_infosam._napari.small_widgets import (
     NameField,
     Toggles,
@@ -72,6 +73,7 @@ class AnnotateWidget(QWidget):
     def close_down(self) -> None:
         """Stop listening."""
         self.objects.close_down()
+        self.many.close_down()
         self._session.engine.changed.disconnect(self._show_model)
         self._session.prompts_changed.disconnect(self._show_prompts)
         self._session.objects_changed.disconnect(self._show_counts)
@@ -94,6 +96,8 @@ class AnnotateWidget(QWidget):
         self._build_class(form)
         layout.addWidget(self._prompt_modes())
         layout.addWidget(self._decisions())
+        self.many = ProposalsWidget(self._session, self._link)
+        layout.addWidget(self.many)
         self.counts = sentence("counts")
         layout.addWidget(self.counts)
         self.objects = ObjectsWidget(self._session, self._link)

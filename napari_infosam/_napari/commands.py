@@ -48,6 +48,26 @@ def box() -> None:
     panel().link.use_box()
 
 
+def box_each() -> None:
+    """Let every box that is drawn be for an object of its own."""
+    panel().link.actions["box_each"]()
+
+
+def propose() -> None:
+    """Propose everything in view."""
+    panel().link.actions["propose"]()
+
+
+def accept_proposals() -> None:
+    """Accept all that are proposed."""
+    panel().proposals.accept()
+
+
+def reject_proposals() -> None:
+    """Reject all that are proposed."""
+    panel().proposals.clear()
+
+
 def polarity() -> None:
     """Change what a plain click says."""
     panel().link.toggle_polarity()

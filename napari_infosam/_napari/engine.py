@@ -253,6 +253,12 @@ class Engine:
 
         set_threads(half_of_the_cores() if self._is_training() else all_cores())
 
+    def now(self) -> tuple[Predictor, ImageEmbedding] | None:
+        """Return what answers, and what it looks at; None while that is not ready."""
+        if self._predictor is None or self._embedding is None:
+            return None
+        return self._predictor, self._embedding
+
     def beside(self) -> tuple[Predictor, Predictor] | None:
         """Return predictors of the base and of the model that answers.
 

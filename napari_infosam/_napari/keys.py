@@ -44,6 +44,10 @@ class Key:
 KEYS = (
     Key("points", ("S",), "Segment: click on an object to place points"),
     Key("box", ("B",), "Draw boxes by dragging (again: points)"),
+    Key("box_each", ("Shift-B",), "Draw many boxes, one for each object (again: one)"),
+    Key("propose", ("P",), "Propose everything in view"),
+    Key("take", ("E",), "Accept what is proposed under the pointer"),
+    Key("drop", ("X",), "Reject what is proposed under the pointer"),
     Key("polarity", ("T",), "Switch a plain click between object and background"),
     Key("accept", ("C", "Enter"), "Accept the proposal as an object"),
     Key("clear", ("Escape", "Shift-C"), "Reject: clear the proposal and its prompts"),

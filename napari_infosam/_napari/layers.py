@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +32,10 @@ POINTS = f"{PREFIX}points"
 BOXES = f"{PREFIX}boxes"
 PROPOSAL = f"{PREFIX}proposal"
 OBJECTS = f"{PREFIX}objects"
+PROPOSALS = f"{PREFIX}proposals"
 _ORDER = (OBJECTS, PROPOSAL, BOXES, POINTS)
 """From the bottom to the top."""
+_WITH_PROPOSALS = (OBJECTS, PROPOSALS, PROPOSAL, BOXES, POINTS)
 
 _POSITIVE, _NEGATIVE = "#2bd96b", "#ff3b5c"
 _FILL, _EDGE = (1.0, 0.85, 0.0, 0.3), (1.0, 0.9, 0.1, 1.0)
@@ -75,6 +77,9 @@ class PromptLayers:
         self._image: Image | None = None
         self._shape = (1, 1)
         self._filling = False
+        self._many: tuple[Box, ...] = ()
+        self.on_boxes: Callable[[list[Box]], None] | None = None
+        """Takes the boxes after an edit while each is for an object of its own."""
 
     # ------------------------------------------------------------------ which
     @property
@@ -119,7 +124,8 @@ class PromptLayers:
                 if name not in self._layers:
                     self._layers[name] = self._make(name)
                     self._viewer.add_layer(self._layers[name])
-                _place(self._layers[name], image)
+            for layer in self.all():
+                _place(layer, image)
             self._raise_above(image)
         if active is not None and active in self._viewer.layers:
             self._viewer.layers.selection.active = active
@@ -128,8 +134,9 @@ class PromptLayers:
         """Bring the layers to the top if the image, opened later, covers them."""
         layers = self._viewer.layers
         if any(layers.index(layer) < layers.index(image) for layer in self.all()):
-            for name in _ORDER:
-                layers.move(layers.index(self._layers[name]), len(layers))
+            for name in _WITH_PROPOSALS:
+                if name in self._layers:
+                    layers.move(layers.index(self._layers[name]), len(layers))
 
     def forget(self, layer: Layer) -> bool:
         """Note that a layer was deleted; True if it was one of these."""
@@ -206,11 +213,55 @@ class PromptLayers:
         layer = self._layers.get(BOXES)
         if layer is None:
             return
-        corners = [] if box is None else [box_to_corners(box)]
+        boxes = self._many if box is None else (*self._many, box)
+        corners = [box_to_corners(one) for one in boxes]
         with self._quietly():
             if corners or len(layer.data):
                 layer.data = corners
                 layer.edge_width = max(self._shape) / 250
+
+    def show_many(
+        self, boxes: Sequence[Box], labels: NDArray[np.int32] | None, box: Box | None
+    ) -> None:
+        """Show boxes that are for an object each, and a label image of proposals.
+
+        Parameters
+        ----------
+        boxes
+            The boxes; `show_box` leaves them in sight.
+        labels
+            ``(H, W)``, or None: there is a layer for them only while there are some.
+        box
+            The box of the object in work, which is shown besides.
+        """
+        self._many = tuple(boxes)
+        self.show_box(box)
+        layer = self._layers.get(PROPOSALS)
+        if labels is None:
+            if layer is not None:
+                self._layers.pop(PROPOSALS)
+                if layer in self._viewer.layers:
+                    with self._keeping_active():
+                        self._viewer.layers.remove(layer)
+        elif layer is not None:
+            layer.data = labels
+        elif self._image is not None and OBJECTS in self._layers:
+            layer = Labels(labels, name=PROPOSALS, opacity=0.7)
+            layer.contour = max(1, round(max(labels.shape) / 500))
+            layer.editable = False
+            self._layers[PROPOSALS] = layer
+            layers = self._viewer.layers
+            with self._keeping_active():
+                layers.insert(layers.index(self._layers[OBJECTS]) + 1, layer)
+            _place(layer, self._image)
+
+    @contextmanager
+    def _keeping_active(self) -> Iterator[None]:
+        """Add or remove a layer without another one becoming the active one."""
+        active = self._viewer.layers.selection.active
+        yield
+        if active is not None and active in self._viewer.layers:
+            self._viewer.layers.selection.active = active
 
     def show_proposal(self, mask: BoolArray | None) -> None:
         """Show a mask, filled and outlined, or none."""
@@ -245,10 +296,17 @@ class PromptLayers:
         if self._filling or str(event.action) not in ("added", "removed", "changed"):
             return
         try:
+            if self.on_boxes is not None:
+                self.on_boxes(self._read_boxes())
+                return
             prompts = self._read_prompts()
         except InfosamError:
             return  # something was drawn outside the image; the session restores it
         self._on_edit(prompts)
+
+    def _read_boxes(self) -> list[Box]:
+        data = self._layers[BOXES].data
+        return [box_from_corners(corners, self._shape) for corners in data]
 
     def _read_prompts(self) -> PromptSet:
         points, boxes = self._layers[POINTS], self._layers[BOXES]
@@ -257,7 +315,8 @@ class PromptLayers:
             point_from_row_column(position, bool(sign), self._shape)
             for position, sign in zip(points.data, signs, strict=True)
         )
-        corners = boxes.data[-1] if len(boxes.data) else None
+        own = boxes.data[len(self._many) :]
+        corners = own[-1] if len(own) else None
         box = None if corners is None else box_from_corners(corners, self._shape)
         return PromptSet(found, box)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_infosam._napari.layers import PromptLayers
+    from napari_infosam._napari.proposals import Proposals
     from napari_infosam._napari.session import Session
     from napari_infosam._napari.tool import Tool
 
@@ -35,9 +36,9 @@ class Pointer:
     ----------
     viewer
         Whose canvas is clicked on.
-    session, layers, tool
-        Who gets the prompts, who shows a box while it is drawn, and what a click
-        means.
+    session, layers, tool, proposals
+        Who gets the prompts, who shows a box while it is drawn, what a click means,
+        and what is proposed: a click on that accepts or rejects it.
     image
         Returns the layer that is annotated.
     """
@@ -48,12 +49,14 @@ class Pointer:
         session: Session,
         layers: PromptLayers,
         tool: Tool,
+        proposals: Proposals,
         image: Callable[[], Image | None],
     ) -> None:
         self._viewer = viewer
         self._session = session
         self._layers = layers
         self._tool = tool
+        self._proposals = proposals
         self._image = image
         self._double_click = list(viewer.mouse_double_click_callbacks)
         viewer.mouse_double_click_callbacks[:] = [self._on_double_click]
@@ -120,9 +123,21 @@ class Pointer:
         dragged |= _is_far(event.pos, start)  # a quick drag may have had no move
         if boxing and dragged:
             self._place_box(anchor, _row_column(image, event))
+        elif not dragged and self._decides_at(anchor):
+            self._decide(anchor, rejected=by_hand)
         elif not dragged:
             negative = self._tool.is_negative(reversed_by_hand=by_hand)
             self._place_point(anchor, positive=not negative)
+
+    def _decides_at(self, where: tuple[float, float]) -> bool:
+        """Return whether a click decides about a proposal, and is no prompt."""
+        return not self._session.prompts and bool(self._proposals.number_at(*where))
+
+    def _decide(self, where: tuple[float, float], *, rejected: bool) -> None:
+        if rejected:
+            self._proposals.reject_at(*where)
+        else:
+            self._proposals.accept_at(*where)
 
     def _place_point(self, where: tuple[float, float], *, positive: bool) -> None:
         source = self._session.source
@@ -155,7 +170,11 @@ class Pointer:
             self._session.voice.say(str(error))
             self._layers.show_box(self._session.prompts.box)
         else:
-            self._session.add_prompt(prompt)
+            if self._tool.box_each:
+                self._layers.show_box(self._session.prompts.box)
+                self._proposals.add_box(prompt)
+            else:
+                self._session.add_prompt(prompt)
 
 
 def _is_far(position: Any, start: NDArray[Any]) -> bool:

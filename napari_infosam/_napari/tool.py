@@ -14,6 +14,7 @@ class Tool:
         self._active = True
         self._boxing = False
         self._negative = False
+        self._box_each = False
         self.panning = False
         """While a key is held, dragging moves the picture in box mode as well."""
 
@@ -37,6 +38,17 @@ class Tool:
     def boxing(self, value: bool) -> None:
         if value != self._boxing:
             self._boxing = value
+            self.changed.emit()
+
+    @property
+    def box_each(self) -> bool:
+        """Whether every box that is drawn is for an object of its own."""
+        return self._box_each
+
+    @box_each.setter
+    def box_each(self, value: bool) -> None:
+        if value != self._box_each:
+            self._box_each = value
             self.changed.emit()
 
     @property

@@ -16,6 +16,7 @@ from napari_infosam._napari.held_key import HeldKey
 from napari_infosam._napari.image_source import source_of
 from napari_infosam._napari.keys import KeyBindings
 from napari_infosam._napari.layers import PromptLayers
+from napari_infosam._napari.many_actions import ManyActions
 from napari_infosam._napari.objects_view import ObjectsView
 from napari_infosam._napari.pointer import Pointer
 from napari_infosam._napari.tool import Tool
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QWidget
 
+    from napari_infosam._napari.proposals import Proposals
     from napari_infosam._napari.session import Session
     from napari_infosam._napari.versus import Versus
 
@@ -41,8 +43,8 @@ class ViewerLink:
     ----------
     viewer
         The viewer, as napari gives it to plugins.
-    session
-        What is decided with.
+    session, proposals
+        What is decided with, and what is proposed besides.
     parent
         The panel, in the window of the viewer.
     versus
@@ -62,12 +64,18 @@ class ViewerLink:
     review_wanted = Signal()
 
     def __init__(
-        self, viewer: Viewer, session: Session, parent: QWidget, versus: Versus
+        self,
+        viewer: Viewer,
+        session: Session,
+        proposals: Proposals,
+        parent: QWidget,
+        versus: Versus,
     ) -> None:
         self._viewer = viewer
         self._versus = versus
         self._parent = parent
         self._session = session
+        self.proposals = proposals
         self.tool = Tool()
         self.follow_on: Callable[[], bool] = lambda: False
         self._image: Image | None = None
@@ -76,16 +84,21 @@ class ViewerLink:
         )
         self.objects = ObjectsView(self._layers, session.objects, parent)
         self._pointer = Pointer(
-            viewer, session, self._layers, self.tool, lambda: self._image
+            viewer, session, self._layers, self.tool, proposals, lambda: self._image
         )
+        self.many = many = ManyActions(session, proposals, self)
         actions: dict[str, Callable[[], object]] = {
             "points": self.use_points,
             "box": self.toggle_box,
             "polarity": self.toggle_polarity,
             "accept": self.accept,
-            "clear": session.clear,
-            "undo": session.undo,
-            "redo": session.redo,
+            "box_each": many.toggle_box_each,
+            "propose": many.propose,
+            "take": partial(self._under_pointer, proposals.accept_at),
+            "drop": partial(self._under_pointer, proposals.reject_at),
+            "clear": many.clear,
+            "undo": many.undo,
+            "redo": many.redo,
             "delete": partial(self._under_pointer, session.delete_at),
             "relabel": partial(self._under_pointer, session.relabel_at),
             "continue": partial(self._under_pointer, session.continue_at),
@@ -130,6 +143,8 @@ class ViewerLink:
         self._session.prompts_changed.connect(self._show_prompts)
         self._session.objects_changed.connect(self._show_objects)
         self._versus.changed.connect(self._show_prompts)
+        self.proposals.changed.connect(self._show_proposals)
+        self.tool.changed.connect(self._take_boxes)
 
     def close(self) -> None:
         """Let go of the viewer; the accepted objects stay in it as a layer."""
@@ -150,6 +165,8 @@ class ViewerLink:
         self._session.prompts_changed.disconnect(self._show_prompts)
         self._session.objects_changed.disconnect(self._show_objects)
         self._versus.changed.disconnect(self._show_prompts)
+        self.proposals.changed.disconnect(self._show_proposals)
+        self.tool.changed.disconnect(self._take_boxes)
         self._pointer.detach()
         self._keys.release()
         self._layers.remove(keep_objects=True)
@@ -232,6 +249,7 @@ class ViewerLink:
         self._session.set_image(source)
         self._show_prompts()
         self._show_objects()
+        self._show_proposals()
         providers = [] if self._image is None else [self._image, *self._layers.all()]
         self._keys.keep_only([self._viewer, *providers])
         if self._select_points and source is not None:
@@ -255,6 +273,15 @@ class ViewerLink:
 
     def _show_objects(self) -> None:
         self.objects.show()
+
+    def _show_proposals(self) -> None:
+        if self._session.source is not None:
+            own, proposals = self._session.prompts.box, self.proposals
+            self._layers.show_many(proposals.boxes, proposals.labels(), own)
+
+    def _take_boxes(self) -> None:
+        each = self.tool.boxing and self.tool.box_each
+        self._layers.on_boxes = self.proposals.set_boxes if each else None
 
     # --------------------------------------------------------------- actions
     def _keys_are_ours(self) -> bool:
@@ -291,8 +318,10 @@ class ViewerLink:
         self.tool.negative = not self.tool.negative
 
     def accept(self) -> None:
-        """Accept the proposal; the next click is positive again."""
-        if self._session.accept() is not None:
+        """Accept the proposal, or all that are proposed; next is a positive click."""
+        if not self._session.prompts and self.proposals.offered:
+            self.proposals.accept()
+        elif self._session.accept() is not None:
             self.tool.negative = False
 
     def _after_strokes(self, action: Callable[[], object]) -> Callable[[], None]:

@@ -30,6 +30,7 @@ from napari_infosam._napari.list_changes import ListChanges
 from napari_infosam._napari.preferences import Preferences, Preferring
 from napari_infosam._napari.preferences_dialog import PreferencesDialog
 from napari_infosam._napari.prefetch import Prefetch
+from napari_infosam._napari.proposals import Proposals
 from napari_infosam._napari.q_training_job import QTrainingJob
 from napari_infosam._napari.session import Session
 from napari_infosam._napari.small_widgets import TallArea, sentence
@@ -83,7 +84,8 @@ class InfoSAMWidget(QWidget):
         if earlier is not None:
             self.session.desk.open(earlier)
         self.versus = Versus(self.session, ThreadExecutor())
-        self.link = ViewerLink(viewer, self.session, self, self.versus)
+        self.proposals = Proposals(self.session, ThreadExecutor())
+        self.link = ViewerLink(viewer, self.session, self.proposals, self, self.versus)
         self.compare = VersusWidget(self.versus)
         self.link.help_wanted.connect(self.show_help)
         self._preferring = Preferring(self.preferences, self.session, self.link)
@@ -98,6 +100,7 @@ class InfoSAMWidget(QWidget):
         self._beside: tuple[Closable, ...] = (
             self._preferring,
             *self._lists,
+            self.proposals,
             self.improvement,
             self.continuous,
             self.versus,
@@ -112,6 +115,7 @@ class InfoSAMWidget(QWidget):
         self._fit_soon.setInterval(0)
         self._fit_soon.timeout.connect(self._fit_list)
         self.session.learning.changed.connect(self._fit_later)
+        self.annotate.many.fold.folded.connect(self._fit_later)
         self.improvement.changed.connect(self._fit_later)
         viewer.events.theme.connect(self._on_theme)
         # a window that is closed takes its panels along without asking them

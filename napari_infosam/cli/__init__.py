@@ -7,6 +7,7 @@ No module here imports torch or napari before a command needs it, so that
 from napari_infosam.cli import (  # noqa: F401  (they add themselves to the app)
     annotate,
     bench,
+    bench_speed,
     demo,
     evaluate,
     export,

@@ -63,6 +63,13 @@ def box_from_corners(corners: ArrayLike, shape: tuple[int, int]) -> Box:
     return Box(float(x0), float(y0), float(x1), float(y1))
 
 
+def box_around(corners: ArrayLike) -> Box:
+    """Return the box around ``(N, D)`` corners ending in (row, column), not clipped."""
+    xy = row_column_to_xy(corners)
+    (x0, y0), (x1, y1) = xy.min(axis=0), xy.max(axis=0)
+    return Box(float(x0), float(y0), float(x1), float(y1))
+
+
 def box_to_corners(box: Box) -> NDArray[np.float64]:
     """Return the four (row, column) corners of a box, ``(4, 2)``, clockwise."""
     return np.array(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from napari_infosam.core.small_masks import SmallMask
+from napari_infosam.models.batch import Cancelled
 from napari_infosam.models.embeddings import EmbeddingCache
 from napari_infosam.models.loading import load_model, load_version
 from napari_infosam.models.predictor import ImageEmbedding, Prediction, Predictor
 from napari_infosam.models.sam_model import SamModel
 
 __all__ = [
+    "Cancelled",
     "EmbeddingCache",
     "ImageEmbedding",
     "Prediction",
     "Predictor",
     "SamModel",
+    "SmallMask",
     "load_model",
     "load_version",
 ]

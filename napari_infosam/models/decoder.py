@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_infosam.core.geometry import to_model_xy
+from napari_infosam.models.two_way import two_way
+from napari_infosam.models.upscaling import as_grid, upscaled
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
@@ -118,7 +120,7 @@ class Decoder:
         self.sam = sam
         with torch.no_grad():
             position = sam.prompt_encoder.get_dense_pe()
-        self._image_pe = position.contiguous(memory_format=torch.channels_last)
+        self._position = position.flatten(2).mT.contiguous()
 
     def __call__(self, embedding: Tensor, prompts: PromptTensors) -> DecoderOutput:
         """Decode the prompts of one image.
@@ -137,6 +139,8 @@ class Decoder:
         sparse, dense = self.sam.prompt_encoder(
             points=points, boxes=prompts.boxes, masks=prompts.mask_input
         )
+        if prompts.mask_input is None:  # all objects see the same image at first
+            dense = dense[:1]
         return self.masks(embedding, sparse, dense)
 
     def masks(self, embedding: Tensor, sparse: Tensor, dense: Tensor) -> DecoderOutput:
@@ -147,7 +151,8 @@ class Decoder:
         embedding
             ``(1, 256, 64, 64)``, with early features for the head of HQ-SAM.
         sparse, dense
-            ``(B, N, 256)`` points and boxes, ``(B, 256, 64, 64)`` masks.
+            ``(B, N, 256)`` points and boxes, ``(B, 256, 64, 64)`` masks, or
+            ``(1, 256, 64, 64)`` if they are the same for all objects.
         """
         decoder = self.sam.mask_decoder
         hq: HqHead | None = getattr(decoder, "hq", None)
@@ -157,23 +162,20 @@ class Decoder:
             learnt.append(hq.hf_token.weight)
         fixed = torch.cat(learnt).expand(len(sparse), -1, -1)
         queries = torch.cat([fixed, sparse], dim=1)
-        # channels last throughout: that is how the transformer looks at the image, and
-        # the upscaling is three times faster so
-        image = (embedding + dense).contiguous(memory_format=torch.channels_last)
-        tokens, features = decoder.transformer(
-            image, self._image_pe.expand_as(image), queries
-        )
-        grid = features.unflatten(1, image.shape[2:]).permute(0, 3, 1, 2)
-        pixels = decoder.output_upscaling(grid)
+        # channels last, as the transformer looks at the image
+        image = (embedding + dense).flatten(2).mT.contiguous()
+        tokens, places = two_way(decoder.transformer, image, self._position, queries)
+        pixels = upscaled(decoder.output_upscaling, places)
         mask_tokens = tokens[:, MASK_TOKEN : MASK_TOKEN + decoder.num_mask_tokens]
         heads = zip(
             decoder.output_hypernetworks_mlps, mask_tokens.unbind(1), strict=True
         )
         weights = torch.stack([head(token) for head, token in heads], dim=1)
-        logits = (pixels.flatten(2).mT @ weights.mT).mT.contiguous()
-        logits = logits.unflatten(2, pixels.shape[2:])
+        shape = embedding.shape[2:]
+        logits = as_grid(pixels @ weights.mT, shape)
         if hq is not None:
             hq_token = tokens[:, MASK_TOKEN + decoder.num_mask_tokens]
-            logits = logits + hq(hq_token, pixels, embedding, early)
+            grid = as_grid(pixels, shape)
+            logits = logits + hq(hq_token, grid, embedding, early)
         iou = decoder.iou_prediction_head(tokens[:, 0])
         return DecoderOutput(logits, iou, mask_tokens[:, :1])

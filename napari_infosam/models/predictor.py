@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -14,13 +15,16 @@ from torch import Tensor
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.preprocess import Preprocessing, to_rgb_uint8
-from napari_infosam.core.prompts import Box, Point, PromptSet
+from napari_infosam.models.batch import BatchDecoder, Progress, predict_masks
 from napari_infosam.models.decoder import LOW_RES, DecoderOutput, PromptTensors
 from napari_infosam.models.embeddings import EmbeddingCache
+from napari_infosam.models.prompt_arrays import check_prompts, numbers, prompt_set
 from napari_infosam.models.sam_model import SamModel, upscale_logits
 
 if TYPE_CHECKING:
     from napari_infosam.core.masks import BoolArray
+    from napari_infosam.core.prompts import PromptSet
+    from napari_infosam.core.small_masks import SmallMask
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +189,7 @@ class Predictor:
         InfosamError
             Without image or prompt, or if the embedding is another encoder's.
         """
-        prompts = _prompt_set(points, labels, box)
+        prompts = prompt_set(points, labels, box)
         output, shape = self._decode(prompts, mask_input, embedding)
         if not multimask:
             return _prediction(output, 0, shape)
@@ -221,6 +225,128 @@ class Predictor:
             return _prediction(output, 1 + int(output.iou[0, 1:].argmax()), shape)
         return _prediction(output, 0, shape)
 
+    def predict_boxes(
+        self,
+        boxes: ArrayLike,
+        *,
+        embedding: ImageEmbedding | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+        on_progress: Progress | None = None,
+    ) -> list[SmallMask]:
+        """Return the masks of many boxes at once, in their order.
+
+        Faster than one `predict` a box, and equal to it up to the rounding of the
+        encoder's number type.
+
+        Parameters
+        ----------
+        boxes
+            ``(N, 4)`` XYXY.
+        embedding
+            Another image than that of the last `set_image`.
+        cancelled, on_progress
+            Asked, and called with the number of boxes done and of all, now and then.
+
+        Raises
+        ------
+        InfosamError
+            Without image, or for boxes that are no boxes in it.
+        Cancelled
+            If it was cancelled.
+        """
+        corners = numbers(boxes, "Boxes")
+        if corners.size and (corners.ndim != 2 or corners.shape[1] != 4):
+            raise InfosamError(f"Boxes need the shape (N, 4), not {corners.shape}.")
+        prompts = [prompt_set(None, None, box) for box in corners.reshape(-1, 4)]
+        return self.answer_many(prompts, embedding, cancelled, on_progress)
+
+    def predict_many(
+        self,
+        points: ArrayLike,
+        labels: ArrayLike | None = None,
+        *,
+        embedding: ImageEmbedding | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+        on_progress: Progress | None = None,
+    ) -> list[SmallMask]:
+        """Return the masks of many objects at once, each with K points.
+
+        Parameters
+        ----------
+        points
+            ``(N, K, 2)`` in (x, y) order.
+        labels
+            ``(N, K)``: 1 positive, 0 negative; by default all positive.
+        embedding, cancelled, on_progress
+            As in `predict_boxes`.
+        """
+        xy = numbers(points, "Points")
+        if xy.size and (xy.ndim != 3 or xy.shape[2] != 2):
+            raise InfosamError(f"Points need the shape (N, K, 2), not {xy.shape}.")
+        signs = np.ones(xy.shape[:2]) if labels is None else numbers(labels, "Labels")
+        if signs.shape != xy.shape[:2]:
+            raise InfosamError(
+                f"Labels need the shape {xy.shape[:2]} of the points, "
+                f"not {signs.shape}."
+            )
+        prompts = [prompt_set(*one, None) for one in zip(xy, signs, strict=True)]
+        return self.answer_many(
+            prompts, embedding, cancelled, on_progress, ambiguous=False
+        )
+
+    def answer_many(
+        self,
+        prompts: Sequence[PromptSet],
+        embedding: ImageEmbedding | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+        on_progress: Progress | None = None,
+        *,
+        ambiguous: bool = True,
+    ) -> list[SmallMask]:
+        """Answer the prompts of many objects of one image, as `answer` does of one.
+
+        Parameters
+        ----------
+        prompts
+            All prompts of each object.
+        embedding, cancelled, on_progress
+            As in `predict_boxes`.
+        ambiguous
+            Give a single positive click the best of its three ambiguity masks where
+            the model's `first_click` says so; otherwise the single mask.
+        """
+        decoder = self.batch_decoder(prompts, embedding)
+        ambiguous &= self._model.first_click == "multimask"
+        return predict_masks(
+            decoder,
+            prompts,
+            ambiguous=ambiguous,
+            cancelled=cancelled,
+            on_progress=on_progress,
+        )
+
+    def batch_decoder(
+        self, prompts: Sequence[PromptSet], embedding: ImageEmbedding | None = None
+    ) -> BatchDecoder:
+        """Return what decodes many prompts of an image, after these were checked."""
+        embedding = self._require(embedding)
+        for one in prompts:
+            check_prompts(one, embedding.shape)
+        return BatchDecoder(self._model, embedding.features, embedding.shape)
+
+    def _require(self, embedding: ImageEmbedding | None) -> ImageEmbedding:
+        """Return the embedding to be used, if the model can use it."""
+        embedding = embedding or self._embedding
+        if embedding is None:
+            raise InfosamError("Choose an image first: set_image has not been called.")
+        model = self._model
+        if embedding.encoder_hash != model.encoder_hash:
+            raise InfosamError(
+                "This embedding belongs to another encoder than that of "
+                f"{model.name} {model.version}: embed the image again."
+            )
+        return embedding
+
     @torch.inference_mode()
     def _decode(
         self,
@@ -228,18 +354,9 @@ class Predictor:
         mask_input: NDArray[np.float32] | None,
         embedding: ImageEmbedding | None,
     ) -> tuple[DecoderOutput, tuple[int, int]]:
-        embedding = embedding or self._embedding
-        if embedding is None:
-            raise InfosamError("Choose an image first: set_image has not been called.")
-        if not prompts:
-            raise InfosamError("Give at least one point or a box.")
-        _check_inside(prompts, embedding.shape)
+        embedding = self._require(embedding)
+        check_prompts(prompts, embedding.shape)
         model = self._model
-        if embedding.encoder_hash != model.encoder_hash:
-            raise InfosamError(
-                "This embedding belongs to another encoder than that of "
-                f"{model.name} {model.version}: embed the image again."
-            )
         mask = None
         if mask_input is not None:
             mask = _mask_tensor(mask_input).to(model.device)
@@ -269,7 +386,7 @@ def _prediction(
 
 def _mask_tensor(logits: ArrayLike) -> Tensor:
     """Return ``(1, 1, 256, 256)`` float32 from low-res logits."""
-    values = _numbers(logits, "mask_input")
+    values = numbers(logits, "mask_input")
     if values.shape not in ((LOW_RES, LOW_RES), (1, LOW_RES, LOW_RES)):
         raise InfosamError(
             f"mask_input needs the shape ({LOW_RES}, {LOW_RES}), not {values.shape}: "
@@ -279,55 +396,3 @@ def _mask_tensor(logits: ArrayLike) -> Tensor:
         raise InfosamError("mask_input needs finite numbers.")
     tensor = torch.tensor(values, dtype=torch.float32)
     return tensor.reshape(1, 1, LOW_RES, LOW_RES)
-
-
-def _check_inside(prompts: PromptSet, shape: tuple[int, int]) -> None:
-    """Raise a sentence for points, or a box, that do not touch the image."""
-    height, width = shape
-    for point in prompts.points:
-        if not (-0.5 <= point.x <= width - 0.5 and -0.5 <= point.y <= height - 0.5):
-            raise InfosamError(
-                f"The point ({point.x:g}, {point.y:g}) lies outside the image of "
-                f"{width} x {height} pixels; points are (x, y)."
-            )
-    box = prompts.box
-    if box and (box.x1 < -0.5 or box.y1 < -0.5 or box.x0 > width or box.y0 > height):
-        raise InfosamError(
-            f"The box {box.as_array().tolist()} lies outside the image of {width} x "
-            f"{height} pixels; boxes are XYXY."
-        )
-
-
-def _numbers(values: ArrayLike, what: str) -> NDArray[np.float64]:
-    try:
-        return np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
-        raise InfosamError(f"{what} must be an array of numbers.") from error
-
-
-def _prompt_set(
-    points: ArrayLike | None, labels: ArrayLike | None, box: ArrayLike | None
-) -> PromptSet:
-    xy = _numbers([] if points is None else points, "Points")
-    if xy.size and (xy.ndim > 2 or xy.shape[-1] != 2):
-        raise InfosamError(f"Points need the shape (N, 2), not {xy.shape}.")
-    xy = xy.reshape(-1, 2)
-    signs = np.ones(len(xy)) if labels is None else np.asarray(labels).ravel()
-    if len(signs) != len(xy) or not np.isin(signs, (0, 1)).all():
-        raise InfosamError(
-            f"Give one label, 0 or 1, for each of the {len(xy)} points, "
-            f"not {signs.tolist()}."
-        )
-    corners = None
-    if box is not None:
-        values = _numbers(box, "A box").ravel()
-        if values.size != 4:
-            raise InfosamError(f"A box needs four numbers XYXY, not {values.size}.")
-        corners = Box(*map(float, values))
-    return PromptSet(
-        tuple(
-            Point(float(x), float(y), bool(sign))
-            for (x, y), sign in zip(xy, signs, strict=True)
-        ),
-        corners,
-    )

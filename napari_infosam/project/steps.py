@@ -61,10 +61,14 @@ class Step:
         mask: Encoded,
         origin: Origin,
         instance_id: int | None = None,
-    ) -> None:
-        """Write an object, by default with a number of its own."""
+    ) -> int:
+        """Write an object, by default with a number of its own; return its place.
+
+        That is where it stands in what `finish` returns.
+        """
         written = write_object(self._connection, image_id, mask, origin, instance_id)
         self._shown.append(written)
+        return len(self._shown) - 1
 
     def rewrite(self, record: ObjectRecord, mask: Encoded, origin: Origin) -> None:
         """Give an object another mask or origin; its number stays."""
@@ -90,8 +94,13 @@ class Step:
         origin: Origin,
         overlap: Overlap,
         instance_id: int | None = None,
-    ) -> None:
+    ) -> int:
         """Write an object, and settle whose the pixels are that others have.
+
+        Returns
+        -------
+        int
+            Where it stands in what `finish` returns.
 
         Raises
         ------
@@ -104,8 +113,7 @@ class Step:
                 f"{', '.join(OVERLAPS)}."
             )
         if overlap == "allow":
-            self.write(image.id, mask, origin, instance_id)
-            return
+            return self.write(image.id, mask, origin, instance_id)
         others = select_objects(
             self._connection,
             image_id=image.id,
@@ -123,13 +131,14 @@ class Step:
                     "them."
                 )
             mask = encode_pixels(pixels, mask.shape)
-        self.write(image.id, mask, origin, instance_id)
+        place = self.write(image.id, mask, origin, instance_id)
         if overlap == "replace":
             for other in others:
                 theirs = pixels_of(other.rle)
                 left = theirs[~among(theirs, pixels)]
                 if left.size < theirs.size:
                     self._put(other, left, reviewed=False)
+        return place
 
     def finish(self) -> list[ObjectRecord]:
         """Write the step to the journal, if anything changed.

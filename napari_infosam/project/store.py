@@ -215,11 +215,14 @@ class Project(OpenFolder):
         classes: Mapping[str, str | None] | None = None,
         *,
         overlap: Overlap = "allow",
+        one_step: bool = False,
     ) -> list[ObjectRecord]:
         """Write objects that differ in class or origin in one transaction, all or none.
 
-        Each is a step of its own in the undo journal. ``classes`` are made with them
-        where missing: names, and ``#rrggbb`` or None. ``overlap`` as in `commit`.
+        Each is a step of its own in the undo journal, or all are one with ``one_step``:
+        then the masks must not overlap each other, unless overlaps are allowed.
+        ``classes`` are made with them where missing: names, and ``#rrggbb`` or None.
+        ``overlap`` as in `commit`.
         """
         self._require_lock()
         image = self.image(image_id)
@@ -228,10 +231,13 @@ class Project(OpenFolder):
             for name, color in (classes or {}).items():
                 images.insert_class(connection, name, color)
             written = []
-            for mask, origin in encoded:
+            for part in [encoded] if one_step else [[one] for one in encoded]:
                 step = Step(connection, "commit")
-                step.place(image, mask, origin, overlap)
-                written.append(step.finish()[0])
+                places = [
+                    step.place(image, mask, origin, overlap) for mask, origin in part
+                ]
+                done = step.finish()
+                written += [done[place] for place in places]
             return written
 
     def objects(

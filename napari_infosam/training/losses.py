@@ -17,7 +17,7 @@ def structure_loss(
     *,
     weigh_cross_entropy: bool = True,
 ) -> Tensor:
-    """Return weighted cross-entropy plus weighted IoU loss, one value a mask.
+    """Return weighted cross-entropy plus weighted IoU loss, one value an answer.
 
     Both terms weigh pixels by ``1 + 5 |avgpool(target) - target|``. The published
     code meant the same but averaged the cross-entropy without the weights; see
@@ -25,8 +25,10 @@ def structure_loss(
 
     Parameters
     ----------
-    logits, target
-        ``(B, 1, H, W)``; the target lies in [0, 1] and may be soft.
+    logits
+        ``(B, M, H, W)``, M answers to the same target.
+    target
+        ``(B, 1, H, W)``, in [0, 1], maybe soft.
     window
         Odd side in pixels of the averaging window (31 at 1024 pixels).
     weigh_cross_entropy
@@ -35,13 +37,15 @@ def structure_loss(
     Returns
     -------
     Tensor
-        ``(B,)``.
+        ``(B, M)``.
     """
     mean = F.avg_pool2d(
         target, window, stride=1, padding=window // 2, count_include_pad=True
     )
     weight = 1 + EDGE_WEIGHT * (mean - target).abs()
-    cross_entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    cross_entropy = F.binary_cross_entropy_with_logits(
+        logits, target.expand_as(logits), reduction="none"
+    )
     probability = logits.sigmoid()
     area = (2, 3)
     if weigh_cross_entropy:
@@ -51,7 +55,7 @@ def structure_loss(
     overlap = (weight * probability * target).sum(area)
     total = (weight * (probability + target)).sum(area)
     weighted_iou = 1 - (overlap + 1) / (total - overlap + 1)
-    return (bce + weighted_iou).mean(1)
+    return bce + weighted_iou
 
 
 def mask_iou(logits: Tensor, target: Tensor) -> Tensor:

@@ -98,6 +98,8 @@ class Stage:
         Their values in the base.
     distiller
         What compares the student with its teacher, or None.
+    workers
+        What takes the images of a batch side by side.
     """
 
     def __init__(
@@ -112,7 +114,7 @@ class Stage:
         self._dtype = training_dtype(base.device)
         self.sam, self.trained = build_student(base.sam, spec)
         self.decoder = Decoder(self.sam)
-        self._workers = Workers(options.threads or half_of_the_cores(), self.device)
+        self.workers = Workers(options.threads or half_of_the_cores(), self.device)
         self.start = [p.detach().clone() for p in self.trained]
         self.distiller: Distiller | None = None
         if spec.method != "decoder":
@@ -156,7 +158,7 @@ class Stage:
         look at all of them.
         """
         share = 1 / len(batch)
-        rows = list(self._workers.map(self._forward, batch, rng.spawn(len(batch))))
+        rows = list(self.workers.map(self._forward, batch, rng.spawn(len(batch))))
         total = float(np.mean([row.loss.item() for row in rows]))
         parts = {
             name: float(np.mean([row.parts[name] for row in rows]))
@@ -179,7 +181,7 @@ class Stage:
             ends = (torch.full_like(row.loss, share), *seed)
             return torch.autograd.grad(outputs, self.trained, ends, allow_unused=True)
 
-        for gradients in self._workers.map(backward, rows, seeds):
+        for gradients in self.workers.map(backward, rows, seeds):
             for parameter, gradient in zip(self.trained, gradients, strict=True):
                 if gradient is None:
                     continue
@@ -233,7 +235,7 @@ class Stage:
         The gradients of its own parameters are added to them; those of each row's
         embedding, token and logits are returned, for the way back through the student.
         """
-        teacher = Views.of(list(self._workers.map(self._teacher, rows)))
+        teacher = Views.of(list(self.workers.map(self._teacher, rows)))
         leaves = [
             tuple(
                 view.detach().requires_grad_()
@@ -270,12 +272,10 @@ def _mask_loss(
 ) -> tuple[Tensor, dict[str, float]]:
     """Return the loss of one group: masks, ambiguity masks and predicted IoU."""
     logits = cropped(output, targets).float()
-    structure = structure_loss(logits[:, :1], targets, WINDOW).mean()
+    masks = structure_loss(logits if ambiguous else logits[:, :1], targets, WINDOW)
+    structure = masks[:, 0].mean()
     iou = (output.iou.float() - mask_iou(logits, targets)).square().mean()
     loss = structure + IOU_WEIGHT * iou
     if ambiguous:
-        each = torch.stack(
-            [structure_loss(logits[:, i : i + 1], targets, WINDOW) for i in (1, 2, 3)]
-        )
-        loss = loss + MULTIMASK_WEIGHT * each.amin(0).mean()
+        loss = loss + MULTIMASK_WEIGHT * masks[:, 1:].amin(1).mean()
     return loss, {"structure": structure.item(), "iou": iou.item()}

@@ -72,17 +72,18 @@ def test_what_the_decoder_says(base, features):
 
 def test_the_mask_token_makes_the_single_mask(base, features):
     """The token that is handed out is the one whose hypernetwork draws mask 0."""
+    head, encoder = base.sam.mask_decoder, base.sam.prompt_encoder
     tensors = PromptTensors.build(SETS[:1], SHAPE, CPU)
-    head = base.sam.mask_decoder
-    upscaled = []
-    hook = head.output_upscaling.register_forward_hook(
-        lambda _module, _inputs, output: upscaled.append(output)
-    )
     with torch.inference_mode():
         output = base.decoder(features, tensors)
-        hook.remove()
+        points = None if tensors.coords is None else (tensors.coords, tensors.labels)
+        sparse, dense = encoder(points, tensors.boxes, None)
+        fixed = torch.cat([head.iou_token.weight, head.mask_tokens.weight])
+        queries = torch.cat([fixed[None], sparse], dim=1)
+        _, places = head.transformer(features + dense, encoder.get_dense_pe(), queries)
+        upscaled = head.output_upscaling(places.mT.unflatten(2, (64, 64)))
         weights = head.output_hypernetworks_mlps[0](output.mask_token[:, 0])
-        drawn = (weights @ upscaled[0].flatten(2)[0]).view(1, 256, 256)
+        drawn = (weights @ upscaled.flatten(2)[0]).view(1, 256, 256)
     torch.testing.assert_close(drawn, output.logits[:, 0], atol=1e-3, rtol=1e-4)
     assert MASK_TOKEN == 1
 

@@ -52,7 +52,7 @@ def test_structure_loss_by_hand(published):
     for one, other in zip(logits, target, strict=True):
         weighted, _, iou = by_hand(one[0], other[0], WINDOW)
         expected.append(weighted + iou)
-    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5)
+    np.testing.assert_allclose(found[:, 0].numpy(), expected, rtol=1e-5)
 
 
 def test_the_hand_calculation_is_the_published_loss_but_for_its_bce(published):
@@ -88,8 +88,20 @@ def test_objects_of_a_batch_do_not_mix(published):
     alone = [
         structure_loss(x[None], y[None], 7) for x, y in zip(logits, target, strict=True)
     ]
-    assert together.shape == (3,)
+    assert together.shape == (3, 1)
     torch.testing.assert_close(together, torch.cat(alone))
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+def test_several_answers_to_one_target_cost_what_each_costs_alone(published, weighted):
+    logits, target = map(torch.tensor, (published["logits"], published["target"]))
+    answers = torch.cat([logits, -logits, logits / 3], dim=1)
+    together = structure_loss(answers, target, 7, weigh_cross_entropy=weighted)
+    alone = [
+        structure_loss(answer.unsqueeze(1), target, 7, weigh_cross_entropy=weighted)
+        for answer in answers.unbind(1)
+    ]
+    torch.testing.assert_close(together, torch.cat(alone, dim=1))
 
 
 def disc(side: int = 32) -> torch.Tensor:

@@ -1,0 +1,72 @@
+"""What keys and buttons do about proposals, where they meet the prompts of one object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_infosam.core.geometry import box_around
+
+if TYPE_CHECKING:
+    from napari_infosam._napari.proposals import Proposals
+    from napari_infosam._napari.session import Session
+    from napari_infosam._napari.viewer_link import ViewerLink
+    from napari_infosam.core.prompts import Box
+
+
+class ManyActions:
+    """Undo, redo and clear of boxes and proposals, and what is in view.
+
+    Parameters
+    ----------
+    session, proposals
+        The object in work, and those that are proposed.
+    link
+        Who has the tool and the image.
+    """
+
+    def __init__(
+        self, session: Session, proposals: Proposals, link: ViewerLink
+    ) -> None:
+        self._session = session
+        self._proposals = proposals
+        self._link = link
+
+    def toggle_box_each(self) -> None:
+        """Let every box be for an object of its own, or no longer."""
+        tool = self._link.tool
+        tool.box_each = not (tool.boxing and tool.box_each)
+        if tool.box_each:
+            self._link.use_box()
+
+    def propose(self) -> None:
+        """Propose everything in view."""
+        self._proposals.propose(self.in_view())
+
+    def clear(self) -> None:
+        """Clear the prompts of the object in work, or else all proposals."""
+        if self._session.prompts:
+            self._session.clear()
+        else:
+            self._proposals.clear()
+
+    def undo(self) -> None:
+        """Take the last prompt or box back, or else the last change."""
+        if self._session.work.can_undo or not self._proposals.undo_box():
+            self._session.undo()
+
+    def redo(self) -> None:
+        """Do again what was undone last."""
+        if self._session.work.can_redo or not self._proposals.redo_box():
+            self._session.redo()
+
+    def in_view(self) -> Box | None:
+        """Return the part of the picture that the canvas shows, in its pixels."""
+        image = self._link.image
+        if image is None:
+            return None
+        corners = image.corner_pixels[:, -2:].astype(float)
+        if image.multiscale:
+            corners *= image.downsample_factors[image.data_level][-2:]
+        if (corners[0] >= corners[1]).any():
+            return None  # not drawn yet
+        return box_around(corners)

@@ -1,0 +1,98 @@
+"""Proposed objects that wait to be accepted or rejected, by number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_infosam.core.prompts import Box
+    from napari_infosam.core.small_masks import SmallMask
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A proposed object.
+
+    Attributes
+    ----------
+    small
+        Its mask and predicted IoU.
+    box
+        The box it was asked for with, or None.
+    version
+        Which model version proposed it.
+    """
+
+    small: SmallMask
+    box: Box | None
+    version: str
+
+
+class Offers:
+    """Offers of one picture; a number is never given twice.
+
+    Attributes
+    ----------
+    min_score
+        Least predicted IoU of what is shown; objects of boxes always are.
+    """
+
+    def __init__(self, min_score: float) -> None:
+        self.min_score = min_score
+        self._offers: dict[int, Offer] = {}
+        self._last = 0
+
+    def __len__(self) -> int:
+        return len(self._offers)
+
+    def add(self, offers: Iterable[Offer]) -> None:
+        """Take up offers, in this order."""
+        for offer in offers:
+            self._last += 1
+            self._offers[self._last] = offer
+
+    def keep(self, wanted: Callable[[Offer], bool]) -> None:
+        """Let go of all others."""
+        self._offers = {n: o for n, o in self._offers.items() if wanted(o)}
+
+    def pop(self, numbers: Iterable[int]) -> list[Offer]:
+        """Let go of some and return them; numbers that nobody has are left out."""
+        return [self._offers.pop(n) for n in numbers if n in self._offers]
+
+    def boxes(self) -> set[Box]:
+        """Return the boxes that have an offer."""
+        return {o.box for o in self._offers.values() if o.box is not None}
+
+    def shown(self) -> dict[int, Offer]:
+        """Return what is shown, and can be accepted, by number."""
+        return {
+            number: offer
+            for number, offer in self._offers.items()
+            if offer.box is not None or offer.small.score >= self.min_score
+        }
+
+    def labels(self, shape: tuple[int, int]) -> NDArray[np.int32] | None:
+        """Return the ``(H, W)`` numbers of what is shown; None without any."""
+        shown = self.shown()
+        if not shown:
+            return None
+        image = np.zeros(shape, np.int32)
+        for number, offer in shown.items():
+            image[offer.small.place][offer.small.part] = number
+        return image
+
+    def number_at(self, row: float, column: float) -> int:
+        """Return the number of what is shown at a pixel, the one on top; or 0."""
+        r, c = round(row), round(column)
+        for number, offer in reversed(self.shown().items()):
+            rows, columns = offer.small.place
+            inside = rows.start <= r < rows.stop and columns.start <= c < columns.stop
+            if inside and offer.small.part[r - rows.start, c - columns.start]:
+                return number
+        return 0

@@ -1,0 +1,1 @@
+"""What `infosam bench-speed` measures; the one part of `bench` that imports torch."""

@@ -1,0 +1,161 @@
+"""How near a work comes to what the machine multiplies at best."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from napari_infosam.core.prompts import Point, PromptSet
+from napari_infosam.models.threads import Workers
+from napari_infosam.training.batches import IMAGES_PER_BATCH
+
+if TYPE_CHECKING:
+    from napari_infosam.bench.speed.answering import Answering
+    from napari_infosam.bench.speed.learning import Learning
+
+SIDE = 2048
+"""Of the square matrices; 8 to 16 MB each, as much as a large layer."""
+
+TRIALS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Roof:
+    """One work under the roof.
+
+    Attributes
+    ----------
+    work
+        What was measured.
+    gflop
+        Floating-point operations of its matrix products and convolutions, in 1e9.
+    seconds
+        Median time.
+    gflops
+        Reached, in 1e9 a second.
+    share
+        Of the peak in the type that most of it is computed in.
+    dtype
+        That type.
+    """
+
+    work: str
+    gflop: float
+    seconds: float
+    gflops: float
+    share: float
+    dtype: str
+
+
+def peaks() -> dict[str, float]:
+    """Return the best rate of square matrix products, 1e9 operations a second."""
+    return {
+        "float32": _peak(torch.float32),
+        "bfloat16": _peak(torch.bfloat16),
+    }
+
+
+def _peak(dtype: torch.dtype) -> float:
+    left, right = torch.rand(2, SIDE, SIDE).to(dtype)
+    out = torch.empty_like(left)
+    seconds = []
+    for _ in range(TRIALS):
+        start = time.perf_counter()
+        torch.mm(left, right, out=out)
+        seconds.append(time.perf_counter() - start)
+    return 2 * SIDE**3 / min(seconds) / 1e9
+
+
+def roofs(answering: Answering, learning: Learning, repetitions: int) -> dict[str, Any]:
+    """Return the peaks, and each work's share of them.
+
+    Parameters
+    ----------
+    answering, learning
+        Who does the works.
+    repetitions
+        Of each; the peaks are measured before and after, and the higher count.
+    """
+    before = peaks()
+    model = answering.model
+    x = model.encoder_input(answering.picture)
+    click = PromptSet((Point(150.0, 100.0),))
+
+    def encode() -> None:
+        with torch.no_grad(), model.autocast():
+            model.embed(x)
+
+    stages = [learning.stage("decoder"), learning.stage("adapter")]
+    native = "bfloat16" if model.dtype is torch.bfloat16 else "float32"
+    sizes = IMAGES_PER_BATCH["quick"], IMAGES_PER_BATCH["full"]
+    steps = [learning.steps(*pair) for pair in zip(stages, sizes, strict=True)]
+    works: list[tuple[str, Callable[[], object], str]] = [
+        ("encoder", encode, native),
+        ("click", lambda: answering.predictor.answer(click), "float32"),
+        ("quick step", steps[0], native),
+        ("full step", steps[1], native),
+    ]
+    timed = [(_seconds(work, repetitions)) for _, work, _ in works]
+    for stage in stages:  # operations are counted in this thread only
+        stage.workers = Workers(1, torch.device("meta"))
+    counted = [_gflop(work, repetitions) for _, work, _ in works]
+    after = peaks()
+    best = {dtype: max(before[dtype], after[dtype]) for dtype in before}
+    rows = [
+        Roof(name, gflop, spent, gflop / spent, gflop / spent / best[dtype], dtype)
+        for (name, _, dtype), spent, gflop in zip(works, timed, counted, strict=True)
+    ]
+    return {"peak_gflops": best, "works": [asdict(row) for row in rows]}
+
+
+def _seconds(work: Callable[[], object], repetitions: int) -> float:
+    work()
+    seconds = []
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return median(seconds)
+
+
+def _gflop(work: Callable[[], object], repetitions: int) -> float:
+    """Return the mean, since steps differ in their corrective clicks."""
+    with _Counter() as counter:
+        for _ in range(repetitions):
+            work()
+    return counter.total / repetitions / 1e9
+
+
+class _Counter(TorchDispatchMode):
+    """Adds up operations by torch's own formulas.
+
+    `FlopCounterMode` also keeps track of modules, and fails where one is called without
+    gradient within a step that has one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Count one operation, or those that it is made of."""
+        kwargs = kwargs or {}
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is None:
+            with self:
+                parts = func.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
+        result = func(*args, **kwargs)
+        if formula is not None:
+            self.total += formula(*args, **kwargs, out_val=result)
+        return result

@@ -1,0 +1,367 @@
+"""Many objects of one image at once: prompts in, small masks out.
+
+Objects are decoded in chunks that stay in the processor's caches, and each mask is
+drawn at full size within its own box only: there is never more than one mask of floats
+a thread, whatever the number of objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_infosam.core.geometry import MODEL_SIDE, model_shape, to_model_xy
+from napari_infosam.core.small_masks import SmallMask, trimmed
+from napari_infosam.models.decoder import LOW_RES, DecoderOutput, PromptTensors
+from napari_infosam.models.image_side import TOKENS, WHOLE, Decoded, ImageSide, Window
+from napari_infosam.models.threads import Workers
+
+if TYPE_CHECKING:
+    from napari_infosam.core.prompts import PromptSet
+    from napari_infosam.models.sam_model import SamModel
+
+T = TypeVar("T")
+
+Progress = Callable[[int, int], None]
+"""Called with how many prompts of how many are done."""
+
+_CHUNK = {torch.float32: 2, torch.bfloat16: 4, torch.float16: 4}
+_GPU_CHUNK = 64
+"""Objects that are decoded together: on a CPU what the caches hold."""
+
+_STEP = LOW_RES // TOKENS
+"""Logits along the side of an image token."""
+
+_MARGIN, _MARGIN_TOKENS = 0.25, 2
+"""How far around a box its mask is looked for: in sides of the box, and in tokens."""
+
+
+class Cancelled(Exception):
+    """The work was stopped because it was asked to."""
+
+
+class Enlarger:
+    """Draws low-res logits as masks of the image's size, part by part.
+
+    The two steps of `upscale_logits` are linear along rows and along columns: each is
+    a matrix, and a part of the mask is the product of parts of them.
+
+    Parameters
+    ----------
+    shape
+        (height, width) of the image.
+    device
+        Where the logits are.
+    """
+
+    def __init__(self, shape: tuple[int, int], device: torch.device) -> None:
+        self.shape = shape
+        height, width = model_shape(shape)
+        self._rows = _interpolation(height, shape[0], device)
+        self._columns = _interpolation(width, shape[1], device)
+        self.low_res_shape = (
+            -(-height * LOW_RES // MODEL_SIDE),
+            -(-width * LOW_RES // MODEL_SIDE),
+        )
+        """(rows, columns) of the logits that lie in the image; the rest is padding."""
+
+    def mask(self, logits: Tensor, corner: tuple[int, int], score: float) -> SmallMask:
+        """Return the mask of a part of an object's low-res logits.
+
+        Parameters
+        ----------
+        logits
+            ``(h, w)`` float32; what lies around it is not above 0.
+        corner
+            (row, column) of its first one among the ``(256, 256)``.
+        score
+            Predicted IoU.
+        """
+        low = tuple(
+            slice(start, start + size)
+            for start, size in zip(corner, logits.shape, strict=True)
+        )
+        rows = self._reach(self._rows, low[0])
+        columns = self._reach(self._columns, low[1])
+        drawn = self._rows[rows, low[0]] @ logits @ self._columns[columns, low[1]].mT
+        part = (drawn > 0).cpu().numpy()
+        return trimmed(part, (rows.start, columns.start), self.shape, score)
+
+    @staticmethod
+    def _reach(matrix: Tensor, low: slice) -> slice:
+        """Return the pixels that depend on some of the logits."""
+        touched = matrix[:, low].any(dim=1).nonzero().flatten()
+        if not len(touched):
+            return slice(0, 0)
+        return slice(int(touched[0]), int(touched[-1]) + 1)
+
+
+class BatchDecoder:
+    """Decodes prompts of one image in chunks.
+
+    Parameters
+    ----------
+    model
+        The model that answers.
+    features
+        The image's embedding.
+    shape
+        (height, width) of the image.
+    dtype
+        In which image tokens are multiplied; by default that of the model's encoder.
+    """
+
+    def __init__(
+        self,
+        model: SamModel,
+        features: Tensor,
+        shape: tuple[int, int],
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self._model = model
+        self._features = features.to(model.device).float()
+        self._dtype = dtype or model.dtype or torch.float32
+        self.shape = shape
+        self.enlarger = Enlarger(shape, model.device)
+
+    @cached_property
+    def _side(self) -> ImageSide | None:
+        if self._model.has_hq_head:
+            return None  # its convolutions look beyond the pixels of one token
+        with torch.inference_mode():
+            return ImageSide(self._model.decoder, self._features, self._dtype)
+
+    @property
+    def chunk(self) -> int:
+        """How many objects are decoded together."""
+        on_cpu = self._model.device.type == "cpu"
+        return _CHUNK[self._dtype] if on_cpu else _GPU_CHUNK
+
+    def run(
+        self,
+        prompts: Sequence[PromptSet],
+        look: Callable[[Sequence[int], Chunk], T],
+        cancelled: Callable[[], bool] = lambda: False,
+        on_progress: Progress | None = None,
+    ) -> Iterator[T]:
+        """Decode prompts, side by side on as many threads as torch has now.
+
+        Parameters
+        ----------
+        prompts
+            One set an object.
+        look
+            Called on a worker for each chunk, with the numbers of its prompts.
+        cancelled, on_progress
+            Asked and called between chunks.
+
+        Raises
+        ------
+        Cancelled
+            If it was cancelled.
+        """
+        _ = self._side  # made here, not by each worker
+        chunks = list(_chunks(prompts, self.chunk))
+
+        @torch.inference_mode()
+        def work(numbers: Sequence[int]) -> T:
+            if cancelled():
+                raise Cancelled
+            sets = [prompts[number] for number in numbers]
+            tensors = PromptTensors.build(sets, self.shape, self._model.device)
+            return look(numbers, self._decode(tensors))
+
+        workers = Workers(torch.get_num_threads(), self._model.device)
+        done = 0
+        for numbers, result in zip(chunks, workers.map(work, chunks), strict=True):
+            done += len(numbers)
+            if on_progress is not None:
+                on_progress(done, len(prompts))
+            if cancelled():
+                raise Cancelled
+            yield result
+
+    def _decode(self, tensors: PromptTensors) -> Chunk:
+        if self._side is None:
+            output = self._model.decoder(self._features, tensors)
+            return Chunk(output.iou, output, None)
+        decoded = self._side.decode(tensors)
+        return Chunk(decoded.iou, decoded, self._side)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What the decoder says of B objects; their masks are drawn when asked for.
+
+    Attributes
+    ----------
+    iou
+        ``(B, 4)`` predicted IoU of the single mask and of the three ambiguity masks.
+    """
+
+    iou: Tensor
+    _output: Decoded | DecoderOutput
+    _side: ImageSide | None
+
+    def logits(self, row: int, which: Sequence[int], window: Window = WHOLE) -> Tensor:
+        """Return ``(M, h, w)`` float32 low-res logits of one of the objects.
+
+        Parameters
+        ----------
+        row
+            Which object.
+        which
+            Which of the four masks, M of them.
+        window
+            Rows and columns of image tokens; a token is four by four logits.
+        """
+        if self._side is not None and isinstance(self._output, Decoded):
+            return self._side.logits(self._output, row, which, window)
+        rows, columns = (
+            slice(_STEP * span.start, _STEP * span.stop) for span in window
+        )
+        chosen = self._output.logits[row, list(which), rows, columns]
+        return chosen.float()
+
+
+def predict_masks(
+    decoder: BatchDecoder,
+    prompts: Sequence[PromptSet],
+    *,
+    ambiguous: bool = False,
+    cancelled: Callable[[], bool] = lambda: False,
+    on_progress: Progress | None = None,
+) -> list[SmallMask]:
+    """Return a mask for each prompt set.
+
+    Parameters
+    ----------
+    decoder
+        Of the model and the image.
+    prompts
+        One set an object.
+    ambiguous
+        Answer a single point by the best of the three ambiguity masks, as
+        `Predictor.answer` does with the base model.
+    cancelled, on_progress
+        As in `BatchDecoder.run`.
+    """
+
+    def look(numbers: Sequence[int], chunk: Chunk) -> list[SmallMask]:
+        masks = []
+        for row, number in enumerate(numbers):
+            one, which = prompts[number], 0
+            if ambiguous and len(one) == 1 and one.box is None:
+                which = 1 + int(chunk.iou[row, 1:].argmax())
+            part, corner = _around(one, chunk, row, which, decoder.enlarger)
+            score = float(chunk.iou[row, which])
+            masks.append(decoder.enlarger.mask(part, corner, score))
+        return masks
+
+    found: dict[int, SmallMask] = {}
+    chunks = list(_chunks(prompts, decoder.chunk))
+    results = decoder.run(prompts, look, cancelled, on_progress)
+    for numbers, masks in zip(chunks, results, strict=True):
+        found.update(zip(numbers, masks, strict=True))
+    return [found[number] for number in range(len(prompts))]
+
+
+def _around(
+    prompts: PromptSet, chunk: Chunk, row: int, which: int, enlarger: Enlarger
+) -> tuple[Tensor, tuple[int, int]]:
+    """Return the logits that make an object's pixels, and where they begin.
+
+    They are looked for around the box. Where the mask reaches the end of that, or
+    there is no box, everywhere.
+    """
+    window = _window(prompts, enlarger.shape)
+    logits = chunk.logits(row, (which,), window)[0]
+    if window != WHOLE and _reaches_out(logits > 0, window):
+        window = WHOLE
+        logits = chunk.logits(row, (which,))[0]
+    top, left = (_STEP * span.start for span in window)
+    return cut_out(logits, (top, left), enlarger.low_res_shape)
+
+
+def _window(prompts: PromptSet, shape: tuple[int, int]) -> Window:
+    """Return the image tokens around a box; all of them without one."""
+    if prompts.box is None:
+        return WHOLE
+    corners = to_model_xy(prompts.box.as_array().reshape(2, 2), shape)
+    low, high = corners / (MODEL_SIDE / TOKENS)
+    margin = _MARGIN * (high - low) + _MARGIN_TOKENS
+    start = np.clip(np.floor(low - margin), 0, TOKENS - 1).astype(int)
+    stop = np.clip(np.ceil(high + margin), start + 1, TOKENS).astype(int)
+    return slice(int(start[1]), int(stop[1])), slice(int(start[0]), int(stop[0]))
+
+
+def _reaches_out(inside: Tensor, window: Window) -> bool:
+    """Return whether a mask lies on a side of a window beyond which there is more."""
+    rows, columns = window
+    sides = (
+        (rows.start > 0, inside[0]),
+        (rows.stop < TOKENS, inside[-1]),
+        (columns.start > 0, inside[:, 0]),
+        (columns.stop < TOKENS, inside[:, -1]),
+    )
+    return any(more and bool(side.any()) for more, side in sides)
+
+
+def cut_out(
+    logits: Tensor, corner: tuple[int, int], low_res_shape: tuple[int, int]
+) -> tuple[Tensor, tuple[int, int]]:
+    """Return the part of low-res logits that makes pixels, and where it begins.
+
+    A pixel lies between logits of which one at least is above 0, and all those it lies
+    between are in the part.
+
+    Parameters
+    ----------
+    logits
+        ``(h, w)`` of the ``(256, 256)``.
+    corner
+        (row, column) of the first one.
+    low_res_shape
+        (rows, columns) that lie in the image.
+    """
+    inside = logits > 0
+    spans = []
+    for axis in (0, 1):
+        found = inside.any(dim=1 - axis).nonzero().flatten()
+        # one more than the image has: its last pixels lie between the last and that
+        stop = min(low_res_shape[axis] + 1 - corner[axis], logits.shape[axis])
+        if not len(found) or int(found[0]) >= stop:
+            return logits[:0, :0], (0, 0)
+        spans.append((max(0, int(found[0]) - 2), min(int(found[-1]) + 3, stop)))
+    (top, bottom), (left, right) = spans
+    return logits[top:bottom, left:right], (corner[0] + top, corner[1] + left)
+
+
+def _chunks(prompts: Sequence[PromptSet], size: int) -> Iterator[list[int]]:
+    """Yield numbers of prompts that go together: as many points, and a box or none."""
+
+    def kind(number: int) -> tuple[int, bool]:
+        return len(prompts[number].points), prompts[number].box is not None
+
+    for _, group in groupby(sorted(range(len(prompts)), key=kind), kind):
+        numbers = list(group)
+        for start in range(0, len(numbers), size):
+            yield numbers[start : start + size]
+
+
+def _interpolation(square: int, pixels: int, device: torch.device) -> Tensor:
+    """Return ``(pixels, 256)``: what each logit of a line adds to each pixel of it."""
+    unit = torch.eye(LOW_RES, device=device).unsqueeze(1)
+    middle = F.interpolate(unit, MODEL_SIDE, mode="linear", align_corners=False)
+    line = F.interpolate(
+        middle[..., :square], pixels, mode="linear", align_corners=False
+    )
+    return line[:, 0].mT.contiguous()

@@ -1,0 +1,195 @@
+"""Many objects at once, without a window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from napari_infosam._napari.proposals import Proposals
+from napari_infosam._napari.session import Session
+from napari_infosam.core.metrics import iou
+from napari_infosam.core.prompts import Box, Point
+
+from .helpers import DISCS, AtOnce, disc, picture, source
+
+Said = list[tuple[str, bool]]
+BOXES = [Box(c - 19, r - 19, c + 19, r + 19) for r, c in DISCS]
+
+
+@pytest.fixture
+def worker() -> AtOnce:
+    return AtOnce()
+
+
+@pytest.fixture
+def proposals(session: Session, worker: AtOnce) -> Iterator[Proposals]:
+    made = Proposals(session, worker)
+    made.points_per_side = 7
+    yield made
+    made.close()
+
+
+def test_boxes_become_objects_in_one_step(
+    session: Session, proposals: Proposals, worker: AtOnce, said: Said
+) -> None:
+    worker.holds = True
+    for box in BOXES:
+        proposals.add_box(box)
+    assert len(worker.waiting) == 1  # the other two wait to be decoded together
+    worker.release()
+    worker.release()
+    assert len(proposals.offered) == 3
+    proposals.accept()
+
+    assert said[-1] == ("Accepted 3 objects.", False)
+    assert proposals.is_empty
+    project = session.desk.project
+    assert project is not None
+    records = project.objects()
+    for number, record in enumerate(records):
+        assert iou(record.mask(), disc(number)) > 0.8
+        assert record.prompts.box == BOXES[number]
+        assert record.proposal_ious == (1.0,)
+        assert record.reviewed
+    assert session.labels is not None
+    assert set(np.unique(session.labels)) == {0, 1, 2, 3}
+    session.undo()
+    assert project.n_objects() == 0
+    session.redo()
+    assert project.n_objects() == 3
+
+
+def test_boxes_are_taken_back_and_drawn_again(
+    proposals: Proposals, session: Session
+) -> None:
+    proposals.set_boxes(BOXES)
+    assert proposals.undo_box()
+    assert len(proposals.offered) == 2
+    assert proposals.redo_box()
+    assert not proposals.redo_box()
+    assert proposals.boxes == tuple(BOXES)
+    assert len(proposals.offered) == 3
+    proposals.set_boxes(BOXES[1:])
+    assert {offer.box for offer in proposals.offered.values()} == set(BOXES[1:])
+    proposals.reject(list(proposals.offered)[:1])
+    assert proposals.boxes == (BOXES[2],)
+    # another picture: they were of the old one
+    session.set_image(source(picture(180), "other"))
+    assert proposals.is_empty
+    assert not proposals.undo_box()
+
+
+def test_everything_in_view_is_proposed_and_nothing_twice(
+    session: Session, proposals: Proposals, said: Said
+) -> None:
+    session.add_prompt(Point(*DISCS[0][::-1]))
+    session.accept()
+    proposals.propose()
+    assert proposals.progress is None
+    assert "proposed" in said[-1][0]
+    for number in (1, 2):
+        found = proposals.number_at(*DISCS[number])
+        offer = proposals.offered[found]
+        assert iou(offer.small.mask(), disc(number)) > 0.8
+    assert not proposals.number_at(*DISCS[0])  # it was accepted before
+    labels = proposals.labels()
+    assert labels is not None
+    assert session.labels is not None
+    assert not (labels > 0)[session.labels > 0].any()
+
+    n_offered = len(proposals.offered)
+    proposals.min_score = 2
+    assert not proposals.offered
+    assert proposals.labels() is None
+    proposals.min_score = 0.88
+    assert len(proposals.offered) == n_offered
+
+    proposals.reject_at(*DISCS[1])
+    assert not proposals.number_at(*DISCS[1])
+    proposals.accept_at(*DISCS[2])
+    assert not proposals.number_at(*DISCS[2])
+    assert session.objects_here() == 2
+    project = session.desk.project
+    assert project is not None
+    assert not project.objects()[-1].prompts  # a grid's point is nobody's click
+    proposals.accept_at(2, 2)
+    assert said[-1] == ("Nothing is proposed under the pointer.", False)
+
+
+def test_only_what_is_in_view_is_proposed(proposals: Proposals) -> None:
+    row, column = DISCS[1]
+    proposals.propose(Box(column - 30, row - 30, column + 30, row + 30))
+    assert proposals.number_at(row, column)
+    assert not proposals.number_at(*DISCS[0])
+
+
+@pytest.mark.parametrize("overlap", ["keep", "replace", "allow"])
+def test_who_has_pixels_is_what_the_policy_says(
+    session: Session, proposals: Proposals, overlap: str, said: Said
+) -> None:
+    first, second = Box(20, 20, 70, 60), Box(22, 22, 66, 62)  # the same disc
+    session.objects.overlap = overlap  # type: ignore[assignment]
+    proposals.set_boxes([first, second, BOXES[1]])
+    session.add_prompt(Point(*DISCS[1][::-1]))
+    session.accept()
+    proposals.accept()
+    project = session.desk.project
+    assert project is not None
+    masks = [record.mask() for record in project.objects()]
+    shared = sum(mask.astype(int) for mask in masks)
+    assert (np.max(shared) > 1) == (overlap == "allow")
+    assert not any(failed for _, failed in said)
+
+
+def test_it_can_be_cancelled(
+    session: Session, proposals: Proposals, worker: AtOnce, said: Said
+) -> None:
+    worker.holds = True
+    proposals.propose()
+    assert proposals.progress == (0, 1)
+    assert "cancel" in proposals.why_not()
+    proposals.cancel()
+    assert proposals.progress is None
+    assert not proposals.why_not()
+    worker.release()
+    assert proposals.is_empty
+    assert said[-1] == ("Stopped; nothing was proposed.", False)
+    # and a new picture stops it as well
+    proposals.propose()
+    session.set_image(source(picture(180), "other"))
+    worker.release()
+    assert proposals.is_empty
+    assert not any(failed for _, failed in said)
+
+
+def test_what_can_not_be_done_is_said(
+    session: Session, proposals: Proposals, said: Said
+) -> None:
+    proposals.accept()
+    assert said[-1][0].startswith("There is nothing to accept")
+    proposals.set_boxes([Box(500, 500, 600, 600)])
+    assert said[-1][1]
+    assert "outside the image" in said[-1][0]
+    assert proposals.is_empty
+    session.set_image(None)
+    proposals.propose()
+    assert said[-1] == ("Open an image first.", False)
+    proposals.set_boxes(BOXES)
+    assert proposals.is_empty
+
+
+def test_covered_boxes_are_said(
+    session: Session, proposals: Proposals, said: Said
+) -> None:
+    session.objects.overlap = "keep"
+    proposals.set_boxes(BOXES[:1])
+    proposals.accept()
+    assert session.labels is not None
+    session.labels[:] = 1
+    proposals.set_boxes(BOXES[1:2])
+    proposals.accept()
+    assert said[-1][1]
+    assert "earlier objects keep their" in said[-1][0]
+    assert len(proposals.offered) == 1  # nothing is lost
