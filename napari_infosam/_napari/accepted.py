@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from napari_infosam._napari.image_source import ImageSource
     from napari_infosam._napari.object_in_work import Answer, ObjectInWork
     from napari_infosam.core.masks import BoolArray
-    from napari_infosam.core.small_masks import SmallMask
     from napari_infosam.core.prompts import Point
+    from napari_infosam.core.small_masks import SmallMask
     from napari_infosam.project import ObjectRecord, Project
     from napari_infosam.project.objects import Origin
     from napari_infosam.project.records import Overlap

@@ -326,7 +326,9 @@ class Proposals:
             if number in offered and offered[number].small.area
         ]
         if not masks:
-            self._session.voice.say("There is nothing to accept: propose objects first.")
+            self._session.voice.say(
+                "There is nothing to accept: propose objects first."
+            )
             return
         with self._session.voice.guard("accepting the objects"):
             n_accepted = self._session.objects.commit_each(masks)

@@ -117,7 +117,9 @@ class ProposalsWidget(QWidget):
         )
         with silently(self.score):
             self.score.setValue(round(_PERCENT * proposals.min_score))
-        self.score_text.setText(f"IoU \N{GREATER-THAN OR EQUAL TO} {proposals.min_score:.2f}")
+        self.score_text.setText(
+            f"IoU \N{GREATER-THAN OR EQUAL TO} {proposals.min_score:.2f}"
+        )
         number = len(proposals.offered)
         self.accept.setText(f"Accept {number}" if number else "Accept all")
         self.accept.setEnabled(bool(number))

@@ -80,9 +80,7 @@ class InfoSAMWidget(QWidget):
         viewer.events.theme.connect(self._on_theme)
         # a window that is closed takes its panels along without asking them
         self.destroyed.connect(
-            partial(
-                _let_go, self.session, self.link, self.improvement, self.proposals
-            )
+            partial(_let_go, self.session, self.link, self.improvement, self.proposals)
         )
         application = QApplication.instance()
         if application is not None:
