@@ -1,4 +1,4 @@
-"""What keys and buttons do about proposals, where they meet the prompts of one object."""
+"""What keys do about boxes and proposals, beside the prompts of one object."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 """Proposals for everything in a part of an image, from a grid of points.
 
-The recipe is that of Segment Anything's automatic masks: every point of a grid is asked
-for its three ambiguity masks; those stay whose predicted IoU and stability are high, and
-of those that lie on each other the best one. The order is another: masks are drawn after
-their predicted IoU is known, compared at low resolution, and enlarged when they stay.
+The recipe is that of Segment Anything's automatic masks: every point of a grid is
+asked for its three ambiguity masks; those stay whose predicted IoU and stability are
+high, and of those that lie on each other the best one. The order is another: masks are
+drawn after their predicted IoU is known, compared at low resolution, and enlarged when
+they stay.
 """
 
 from __future__ import annotations
@@ -57,11 +58,11 @@ class AutomaticOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    min_score: float = Field(0.88, ge=0, le=1)
-    min_stability: float = Field(0.95, ge=0, le=1)
-    stability_offset: float = Field(1.0, gt=0)
-    max_overlap: float = Field(0.7, ge=0, le=1)
-    max_share: float = Field(0.5, gt=0, le=1)
+    min_score: float = Field(default=0.88, ge=0, le=1)
+    min_stability: float = Field(default=0.95, ge=0, le=1)
+    stability_offset: float = Field(default=1.0, gt=0)
+    max_overlap: float = Field(default=0.7, ge=0, le=1)
+    max_share: float = Field(default=0.5, gt=0, le=1)
 
 
 @dataclass(frozen=True, slots=True)

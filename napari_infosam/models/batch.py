@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,7 +21,7 @@ from torch import Tensor
 from napari_infosam.core.geometry import MODEL_SIDE, model_shape, to_model_xy
 from napari_infosam.core.small_masks import SmallMask, trimmed
 from napari_infosam.models.decoder import LOW_RES, DecoderOutput, PromptTensors
-from napari_infosam.models.image_side import TOKENS, WHOLE, Decoded, ImageSide, Window
+from napari_infosam.models.image_side import TOKENS, WHOLE, ImageSide, Window
 from napari_infosam.models.threads import Workers
 
 if TYPE_CHECKING:
@@ -190,11 +190,12 @@ class BatchDecoder:
             yield result
 
     def _decode(self, tensors: PromptTensors) -> Chunk:
-        if self._side is None:
+        side = self._side
+        if side is None:
             output = self._model.decoder(self._features, tensors)
-            return Chunk(output.iou, output, None)
-        decoded = self._side.decode(tensors)
-        return Chunk(decoded.iou, decoded, self._side)
+            return Chunk(output.iou, partial(_cut_from, output))
+        decoded = side.decode(tensors)
+        return Chunk(decoded.iou, partial(side.logits, decoded))
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +209,7 @@ class Chunk:
     """
 
     iou: Tensor
-    _output: Decoded | DecoderOutput
-    _side: ImageSide | None
+    _draw: Callable[[int, Sequence[int], Window], Tensor]
 
     def logits(self, row: int, which: Sequence[int], window: Window = WHOLE) -> Tensor:
         """Return ``(M, h, w)`` float32 low-res logits of one of the objects.
@@ -223,13 +223,15 @@ class Chunk:
         window
             Rows and columns of image tokens; a token is four by four logits.
         """
-        if self._side is not None and isinstance(self._output, Decoded):
-            return self._side.logits(self._output, row, which, window)
-        rows, columns = (
-            slice(_STEP * span.start, _STEP * span.stop) for span in window
-        )
-        chosen = self._output.logits[row, list(which), rows, columns]
-        return chosen.float()
+        return self._draw(row, which, window)
+
+
+def _cut_from(
+    output: DecoderOutput, row: int, which: Sequence[int], window: Window
+) -> Tensor:
+    """Return a window of logits that are drawn already."""
+    rows, columns = (slice(_STEP * span.start, _STEP * span.stop) for span in window)
+    return output.logits[row, list(which), rows, columns].float()
 
 
 def predict_masks(

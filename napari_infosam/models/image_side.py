@@ -205,8 +205,9 @@ class ImageSide:
     def _shared_scores(self, heads: Tensor, image: Tensor) -> Tensor:
         """Return ``(heads, B, N, 4096)`` products with image tokens of all objects."""
         swapped = heads.movedim(1, 0)
-        products = swapped.flatten(1, 2).to(self._dtype) @ image
-        return products.unflatten(1, swapped.shape[1:3])
+        products: Tensor = swapped.flatten(1, 2).to(self._dtype) @ image
+        result: Tensor = products.unflatten(1, swapped.shape[1:3])
+        return result
 
     def _look(self, attention: Attention, queries: Tensor, image: Tensor) -> Tensor:
         """Return what prompt tokens see in an object's own image tokens."""
@@ -233,7 +234,8 @@ class ImageSide:
         offset = (heads @ bias).flatten(1, 2).to(self._dtype)
         place = F.linear(through, self._position)
         scores = torch.baddbmm(place.add_(offset), through, image.mT)
-        return scores.unflatten(1, heads.shape[1:3])
+        result: Tensor = scores.unflatten(1, heads.shape[1:3])
+        return result
 
     def _marked(
         self,
@@ -260,7 +262,8 @@ class ImageSide:
 
 def _heads(x: Tensor, attention: Attention) -> Tensor:
     """Return ``(B, heads, N, C / heads)`` of ``(B, N, C)``."""
-    return x.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+    heads: Tensor = x.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+    return heads
 
 
 def _merged(x: Tensor) -> Tensor:
@@ -272,13 +275,14 @@ def _scale(attention: Attention) -> float:
     return float((attention.internal_dim // attention.num_heads) ** -0.5)
 
 
-def _layer_norm(x: Tensor, norm: nn.Module) -> Tensor:
-    return F.layer_norm(
-        x, x.shape[-1:], norm.weight.to(x.dtype), norm.bias.to(x.dtype), norm.eps
-    )
+def _layer_norm(x: Tensor, norm: nn.LayerNorm) -> Tensor:
+    weight, bias = norm.weight.to(x.dtype), norm.bias.to(x.dtype)
+    return F.layer_norm(x, (x.shape[-1],), weight, bias, norm.eps)
 
 
 def _upscaled(x: Tensor, conv: nn.ConvTranspose2d) -> Tensor:
     """Return ``(..., 4, C)`` of ``(..., D)``: each pixel becomes two by two."""
     weight = conv.weight.permute(2, 3, 1, 0).flatten(0, 2)
-    return F.linear(x, weight, conv.bias.repeat(4)).unflatten(-1, (4, -1))
+    bias = None if conv.bias is None else conv.bias.repeat(4)
+    upscaled: Tensor = F.linear(x, weight, bias).unflatten(-1, (4, -1))
+    return upscaled

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from napari_infosam._napari.proposals import Proposals
-from napari_infosam._napari.session import Session
 from napari_infosam.core.metrics import iou
 from napari_infosam.core.prompts import Box, Point
 
 from .helpers import DISCS, AtOnce, disc, picture, source
+
+if TYPE_CHECKING:
+    from napari_infosam._napari.session import Session
 
 Said = list[tuple[str, bool]]
 BOXES = [Box(c - 19, r - 19, c + 19, r + 19) for r, c in DISCS]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -10,8 +10,12 @@ import pytest
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.project import ClassRecord, ImageRecord, Project
+from napari_infosam.project.objects import Origin
 
 from .conftest import gradient, square
+
+if TYPE_CHECKING:
+    from napari_infosam.project.records import Overlap
 
 
 def test_create_adds_the_suffix_and_open_takes_either(tmp_path: Path) -> None:
@@ -303,3 +307,26 @@ def test_a_project_moved_or_deleted_while_open(
     moved.rename(project.path)
     later = project.commit(image.id, square(3, 3))
     assert project.objects() == [written, later]
+
+
+@pytest.mark.parametrize("overlap", ["keep", "replace"])
+def test_many_objects_can_be_one_step(
+    project: Project, image: ImageRecord, overlap: Overlap
+) -> None:
+    earlier = project.commit(image.id, square(2, 2, 6))
+    masks = [square(6, 6, 4), square(12, 12, 3)]
+    made = project.commit_each(
+        image.id,
+        [(mask, Origin("object")) for mask in masks],
+        overlap=overlap,
+        one_step=True,
+    )
+    assert [record.instance_id for record in made] == [2, 3]
+    np.testing.assert_array_equal(made[1].mask(), masks[1])
+    assert made[0].area == (12 if overlap == "keep" else 16)
+    assert project.n_objects() == 3
+    project.undo()
+    assert [record.id for record in project.objects()] == [earlier.id]
+    np.testing.assert_array_equal(project.objects()[0].mask(), square(2, 2, 6))
+    project.redo()
+    assert project.n_objects() == 3

@@ -130,7 +130,7 @@ def _gflop(work: Callable[[], object], repetitions: int) -> float:
     with _Counter() as counter:
         for _ in range(repetitions):
             work()
-    return counter.total / repetitions / 1e9
+    return float(counter.total) / repetitions / 1e9
 
 
 class _Counter(TorchDispatchMode):
@@ -141,7 +141,7 @@ class _Counter(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.total = 0
 
     def __torch_dispatch__(
