@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 from napari.layers import Labels, Points, Shapes
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
+from napari_infosam._napari.huge_picture import (
+    Read,
+    blank,
+    reader_of_crop,
+    window_levels,
+)
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.geometry import (
     box_from_corners,
@@ -18,7 +25,9 @@ from napari_infosam.core.geometry import (
     point_from_row_column,
     point_to_row_column,
 )
+from napari_infosam.core.placed import place_of
 from napari_infosam.core.prompts import Box, PromptSet
+from napari_infosam.core.tiles import is_huge
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
@@ -38,6 +47,7 @@ _POSITIVE, _NEGATIVE = "#2bd96b", "#ff3b5c"
 _FILL, _EDGE = (1.0, 0.85, 0.0, 0.3), (1.0, 0.9, 0.1, 1.0)
 _BOX = "#00d5ff"
 _POINT_PIXELS = 16
+_EDGE_PIXELS = 3
 
 
 class PromptLayers:
@@ -70,6 +80,7 @@ class PromptLayers:
         self._image: Image | None = None
         self._shape = (1, 1)
         self._filling = False
+        self._shown_crop: ref[BoolArray] | None = None
 
     # ------------------------------------------------------------------ which
     @property
@@ -109,6 +120,7 @@ class PromptLayers:
             if layer in self._viewer.layers
         }
         active = self._viewer.layers.selection.active
+        self._remove_of_other_kind()
         with self._quietly():
             for name in _ORDER:
                 if name not in self._layers:
@@ -118,6 +130,14 @@ class PromptLayers:
             self._raise_above(image)
         if active is not None and active in self._viewer.layers:
             self._viewer.layers.selection.active = active
+
+    def _remove_of_other_kind(self) -> None:
+        """Take out what can not show this picture: huge ones need other layers."""
+        for name in (OBJECTS, PROPOSAL):
+            layer = self._layers.get(name)
+            if layer is not None and layer.multiscale != is_huge(self._shape):
+                del self._layers[name]
+                self._viewer.layers.remove(layer)
 
     def _raise_above(self, image: Image) -> None:
         """Bring the layers to the top if the image, opened later, covers them."""
@@ -164,7 +184,7 @@ class PromptLayers:
             layer.events.data.connect(self._on_native_edit)
         elif name == PROPOSAL:
             layer = Labels(
-                np.zeros(self._shape, np.uint8),
+                self._empty(np.uint8),
                 name=name,
                 opacity=1.0,
                 colormap=DirectLabelColormap(
@@ -172,9 +192,14 @@ class PromptLayers:
                 ),
             )
         else:
-            layer = Labels(np.zeros(self._shape, np.uint16), name=name, opacity=0.5)
+            layer = Labels(self._empty(np.uint16), name=name, opacity=0.5)
             layer.events.paint.connect(lambda: self._on_paint())
         return layer
+
+    def _empty(self, dtype: type[np.unsignedinteger[Any]]) -> Any:
+        if is_huge(self._shape):
+            return window_levels(self._shape, np.int32, blank)
+        return np.zeros(self._shape, dtype)
 
     # ------------------------------------------------------------------- fill
     def show_prompts(self, prompts: PromptSet) -> None:
@@ -207,12 +232,21 @@ class PromptLayers:
         with self._quietly():
             if corners or len(layer.data):
                 layer.data = corners
-                layer.edge_width = max(self._shape) / 250
+                layer.edge_width = self._edge_width()
+
+    def _edge_width(self) -> float:
+        """Return the width of a box's edge, in pixels of the picture."""
+        if is_huge(self._shape) and self._image is not None:
+            return _EDGE_PIXELS * seen_at(self._viewer, self._image)
+        return max(self._shape) / 250
 
     def show_proposal(self, mask: BoolArray | None) -> None:
         """Show a mask, filled and outlined, or none."""
         layer = self._layers.get(PROPOSAL)
         if layer is None:
+            return
+        if layer.multiscale:
+            self._show_in_window(layer, mask)
             return
         is_blank = layer.data.shape == self._shape and not layer.data.any()
         if mask is None and is_blank and not layer.editable:
@@ -220,6 +254,18 @@ class PromptLayers:
         picture = np.zeros(self._shape, np.uint8) if mask is None else outlined(mask)
         layer.data = picture
         layer.editable = False
+
+    def _show_in_window(self, layer: Labels, mask: BoolArray | None) -> None:
+        """Show a crop of a huge picture."""
+        shown = self._shown_crop() if self._shown_crop is not None else None
+        if shown is mask and layer.data.shape == self._shape:
+            return
+        self._shown_crop = None if mask is None else ref(mask)
+        place = None if mask is None else place_of(mask)
+        read: Read = blank
+        if mask is not None and place is not None and mask.size:
+            read = reader_of_crop(outlined(np.asarray(mask)), place.row, place.column)
+        layer.data = window_levels(self._shape, np.int32, read)
 
     # ------------------------------------------------------------------- read
     @contextmanager
@@ -250,6 +296,11 @@ class PromptLayers:
         corners = boxes.data[-1] if len(boxes.data) else None
         box = None if corners is None else box_from_corners(corners, self._shape)
         return PromptSet(found, box)
+
+
+def seen_at(viewer: Viewer, image: Image) -> float:
+    """Return how many pixels of an image are one pixel of the screen."""
+    return float(1 / (viewer.scene.camera.zoom * abs(image.scale[-1])))
 
 
 def outlined(mask: BoolArray) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ from napari_infosam.models.embeddings import EmbeddingCache
 from napari_infosam.models.loading import load_model, load_version
 from napari_infosam.models.predictor import ImageEmbedding, Prediction, Predictor
 from napari_infosam.models.sam_model import SamModel
+from napari_infosam.models.tiles import TiledEmbedding
 
 __all__ = [
     "EmbeddingCache",
@@ -13,6 +14,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "SamModel",
+    "TiledEmbedding",
     "load_model",
     "load_version",
 ]

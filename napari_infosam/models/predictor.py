@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy as np
 import torch
@@ -13,11 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.huge_image import HugeImage
 from napari_infosam.core.preprocess import Preprocessing, to_rgb_uint8
 from napari_infosam.core.prompts import Box, Point, PromptSet
 from napari_infosam.models.decoder import LOW_RES, DecoderOutput, PromptTensors
 from napari_infosam.models.embeddings import EmbeddingCache
 from napari_infosam.models.sam_model import SamModel, upscale_logits
+from napari_infosam.models.tiles import TiledEmbedding
 
 if TYPE_CHECKING:
     from napari_infosam.core.masks import BoolArray
@@ -45,6 +47,9 @@ class ImageEmbedding:
     encoder_hash: str
 
 
+AnyEmbedding = TypeVar("AnyEmbedding", ImageEmbedding, TiledEmbedding)
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """One mask.
@@ -52,7 +57,8 @@ class Prediction:
     Attributes
     ----------
     mask
-        ``(height, width)`` bool, at the size of the image.
+        ``(height, width)`` bool, at the size of the image; of a huge image it is a
+        crop with a place, see `napari_infosam.core.placed.PlacedMask`.
     score
         Predicted IoU.
     low_res_logits
@@ -80,7 +86,7 @@ class Predictor:
     def __init__(self, model: SamModel, cache: EmbeddingCache | None = None) -> None:
         self._model = model
         self._cache = cache or EmbeddingCache()
-        self._embedding: ImageEmbedding | None = None
+        self._embedding: ImageEmbedding | TiledEmbedding | None = None
         self._lock = RLock()
 
     @property
@@ -96,9 +102,21 @@ class Predictor:
             if embedding and embedding.encoder_hash != model.encoder_hash:
                 self._embedding = None
 
+    @overload
     def embed(
-        self, image: NDArray[Any], preprocessing: Preprocessing | None = None
-    ) -> ImageEmbedding:
+        self, image: NDArray[Any], preprocessing: Preprocessing | None = ...
+    ) -> ImageEmbedding: ...
+
+    @overload
+    def embed(
+        self, image: HugeImage, preprocessing: Preprocessing | None = ...
+    ) -> TiledEmbedding: ...
+
+    def embed(
+        self,
+        image: NDArray[Any] | HugeImage,
+        preprocessing: Preprocessing | None = None,
+    ) -> ImageEmbedding | TiledEmbedding:
         """Return the embedding of an image, from the cache if it is there.
 
         Takes from 0.3 s (``vit_t``) to half a minute (``vit_h`` on a CPU).
@@ -106,10 +124,13 @@ class Predictor:
         Parameters
         ----------
         image
-            ``(Y, X)`` or ``(Y, X, C)`` of any dtype; see `to_rgb_uint8`.
+            ``(Y, X)`` or ``(Y, X, C)`` of any dtype; see `to_rgb_uint8`. Of a huge
+            image the tiles are embedded later, when prompts lie in them.
         preprocessing
-            How intensities become RGB uint8.
+            How intensities become RGB uint8; a huge image has its own.
         """
+        if isinstance(image, HugeImage):
+            return TiledEmbedding(image, self._model.encoder_hash)
         picture = to_rgb_uint8(image, preprocessing)
         model = self._model
         key = embedding_key(picture, model.encoder_hash)
@@ -122,7 +143,9 @@ class Predictor:
         return ImageEmbedding(features, shape, key, model.encoder_hash)
 
     def set_image(
-        self, image: NDArray[Any], preprocessing: Preprocessing | None = None
+        self,
+        image: NDArray[Any] | HugeImage,
+        preprocessing: Preprocessing | None = None,
     ) -> None:
         """Embed an image and let the following predictions be about it."""
         self._embedding = self.embed(image, preprocessing)
@@ -135,7 +158,7 @@ class Predictor:
         box: ArrayLike | None = ...,
         mask_input: NDArray[np.float32] | None = ...,
         multimask: Literal[False] = ...,
-        embedding: ImageEmbedding | None = ...,
+        embedding: ImageEmbedding | TiledEmbedding | None = ...,
     ) -> Prediction: ...
 
     @overload
@@ -147,7 +170,7 @@ class Predictor:
         mask_input: NDArray[np.float32] | None = ...,
         *,
         multimask: Literal[True],
-        embedding: ImageEmbedding | None = ...,
+        embedding: ImageEmbedding | TiledEmbedding | None = ...,
     ) -> list[Prediction]: ...
 
     def predict(
@@ -157,7 +180,7 @@ class Predictor:
         box: ArrayLike | None = None,
         mask_input: NDArray[np.float32] | None = None,
         multimask: bool = False,
-        embedding: ImageEmbedding | None = None,
+        embedding: ImageEmbedding | TiledEmbedding | None = None,
     ) -> Prediction | list[Prediction]:
         """Return the mask of the prompted object.
 
@@ -182,6 +205,16 @@ class Predictor:
             Without image or prompt, or if the embedding is another encoder's.
         """
         prompts = _prompt_set(points, labels, box)
+        embedding = embedding or self._embedding
+        if isinstance(embedding, TiledEmbedding):
+            self._check(prompts, embedding)
+            if mask_input is not None:
+                raise InfosamError(
+                    "mask_input belongs to one tile of a huge image: give answer() the "
+                    "earlier prediction instead."
+                )
+            found = embedding.predict(self, prompts, multimask=multimask)
+            return found if multimask else found[0]
         output, shape = self._decode(prompts, mask_input, embedding)
         if not multimask:
             return _prediction(output, 0, shape)
@@ -192,7 +225,7 @@ class Predictor:
         self,
         prompts: PromptSet,
         previous: Prediction | None = None,
-        embedding: ImageEmbedding | None = None,
+        embedding: ImageEmbedding | TiledEmbedding | None = None,
     ) -> Prediction:
         """Answer a person's prompts; the one protocol of window, gate and benchmarks.
 
@@ -210,6 +243,10 @@ class Predictor:
         embedding
             Another image than that of the last `set_image`.
         """
+        embedding = embedding or self._embedding
+        if isinstance(embedding, TiledEmbedding):
+            self._check(prompts, embedding)
+            return embedding.answer(self, prompts, previous)
         mask_input = previous.low_res_logits if previous is not None else None
         output, shape = self._decode(prompts, mask_input, embedding)
         ambiguous = previous is None and len(prompts) == 1 and prompts.box is None
@@ -224,7 +261,19 @@ class Predictor:
         mask_input: NDArray[np.float32] | None,
         embedding: ImageEmbedding | None,
     ) -> tuple[DecoderOutput, tuple[int, int]]:
-        embedding = embedding or self._embedding
+        embedding = self._check(prompts, embedding)
+        model = self._model
+        mask = None
+        if mask_input is not None:
+            mask = _mask_tensor(mask_input).to(model.device)
+        tensors = PromptTensors.build([prompts], embedding.shape, model.device, mask)
+        features = embedding.features.to(model.device).float()
+        return model.decoder(features, tensors), embedding.shape
+
+    def _check(
+        self, prompts: PromptSet, embedding: AnyEmbedding | None
+    ) -> AnyEmbedding:
+        """Return the embedding if these prompts can be answered with it."""
         if embedding is None:
             raise InfosamError("Choose an image first: set_image has not been called.")
         if not prompts:
@@ -236,12 +285,7 @@ class Predictor:
                 "This embedding belongs to another encoder than that of "
                 f"{model.name} {model.version}: embed the image again."
             )
-        mask = None
-        if mask_input is not None:
-            mask = _mask_tensor(mask_input).to(model.device)
-        tensors = PromptTensors.build([prompts], embedding.shape, model.device, mask)
-        features = embedding.features.to(model.device).float()
-        return model.decoder(features, tensors), embedding.shape
+        return embedding
 
 
 def embedding_key(picture: NDArray[np.uint8], encoder_hash: str) -> str:
