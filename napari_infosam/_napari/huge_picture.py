@@ -21,13 +21,18 @@ from napari_infosam.core.tiles import is_huge
 from napari_infosam.project.windows import label_window
 
 if TYPE_CHECKING:
+    from napari.layers import Labels
+
     from napari_infosam.core.masks import BoolArray
     from napari_infosam.project import ObjectRecord, Project
 
 Read = Callable[[range, range], NDArray[Any]]
 
-_SMALLEST = 512
-"""A level that is not larger than this is the last one."""
+_SMALLEST = 32
+"""A level that is not larger than this is the last one.
+
+napari keeps what it read of the last level: it must be too small to be looked at.
+"""
 
 
 class WindowLevel:
@@ -35,35 +40,30 @@ class WindowLevel:
 
     Parameters
     ----------
-    shape
-        (height, width) of the whole picture.
+    picture
+        What makes them.
     stride
         So many pixels of the picture, along each axis, are one of this level.
-    dtype
-        Of what is read.
-    read
-        Returns the given rows and columns of the picture.
     """
 
     ndim = 2
 
-    def __init__(
-        self, shape: tuple[int, int], stride: int, dtype: Any, read: Read
-    ) -> None:
-        self._whole = shape
+    def __init__(self, picture: WindowedPicture, stride: int) -> None:
+        self._picture = picture
         self._stride = stride
-        self._read = read
-        self.dtype = np.dtype(dtype)
-        self.shape = (-(-shape[0] // stride), -(-shape[1] // stride))
+        self.dtype = np.dtype(np.int32)
+        height, width = picture.shape
+        self.shape = (-(-height // stride), -(-width // stride))
+        self.size = self.shape[0] * self.shape[1]
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         keys = key if isinstance(key, tuple) else (key,)
         keys = (*keys, *[slice(None)] * (2 - len(keys)))
         rows, columns = (
             range(0, size, self._stride)[k if isinstance(k, slice) else slice(k, k + 1)]
-            for size, k in zip(self._whole, keys, strict=True)
+            for size, k in zip(self._picture.shape, keys, strict=True)
         )
-        part = self._read(rows, columns).astype(self.dtype, copy=False)
+        part = self._picture.read(rows, columns).astype(self.dtype, copy=False)
         single = tuple(slice(None) if isinstance(k, slice) else 0 for k in keys)
         return part[single]
 
@@ -71,12 +71,37 @@ class WindowLevel:
         return self[:, :].astype(dtype or self.dtype, copy=False)
 
 
-def window_levels(shape: tuple[int, int], dtype: Any, read: Read) -> list[WindowLevel]:
-    """Return the levels of a multiscale layer, each half as fine as the one before."""
-    levels = [WindowLevel(shape, 1, dtype, read)]
-    while max(levels[-1].shape) > _SMALLEST:
-        levels.append(WindowLevel(shape, 2 ** len(levels), dtype, read))
-    return levels
+class WindowedPicture:
+    """What a multiscale Labels layer shows of a huge picture.
+
+    What is shown changes with `read`, and not with the data of the layer: napari would
+    ask for a part of another level than it has (0.9.2).
+
+    Parameters
+    ----------
+    shape
+        (height, width) of the picture.
+
+    Attributes
+    ----------
+    read
+        Returns the given rows and columns of the picture.
+    levels
+        For the layer, from the finest to the coarsest, each half as fine as the one
+        before.
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.shape = shape
+        self.read: Read = blank
+        self.levels = [WindowLevel(self, 1)]
+        while max(self.levels[-1].shape) > _SMALLEST:
+            self.levels.append(WindowLevel(self, 2 ** len(self.levels)))
+
+    def show(self, layer: Labels, read: Read) -> None:
+        """Let a layer of these levels show something else."""
+        self.read = read
+        layer.refresh(extent=False, thumbnail=False)
 
 
 def blank(rows: range, columns: range) -> NDArray[np.uint8]:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from napari_infosam._napari.huge_picture import (
     Read,
+    WindowedPicture,
     blank,
     reader_of_crop,
-    window_levels,
 )
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.geometry import (
@@ -65,6 +65,11 @@ class PromptLayers:
         with the tools of napari.
     on_paint
         Called when a stroke on the objects ends, at times before it is in the data.
+
+    Attributes
+    ----------
+    windows
+        By the names of the layers, what they show of a huge picture.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class PromptLayers:
         self._image: Image | None = None
         self._shape = (1, 1)
         self._filling = False
+        self.windows: dict[str, WindowedPicture] = {}
         self._shown_crop: ref[BoolArray] | None = None
 
     # ------------------------------------------------------------------ which
@@ -135,7 +141,10 @@ class PromptLayers:
         """Take out what can not show this picture: huge ones need other layers."""
         for name in (OBJECTS, PROPOSAL):
             layer = self._layers.get(name)
-            if layer is not None and layer.multiscale != is_huge(self._shape):
+            if layer is None:
+                continue
+            same = layer.data.shape == self._shape or not layer.multiscale
+            if layer.multiscale != is_huge(self._shape) or not same:
                 del self._layers[name]
                 self._viewer.layers.remove(layer)
 
@@ -184,7 +193,7 @@ class PromptLayers:
             layer.events.data.connect(self._on_native_edit)
         elif name == PROPOSAL:
             layer = Labels(
-                self._empty(np.uint8),
+                self._empty(name, np.uint8),
                 name=name,
                 opacity=1.0,
                 colormap=DirectLabelColormap(
@@ -192,13 +201,15 @@ class PromptLayers:
                 ),
             )
         else:
-            layer = Labels(self._empty(np.uint16), name=name, opacity=0.5)
+            layer = Labels(self._empty(name, np.uint16), name=name, opacity=0.5)
             layer.events.paint.connect(lambda: self._on_paint())
         return layer
 
-    def _empty(self, dtype: type[np.unsignedinteger[Any]]) -> Any:
+    def _empty(self, name: str, dtype: type[np.unsignedinteger[Any]]) -> Any:
         if is_huge(self._shape):
-            return window_levels(self._shape, np.int32, blank)
+            self._shown_crop = None
+            self.windows[name] = WindowedPicture(self._shape)
+            return self.windows[name].levels
         return np.zeros(self._shape, dtype)
 
     # ------------------------------------------------------------------- fill
@@ -257,15 +268,16 @@ class PromptLayers:
 
     def _show_in_window(self, layer: Labels, mask: BoolArray | None) -> None:
         """Show a crop of a huge picture."""
-        shown = self._shown_crop() if self._shown_crop is not None else None
-        if shown is mask and layer.data.shape == self._shape:
+        shown = None if self._shown_crop is None else self._shown_crop()
+        if shown is mask and mask is not None:
             return
         self._shown_crop = None if mask is None else ref(mask)
         place = None if mask is None else place_of(mask)
         read: Read = blank
         if mask is not None and place is not None and mask.size:
             read = reader_of_crop(outlined(np.asarray(mask)), place.row, place.column)
-        layer.data = window_levels(self._shape, np.int32, read)
+        if self.windows[PROPOSAL].read is not read:
+            self.windows[PROPOSAL].show(layer, read)
 
     # ------------------------------------------------------------------- read
     @contextmanager

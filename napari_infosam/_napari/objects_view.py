@@ -9,7 +9,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from napari_infosam._napari.huge_picture import window_levels
+from napari_infosam._napari.layers import OBJECTS
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -115,7 +115,7 @@ class ObjectsView:
         self._shown = None
         if layer != self._layer or self._window != objects.stamp:
             self._window = objects.stamp
-            layer.data = window_levels(layer.data.shape, np.int32, objects.window)
+            self._layers.windows[OBJECTS].show(layer, objects.window)
         self._color(layer)
         self._layer = layer
 
