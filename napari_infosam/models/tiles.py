@@ -225,8 +225,8 @@ def _positions(origin: int, stride: int, shape: tuple[int, int]) -> NDArray[np.f
     # the decoder's grid is laid on the tile after its longest side was made 1024
     longest = max(shape)
     factor = longest / max(model_shape(shape)) * (MODEL_SIDE / LOW_RES)
-    inside: NDArray[np.float64] = (np.arange(LOW_RES) + 0.5) * factor
-    return inside * stride + (origin - 0.5)
+    centres = np.arange(LOW_RES, dtype=np.float64) + 0.5
+    return np.asarray(centres * factor * stride + (origin - 0.5), np.float64)
 
 
 def _start_and_step(positions: NDArray[np.float64]) -> tuple[float, float]:

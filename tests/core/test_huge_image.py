@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
@@ -173,3 +175,16 @@ def test_what_can_not_be_read_is_said() -> None:
 
     with pytest.raises(InfosamError, match=r"no such chunk.*complete"):
         HugeImage([Broken()]).prepare()
+
+
+def test_dask_arrays_and_tiled_tiff_are_read(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (700, 900), np.uint8)
+    file = tmp_path / "tiled.tif"
+    tifffile.imwrite(file, pixels, tile=(256, 256))
+    tile = Tile(128, 256, 512, 600, 1)
+    with tifffile.TiffFile(file) as tif, tif.aszarr() as store:
+        tiff = zarr.open_array(store, mode="r")
+        lazy = da.from_array(pixels, chunks=(128, 128))
+        for array in (tiff, lazy):
+            found = HugeImage([array]).read_tile(tile)
+            np.testing.assert_array_equal(found, pixels[128:640, 256:856])
