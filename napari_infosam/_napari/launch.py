@@ -78,6 +78,8 @@ def fill(
         viewer.open_sample(PLUGIN, "synthetic")
     if not paths and not sample and desk.project is not None:
         for record in reversed(desk.project.images()):
+            if record.is_huge:  # the project has no copy of it
+                continue
             pixels = np.array(desk.project.read_image(record.id))
             viewer.add_image(pixels, name=record.name, rgb=record.axes == "YXC")
         _show_only_the_first(viewer, widget)
