@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from psygnal import Signal
 
+from napari_infosam._napari.huge_picture import keep_tile, parts_of_object
 from napari_infosam._napari.object_text import (
     accepted_sentence,
     named,
     painted_sentence,
 )
-from napari_infosam._napari.parts import parts_of
 from napari_infosam._napari.picture_objects import PictureObjects
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.small_masks import apart
@@ -90,6 +90,7 @@ class Accepted(PictureObjects):
             )
         self.save_painted()
         project, image_id = self._require_image()
+        keep_tile(project, image_id, self._engine.pixels, mask)
         again = None if work.target is None else self.find(work.target)
         came_about: dict[str, Any] = {
             "prompts": work.prompts,
@@ -242,7 +243,7 @@ class Accepted(PictureObjects):
         def failed(error: Exception) -> None:
             self._voice.report(error, "splitting the object")
 
-        self._executor.submit(lambda: parts_of(whole.mask(), points), done, failed)
+        self._executor.submit(lambda: parts_of_object(whole, points), done, failed)
 
     # ------------------------------------------------------------------ paint
     def paint(self, pixels: NDArray[np.int64], values: NDArray[np.int64]) -> None:

@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from napari_infosam._napari.image_source import ImageSource
     from napari_infosam._napari.object_in_work import ObjectInWork
     from napari_infosam._napari.voice import Voice
+    from napari_infosam.core.huge_image import HugeImage
     from napari_infosam.models import (
         EmbeddingCache,
         ImageEmbedding,
         Predictor,
         SamModel,
+        TiledEmbedding,
     )
     from napari_infosam.project import Project
 
@@ -110,12 +112,12 @@ class Engine:
         self._cancel = Event()
         self._loading = ""
         self._source: ImageSource | None = None
-        self._embedding: ImageEmbedding | None = None
+        self._embedding: ImageEmbedding | TiledEmbedding | None = None
         self._embedding_of: tuple[ImageSource, Predictor] | None = None
         self._work: ObjectInWork | None = None
         self._asking = False
         self._is_read = False
-        self.pixels: NDArray[Any] | None = None
+        self.pixels: NDArray[Any] | HugeImage | None = None
         self.load_error = ""
 
     # ------------------------------------------------------------------ state
@@ -135,7 +137,7 @@ class Engine:
         return self._embedding is not None
 
     @property
-    def embedding(self) -> ImageEmbedding | None:
+    def embedding(self) -> ImageEmbedding | TiledEmbedding | None:
         """The embedding of the picture by the model that answers, once it is there."""
         return self._embedding
 
@@ -144,7 +146,7 @@ class Engine:
         """Which model is being loaded, in words; '' when none is."""
         return self._loading
 
-    def pixels_of(self, source: ImageSource | None) -> NDArray[Any] | None:
+    def pixels_of(self, source: ImageSource | None) -> NDArray[Any] | HugeImage | None:
         """Return the pixels of a picture; None before they are read, or of another."""
         return self.pixels if source is self._source else None
 
@@ -253,7 +255,7 @@ class Engine:
 
         set_threads(half_of_the_cores() if self._is_training() else all_cores())
 
-    def now(self) -> tuple[Predictor, ImageEmbedding] | None:
+    def now(self) -> tuple[Predictor, ImageEmbedding | TiledEmbedding] | None:
         """Return what answers, and what it looks at; None while that is not ready."""
         if self._predictor is None or self._embedding is None:
             return None
@@ -282,9 +284,10 @@ class Engine:
         if cache is None:
             return
         cache.directory = directory
-        if directory is not None and embedding is not None:
+        features = None if embedding is None else embedding.features
+        if directory is not None and embedding is not None and features is not None:
             self._executor.submit(
-                lambda: cache.put(embedding.key, embedding.features),
+                lambda: cache.put(embedding.key, features),
                 lambda _: None,
                 lambda error: logger.warning("Embedding not kept", exc_info=error),
             )
@@ -308,7 +311,7 @@ class Engine:
             return
         self._is_read = True
 
-        def done(pixels: NDArray[Any]) -> None:
+        def done(pixels: NDArray[Any] | HugeImage) -> None:
             if source is self._source:
                 self.pixels = pixels
                 self.changed.emit()
@@ -330,10 +333,10 @@ class Engine:
             return
         token = self._embedding_of = (source, predictor)
 
-        def work() -> ImageEmbedding:
+        def work() -> ImageEmbedding | TiledEmbedding:
             return predictor.embed(pixels)
 
-        def done(embedding: ImageEmbedding) -> None:
+        def done(embedding: ImageEmbedding | TiledEmbedding) -> None:
             if token is self._embedding_of:
                 self._embedding = embedding
                 self.changed.emit()

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.huge_image import HugeImage
+from napari_infosam.core.tiles import is_huge
 
 if TYPE_CHECKING:
     from napari.components import Dims
@@ -43,7 +45,8 @@ class ImageSource:
     source
         Where it came from, as text, or None.
     read
-        Returns the pixels, ``(Y, X)`` or ``(Y, X, C)``; may take long.
+        Returns the pixels, ``(Y, X)`` or ``(Y, X, C)``, or a huge image that is read
+        tile by tile; may take long.
     """
 
     key: Hashable
@@ -52,10 +55,17 @@ class ImageSource:
     shape: tuple[int, int]
     slice_index: tuple[int, ...]
     source: str | None
-    read: Callable[[], NDArray[Any]]
+    read: Callable[[], NDArray[Any] | HugeImage]
+
+    @property
+    def is_huge(self) -> bool:
+        """Whether it is looked at tile by tile."""
+        return is_huge(self.shape)
 
 
-def source_of(layer: Image, dims: Dims) -> ImageSource:
+def source_of(
+    layer: Image, dims: Dims, seen_at: Callable[[], float] = lambda: 1.0
+) -> ImageSource:
     """Return the picture of an image layer that is in view.
 
     Parameters
@@ -64,6 +74,8 @@ def source_of(layer: Image, dims: Dims) -> ImageSource:
         Any image layer: YX, RGB, a stack, multiscale, lazy.
     dims
         The viewer's dims, which say which slice of a stack is in view.
+    seen_at
+        Returns how many pixels of the image are one pixel of the screen.
 
     Raises
     ------
@@ -71,7 +83,8 @@ def source_of(layer: Image, dims: Dims) -> ImageSource:
         If something else than a plane of rows and columns is in view.
     """
     _check_view(layer, dims)
-    data = layer.data[0] if layer.multiscale else layer.data
+    levels = list(layer.data) if layer.multiscale else [layer.data]
+    data = levels[0]
     n_leading = layer.ndim - 2
     slice_index = _slice_index(layer, dims)
     shape = tuple(int(n) for n in data.shape[n_leading : n_leading + 2])
@@ -79,7 +92,15 @@ def source_of(layer: Image, dims: Dims) -> ImageSource:
     if slice_index:
         name += f" [{', '.join(map(str, slice_index))}]"
 
-    def read() -> NDArray[Any]:
+    path = path_of(layer)
+
+    def read() -> NDArray[Any] | HugeImage:
+        if is_huge(shape):
+            rgb = bool(layer.rgb)
+            image = HugeImage(
+                levels, index=slice_index, rgb=rgb, path=path, seen_at=seen_at
+            )
+            return image.prepare()
         # a copy: what was clicked on must be what is stored
         return np.array(data[slice_index])
 
@@ -89,7 +110,7 @@ def source_of(layer: Image, dims: Dims) -> ImageSource:
         name=name,
         shape=(shape[0], shape[1]),
         slice_index=slice_index,
-        source=path_of(layer),
+        source=path,
         read=read,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 from napari.layers import Labels, Points, Shapes
@@ -12,6 +13,12 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_infosam._napari.difference import COLORS
+from napari_infosam._napari.huge_picture import (
+    Read,
+    WindowedPicture,
+    blank,
+    reader_of_crop,
+)
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.geometry import (
     box_from_corners,
@@ -19,7 +26,9 @@ from napari_infosam.core.geometry import (
     point_from_row_column,
     point_to_row_column,
 )
+from napari_infosam.core.placed import place_of
 from napari_infosam.core.prompts import Box, PromptSet
+from napari_infosam.core.tiles import is_huge
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
@@ -45,6 +54,7 @@ _PROPOSAL_COLORS: dict[int | None, Any] = {
 }
 _BOX = "#00d5ff"
 _POINT_PIXELS = 16
+_EDGE_PIXELS = 3
 
 
 class PromptLayers:
@@ -62,6 +72,11 @@ class PromptLayers:
         with the tools of napari.
     on_paint
         Called when a stroke on the objects ends, at times before it is in the data.
+
+    Attributes
+    ----------
+    windows
+        By the names of the layers, what they show of a huge picture.
     """
 
     def __init__(
@@ -80,6 +95,8 @@ class PromptLayers:
         self._many: tuple[Box, ...] = ()
         self.on_boxes: Callable[[list[Box]], None] | None = None
         """Takes the boxes after an edit while each is for an object of its own."""
+        self.windows: dict[str, WindowedPicture] = {}
+        self._shown_crop: ref[BoolArray] | None = None
 
     # ------------------------------------------------------------------ which
     @property
@@ -119,6 +136,7 @@ class PromptLayers:
             if layer in self._viewer.layers
         }
         active = self._viewer.layers.selection.active
+        self._remove_of_other_kind()
         with self._quietly():
             for name in _ORDER:
                 if name not in self._layers:
@@ -129,6 +147,17 @@ class PromptLayers:
             self._raise_above(image)
         if active is not None and active in self._viewer.layers:
             self._viewer.layers.selection.active = active
+
+    def _remove_of_other_kind(self) -> None:
+        """Take out what can not show this picture: huge ones need other layers."""
+        for name in (OBJECTS, PROPOSAL):
+            layer = self._layers.get(name)
+            if layer is None:
+                continue
+            same = layer.data.shape == self._shape or not layer.multiscale
+            if layer.multiscale != is_huge(self._shape) or not same:
+                del self._layers[name]
+                self._viewer.layers.remove(layer)
 
     def _raise_above(self, image: Image) -> None:
         """Bring the layers to the top if the image, opened later, covers them."""
@@ -176,15 +205,22 @@ class PromptLayers:
             layer.events.data.connect(self._on_native_edit)
         elif name == PROPOSAL:
             layer = Labels(
-                np.zeros(self._shape, np.uint8),
+                self._empty(name, np.uint8),
                 name=name,
                 opacity=1.0,
                 colormap=DirectLabelColormap(color_dict=_PROPOSAL_COLORS),
             )
         else:
-            layer = Labels(np.zeros(self._shape, np.uint16), name=name, opacity=0.5)
+            layer = Labels(self._empty(name, np.uint16), name=name, opacity=0.5)
             layer.events.paint.connect(lambda: self._on_paint())
         return layer
+
+    def _empty(self, name: str, dtype: type[np.unsignedinteger[Any]]) -> Any:
+        if is_huge(self._shape):
+            self._shown_crop = None
+            self.windows[name] = WindowedPicture(self._shape)
+            return self.windows[name].levels
+        return np.zeros(self._shape, dtype)
 
     # ------------------------------------------------------------------- fill
     def show_prompts(self, prompts: PromptSet) -> None:
@@ -218,7 +254,13 @@ class PromptLayers:
         with self._quietly():
             if corners or len(layer.data):
                 layer.data = corners
-                layer.edge_width = max(self._shape) / 250
+                layer.edge_width = self._edge_width()
+
+    def _edge_width(self) -> float:
+        """Return the width of a box's edge, in pixels of the picture."""
+        if is_huge(self._shape) and self._image is not None:
+            return _EDGE_PIXELS * seen_at(self._viewer, self._image)
+        return max(self._shape) / 250
 
     def show_many(
         self, boxes: Sequence[Box], labels: NDArray[np.int32] | None, box: Box | None
@@ -268,6 +310,9 @@ class PromptLayers:
         layer = self._layers.get(PROPOSAL)
         if layer is None:
             return
+        if layer.multiscale:
+            self._show_in_window(layer, mask)
+            return
         is_blank = layer.data.shape == self._shape and not layer.data.any()
         if mask is None and is_blank and not layer.editable:
             return
@@ -281,6 +326,19 @@ class PromptLayers:
         if layer is not None:
             layer.data = picture
             layer.editable = False
+
+    def _show_in_window(self, layer: Labels, mask: BoolArray | None) -> None:
+        """Show a crop of a huge picture."""
+        shown = None if self._shown_crop is None else self._shown_crop()
+        if shown is mask and mask is not None:
+            return
+        self._shown_crop = None if mask is None else ref(mask)
+        place = None if mask is None else place_of(mask)
+        read: Read = blank
+        if mask is not None and place is not None and mask.size:
+            read = reader_of_crop(outlined(np.asarray(mask)), place.row, place.column)
+        if self.windows[PROPOSAL].read is not read:
+            self.windows[PROPOSAL].show(layer, read)
 
     # ------------------------------------------------------------------- read
     @contextmanager
@@ -319,6 +377,11 @@ class PromptLayers:
         corners = own[-1] if len(own) else None
         box = None if corners is None else box_from_corners(corners, self._shape)
         return PromptSet(found, box)
+
+
+def seen_at(viewer: Viewer, image: Image) -> float:
+    """Return how many pixels of an image are one pixel of the screen."""
+    return float(1 / (viewer.scene.camera.zoom * abs(image.scale[-1])))
 
 
 def outlined(mask: BoolArray) -> NDArray[np.uint8]:

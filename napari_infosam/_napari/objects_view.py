@@ -9,6 +9,8 @@ from napari.utils.colormaps import DirectLabelColormap
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from napari_infosam._napari.layers import OBJECTS
+
 if TYPE_CHECKING:
     from napari.layers import Labels
     from numpy.typing import NDArray
@@ -50,6 +52,7 @@ class ObjectsView:
         self._own_colors: Any = None
         self._layer: Labels | None = None
         self._shown: NDArray[Any] | None = None
+        self._window: Any = None
         self._is_new = True
         self._offered = 0
         self._is_waiting = self._is_closed = False
@@ -83,7 +86,12 @@ class ObjectsView:
     def show(self) -> None:
         """Show what was accepted in the picture."""
         layer = self._layers.objects
-        if layer is None or self._objects.labels is None:
+        if layer is None:
+            return
+        if layer.multiscale:
+            self._show_in_window(layer)
+            return
+        if self._objects.labels is None:
             return
         if layer != self._layer or not self._is_shown():
             self.take_strokes()
@@ -97,6 +105,17 @@ class ObjectsView:
         if layer.editable != self._objects.can_paint:
             layer.editable = self._objects.can_paint
         self._offer_label(layer, top)
+        self._color(layer)
+        self._layer = layer
+
+    def _show_in_window(self, layer: Labels) -> None:
+        """Show the objects of a huge picture, of which parts are read when seen."""
+        objects = self._objects
+        # brush strokes are taken from other pictures only
+        self._shown = None
+        if layer != self._layer or self._window != objects.stamp:
+            self._window = objects.stamp
+            self._layers.windows[OBJECTS].show(layer, objects.window)
         self._color(layer)
         self._layer = layer
 

@@ -9,6 +9,7 @@ from psygnal import Signal
 
 from napari_infosam._napari.desk import DEFAULT_CLASS
 from napari_infosam._napari.strokes import Strokes
+from napari_infosam.core.huge_image import HugeImage
 from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.project.files import content_hash
 from napari_infosam.project.images import PALETTE
@@ -48,7 +49,8 @@ class PictureObjects:
     Attributes
     ----------
     labels
-        ``(H, W)`` int32 label image of what was accepted in the picture.
+        ``(H, W)`` int32 label image of what was accepted in the picture; None of a
+        huge one, see `window`.
     class_name
         Class of the next accepted object.
     chosen
@@ -99,7 +101,9 @@ class PictureObjects:
     def _forget(self) -> None:
         self._image_id = self._looked_up = None
         source = self._source
-        self.labels = None if source is None else np.zeros(source.shape, np.int32)
+        # of a huge picture parts are read from the project, when they are seen
+        whole = None if source is None or source.is_huge else source.shape
+        self.labels = None if whole is None else np.zeros(whole, np.int32)
         self._unsaved.lay_on(self.labels)
         self.choose(())
 
@@ -112,7 +116,7 @@ class PictureObjects:
     def has_no_project(self) -> None:
         """Note that the picture was accepted nowhere before."""
         if self._source is not None and self._desk.project is None:
-            self.can_paint = True
+            self.can_paint = not self._source.is_huge
             self.changed.emit()
 
     def look_up(self) -> None:
@@ -131,10 +135,11 @@ class PictureObjects:
         def done(found: Found) -> None:
             if token is not self._looked_up:
                 return
-            self.can_paint = True
+            self.can_paint = not source.is_huge
             if found[0] is not None:
                 self._image_id, self.labels = found
-                if revision != self._revision:  # something was accepted meanwhile
+                # something was accepted meanwhile
+                if revision != self._revision and not source.is_huge:
                     self.labels = project.label_image(found[0])
                 self._unsaved.lay_on(self.labels)
             self.changed.emit()
@@ -149,6 +154,12 @@ class PictureObjects:
     def image_id(self) -> int | None:
         """The project's id of the picture, or None while nothing is accepted in it."""
         return self._image_id
+
+    @property
+    def stamp(self) -> tuple[object, ...]:
+        """Differs whenever the objects of the picture may be others."""
+        key = None if self._source is None else self._source.key
+        return key, self._desk.project, self._image_id, self._revision
 
     def count(self) -> int:
         """Return how many objects were accepted in this picture."""
@@ -176,11 +187,18 @@ class PictureObjects:
 
     def number_at(self, row: float, column: float) -> int:
         """Return the number of the object at a pixel, or 0."""
-        if self.labels is None:
-            return 0
         r, c = round(row), round(column)
+        if self.labels is None:
+            return int(self.window(range(r, r + 1), range(c, c + 1)).max(initial=0))
         inside = 0 <= r < self.labels.shape[0] and 0 <= c < self.labels.shape[1]
         return int(self.labels[r, c]) if inside else 0
+
+    def window(self, rows: range, columns: range) -> NDArray[np.int32]:
+        """Return some rows and columns of the label image, also of a huge picture."""
+        project = self._desk.project
+        if project is None or self._image_id is None:
+            return np.zeros((len(rows), len(columns)), np.int32)
+        return project.tiles.label_window(self._image_id, rows, columns)
 
     def find(self, number: int) -> ObjectRecord | None:
         """Return the object of a number, or None."""
@@ -228,10 +246,11 @@ class PictureObjects:
         self._desk.changed.emit()
 
 
-def _find_objects(project: Project, pixels: NDArray[Any]) -> Found:
+def _find_objects(project: Project, pixels: NDArray[Any] | HugeImage) -> Found:
     """Return the project's id of a picture and its label image, None if it has none."""
     digest, plain = content_hash(pixels), Preprocessing()
     for image in project.images():
         if image.content_hash == digest and image.preprocessing == plain:
-            return image.id, project.label_image(image.id)
+            is_huge = isinstance(pixels, HugeImage)
+            return image.id, None if is_huge else project.label_image(image.id)
     return None, None

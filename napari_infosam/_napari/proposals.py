@@ -118,6 +118,8 @@ class Proposals:
         """Return why nothing can be proposed now, in one sentence; '' if it can."""
         if self._source is None:
             return "Open an image first."
+        if self._source.is_huge:
+            return "Huge images are segmented one object at a time: click on one."
         if self.progress is not None:
             return "Proposals are being made: wait for them, or cancel."
         if self._session.engine.now() is None:

@@ -34,7 +34,7 @@ def read_projects(path: AnyPaths) -> list[LayerData]:
     """Return the image layers of projects, and a Labels layer above each.
 
     The projects are only read, so a window may have them open. Of all images the
-    first is shown, and is on top.
+    first is shown, and is on top. Huge ones are left out: the project has no copy.
 
     Raises
     ------
@@ -45,7 +45,8 @@ def read_projects(path: AnyPaths) -> list[LayerData]:
     for folder in reversed(_as_list(path)):
         with Project.open(folder, lock=False) as project:
             for image in reversed(project.images()):
-                layers += _layers(project, image)
+                if not image.is_huge:
+                    layers += _layers(project, image)
     for _, settings, _ in layers[:-2]:
         settings["visible"] = False
     return layers

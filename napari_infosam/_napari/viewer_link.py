@@ -15,7 +15,7 @@ from napari_infosam._napari.gl_state import forget_vertex_arrays
 from napari_infosam._napari.held_key import HeldKey
 from napari_infosam._napari.image_source import source_of
 from napari_infosam._napari.keys import KeyBindings
-from napari_infosam._napari.layers import PromptLayers
+from napari_infosam._napari.layers import PromptLayers, seen_at
 from napari_infosam._napari.many_actions import ManyActions
 from napari_infosam._napari.objects_view import ObjectsView
 from napari_infosam._napari.pointer import Pointer
@@ -235,7 +235,8 @@ class ViewerLink:
         source = None
         if self._image is not None:
             try:
-                source = source_of(self._image, self._viewer.dims)
+                seen = partial(seen_at, self._viewer, self._image)
+                source = source_of(self._image, self._viewer.dims, seen)
             except InfosamError as error:
                 self._session.voice.complain(str(error))
         if source is None:

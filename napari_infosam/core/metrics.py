@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import distance_transform_cdt
 
+from napari_infosam.core.placed import PlacedMask, overlap
+
 if TYPE_CHECKING:
     from napari_infosam.core.masks import BoolArray
 
@@ -19,7 +21,14 @@ MAX_CLICKS = 20
 
 
 def iou(prediction: BoolArray, target: BoolArray) -> float:
-    """Return intersection over union; 1.0 when both masks are empty."""
+    """Return intersection over union; 1.0 when both masks are empty.
+
+    Of two crops that have a place, what counts is where they lie.
+    """
+    if isinstance(prediction, PlacedMask) and isinstance(target, PlacedMask):
+        shared = overlap(prediction, target)
+        total = int(np.count_nonzero(prediction)) + int(np.count_nonzero(target))
+        return shared / (total - shared) if total else 1.0
     union = int(np.count_nonzero(prediction | target))
     return int(np.count_nonzero(prediction & target)) / union if union else 1.0
 

@@ -8,6 +8,7 @@ from napari_infosam.models.embeddings import EmbeddingCache
 from napari_infosam.models.loading import load_model, load_version
 from napari_infosam.models.predictor import ImageEmbedding, Prediction, Predictor
 from napari_infosam.models.sam_model import SamModel
+from napari_infosam.models.tiles import TiledEmbedding
 
 __all__ = [
     "Cancelled",
@@ -17,6 +18,7 @@ __all__ = [
     "Predictor",
     "SamModel",
     "SmallMask",
+    "TiledEmbedding",
     "load_model",
     "load_version",
 ]

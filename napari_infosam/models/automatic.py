@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_infosam.core.small_masks import SmallMask
     from napari_infosam.models.batch import Chunk, Progress
     from napari_infosam.models.predictor import ImageEmbedding, Predictor
+    from napari_infosam.models.tiles import TiledEmbedding
 
 _FINEST = 128
 """Most points along the longer side of an image: two logits lie between them."""
@@ -142,7 +143,7 @@ def propose(
     points: NDArray[np.float64],
     options: AutomaticOptions | None = None,
     *,
-    embedding: ImageEmbedding | None = None,
+    embedding: ImageEmbedding | TiledEmbedding | None = None,
     cancelled: Callable[[], bool] = lambda: False,
     on_progress: Progress | None = None,
 ) -> list[Proposal]:

@@ -14,12 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.huge_image import HugeImage
 from napari_infosam.core.preprocess import Preprocessing, to_rgb_uint8
 from napari_infosam.models.batch import BatchDecoder, Progress, predict_masks
 from napari_infosam.models.decoder import LOW_RES, DecoderOutput, PromptTensors
 from napari_infosam.models.embeddings import EmbeddingCache
 from napari_infosam.models.prompt_arrays import check_prompts, numbers, prompt_set
 from napari_infosam.models.sam_model import SamModel, upscale_logits
+from napari_infosam.models.tiles import TiledEmbedding
 
 if TYPE_CHECKING:
     from napari_infosam.core.masks import BoolArray
@@ -49,6 +51,12 @@ class ImageEmbedding:
     encoder_hash: str
 
 
+_WHOLE_ONLY = (
+    "Many objects at once are for images that are embedded whole: prompt the objects "
+    "of a huge image one after the other."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """One mask.
@@ -56,7 +64,8 @@ class Prediction:
     Attributes
     ----------
     mask
-        ``(height, width)`` bool, at the size of the image.
+        ``(height, width)`` bool, at the size of the image; of a huge image it is a
+        crop with a place, see `napari_infosam.core.placed.PlacedMask`.
     score
         Predicted IoU.
     low_res_logits
@@ -84,7 +93,7 @@ class Predictor:
     def __init__(self, model: SamModel, cache: EmbeddingCache | None = None) -> None:
         self._model = model
         self._cache = cache or EmbeddingCache()
-        self._embedding: ImageEmbedding | None = None
+        self._embedding: ImageEmbedding | TiledEmbedding | None = None
         self._lock = RLock()
 
     @property
@@ -104,9 +113,21 @@ class Predictor:
             if embedding and embedding.encoder_hash != model.encoder_hash:
                 self._embedding = None
 
+    @overload
     def embed(
-        self, image: NDArray[Any], preprocessing: Preprocessing | None = None
-    ) -> ImageEmbedding:
+        self, image: NDArray[Any], preprocessing: Preprocessing | None = ...
+    ) -> ImageEmbedding: ...
+
+    @overload
+    def embed(
+        self, image: HugeImage, preprocessing: Preprocessing | None = ...
+    ) -> TiledEmbedding: ...
+
+    def embed(
+        self,
+        image: NDArray[Any] | HugeImage,
+        preprocessing: Preprocessing | None = None,
+    ) -> ImageEmbedding | TiledEmbedding:
         """Return the embedding of an image, from the cache if it is there.
 
         Takes from 0.3 s (``vit_t``) to half a minute (``vit_h`` on a CPU).
@@ -114,10 +135,13 @@ class Predictor:
         Parameters
         ----------
         image
-            ``(Y, X)`` or ``(Y, X, C)`` of any dtype; see `to_rgb_uint8`.
+            ``(Y, X)`` or ``(Y, X, C)`` of any dtype; see `to_rgb_uint8`. Of a huge
+            image the tiles are embedded later, when prompts lie in them.
         preprocessing
-            How intensities become RGB uint8.
+            How intensities become RGB uint8; a huge image has its own.
         """
+        if isinstance(image, HugeImage):
+            return TiledEmbedding(image, self._model.encoder_hash)
         picture = to_rgb_uint8(image, preprocessing)
         model = self._model
         key = embedding_key(picture, model.encoder_hash)
@@ -130,7 +154,9 @@ class Predictor:
         return ImageEmbedding(features, shape, key, model.encoder_hash)
 
     def set_image(
-        self, image: NDArray[Any], preprocessing: Preprocessing | None = None
+        self,
+        image: NDArray[Any] | HugeImage,
+        preprocessing: Preprocessing | None = None,
     ) -> None:
         """Embed an image and let the following predictions be about it."""
         self._embedding = self.embed(image, preprocessing)
@@ -143,7 +169,7 @@ class Predictor:
         box: ArrayLike | None = ...,
         mask_input: NDArray[np.float32] | None = ...,
         multimask: Literal[False] = ...,
-        embedding: ImageEmbedding | None = ...,
+        embedding: ImageEmbedding | TiledEmbedding | None = ...,
     ) -> Prediction: ...
 
     @overload
@@ -155,7 +181,7 @@ class Predictor:
         mask_input: NDArray[np.float32] | None = ...,
         *,
         multimask: Literal[True],
-        embedding: ImageEmbedding | None = ...,
+        embedding: ImageEmbedding | TiledEmbedding | None = ...,
     ) -> list[Prediction]: ...
 
     def predict(
@@ -165,7 +191,7 @@ class Predictor:
         box: ArrayLike | None = None,
         mask_input: NDArray[np.float32] | None = None,
         multimask: bool = False,
-        embedding: ImageEmbedding | None = None,
+        embedding: ImageEmbedding | TiledEmbedding | None = None,
     ) -> Prediction | list[Prediction]:
         """Return the mask of the prompted object.
 
@@ -190,6 +216,16 @@ class Predictor:
             Without image or prompt, or if the embedding is another encoder's.
         """
         prompts = prompt_set(points, labels, box)
+        embedding = embedding or self._embedding
+        if isinstance(embedding, TiledEmbedding):
+            self._check(prompts, embedding)
+            if mask_input is not None:
+                raise InfosamError(
+                    "mask_input belongs to one tile of a huge image: give answer() the "
+                    "earlier prediction instead."
+                )
+            found = embedding.predict(self, prompts, multimask=multimask)
+            return found if multimask else found[0]
         output, shape = self._decode(prompts, mask_input, embedding)
         if not multimask:
             return _prediction(output, 0, shape)
@@ -200,7 +236,7 @@ class Predictor:
         self,
         prompts: PromptSet,
         previous: Prediction | None = None,
-        embedding: ImageEmbedding | None = None,
+        embedding: ImageEmbedding | TiledEmbedding | None = None,
     ) -> Prediction:
         """Answer a person's prompts; the one protocol of window, gate and benchmarks.
 
@@ -218,6 +254,10 @@ class Predictor:
         embedding
             Another image than that of the last `set_image`.
         """
+        embedding = embedding or self._embedding
+        if isinstance(embedding, TiledEmbedding):
+            self._check(prompts, embedding)
+            return embedding.answer(self, prompts, previous)
         mask_input = previous.low_res_logits if previous is not None else None
         output, shape = self._decode(prompts, mask_input, embedding)
         ambiguous = previous is None and len(prompts) == 1 and prompts.box is None
@@ -229,7 +269,7 @@ class Predictor:
         self,
         boxes: ArrayLike,
         *,
-        embedding: ImageEmbedding | None = None,
+        embedding: ImageEmbedding | TiledEmbedding | None = None,
         cancelled: Callable[[], bool] = lambda: False,
         on_progress: Progress | None = None,
     ) -> list[SmallMask]:
@@ -265,7 +305,7 @@ class Predictor:
         points: ArrayLike,
         labels: ArrayLike | None = None,
         *,
-        embedding: ImageEmbedding | None = None,
+        embedding: ImageEmbedding | TiledEmbedding | None = None,
         cancelled: Callable[[], bool] = lambda: False,
         on_progress: Progress | None = None,
     ) -> list[SmallMask]:
@@ -297,7 +337,7 @@ class Predictor:
     def answer_many(
         self,
         prompts: Sequence[PromptSet],
-        embedding: ImageEmbedding | None = None,
+        embedding: ImageEmbedding | TiledEmbedding | None = None,
         cancelled: Callable[[], bool] = lambda: False,
         on_progress: Progress | None = None,
         *,
@@ -326,16 +366,32 @@ class Predictor:
         )
 
     def batch_decoder(
-        self, prompts: Sequence[PromptSet], embedding: ImageEmbedding | None = None
+        self,
+        prompts: Sequence[PromptSet],
+        embedding: ImageEmbedding | TiledEmbedding | None = None,
     ) -> BatchDecoder:
         """Return what decodes many prompts of an image, after these were checked."""
-        embedding = self._require(embedding)
+        whole = self._require(embedding)
+        if isinstance(whole, TiledEmbedding):
+            raise InfosamError(_WHOLE_ONLY)
         for one in prompts:
-            check_prompts(one, embedding.shape)
-        return BatchDecoder(self._model, embedding.features, embedding.shape)
+            check_prompts(one, whole.shape)
+        return BatchDecoder(self._model, whole.features, whole.shape)
 
-    def _require(self, embedding: ImageEmbedding | None) -> ImageEmbedding:
-        """Return the embedding to be used, if the model can use it."""
+    def _check(
+        self,
+        prompts: PromptSet,
+        embedding: ImageEmbedding | TiledEmbedding | None,
+    ) -> ImageEmbedding | TiledEmbedding:
+        """Return the embedding if these prompts can be answered with it."""
+        found = self._require(embedding)
+        check_prompts(prompts, found.shape)
+        return found
+
+    def _require(
+        self, embedding: ImageEmbedding | TiledEmbedding | None
+    ) -> ImageEmbedding | TiledEmbedding:
+        """Return the embedding if the model can use it."""
         embedding = embedding or self._embedding
         if embedding is None:
             raise InfosamError("Choose an image first: set_image has not been called.")
@@ -352,17 +408,18 @@ class Predictor:
         self,
         prompts: PromptSet,
         mask_input: NDArray[np.float32] | None,
-        embedding: ImageEmbedding | None,
+        embedding: ImageEmbedding | TiledEmbedding | None,
     ) -> tuple[DecoderOutput, tuple[int, int]]:
-        embedding = self._require(embedding)
-        check_prompts(prompts, embedding.shape)
+        whole = self._check(prompts, embedding)
+        if isinstance(whole, TiledEmbedding):
+            raise InfosamError(_WHOLE_ONLY)
         model = self._model
         mask = None
         if mask_input is not None:
             mask = _mask_tensor(mask_input).to(model.device)
-        tensors = PromptTensors.build([prompts], embedding.shape, model.device, mask)
-        features = embedding.features.to(model.device).float()
-        return model.decoder(features, tensors), embedding.shape
+        tensors = PromptTensors.build([prompts], whole.shape, model.device, mask)
+        features = whole.features.to(model.device).float()
+        return model.decoder(features, tensors), whole.shape
 
 
 def embedding_key(picture: NDArray[np.uint8], encoder_hash: str) -> str:

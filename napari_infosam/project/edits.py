@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.placed import is_on
 from napari_infosam.core.prompts import Box, PromptSet
 from napari_infosam.project.images import select_image
 from napari_infosam.project.lookups import check_one_picture
@@ -276,13 +277,10 @@ def _merged_origin(found: Sequence[ObjectRecord], box: Box) -> Origin:
 
 def _part_origin(record: ObjectRecord, mask: BoolArray) -> Origin:
     """Return the origin of a part of an object: the prompts that lie on it."""
-    height, width = record.shape
     points = tuple(
         point
         for point in record.prompts.points
-        if 0 <= round(point.y) < height
-        and 0 <= round(point.x) < width
-        and mask[round(point.y), round(point.x)]
+        if is_on(mask, round(point.y), round(point.x))
     )
     return replace(
         Origin.of(record),

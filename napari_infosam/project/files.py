@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.huge_image import HugeImage
 
 
 def make_folder(folder: Path, instead: str) -> None:
@@ -33,11 +34,14 @@ def make_folder(folder: Path, instead: str) -> None:
         ) from error
 
 
-def content_hash(image: NDArray[Any]) -> str:
+def content_hash(image: NDArray[Any] | HugeImage) -> str:
     """Return the SHA-256 of an image's type, shape and pixels, in hexadecimal.
 
-    The byte order in memory does not count.
+    The byte order in memory does not count. A huge image is not read for it, see
+    `napari_infosam.core.huge_image.HugeImage.digest`.
     """
+    if isinstance(image, HugeImage):
+        return image.digest
     image = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
     digest = hashlib.sha256(f"{image.dtype.name} {image.shape}".encode())
     digest.update(image.reshape(-1).view(np.uint8).data)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.huge_image import HugeImage
 from napari_infosam.core.preprocess import Preprocessing, check_image
 from napari_infosam.project.failures import one_sentence
 from napari_infosam.project.files import content_hash, write_array
@@ -37,7 +38,7 @@ VALIDATE_EVERY = 6
 COLOUR = re.compile("#[0-9a-fA-F]{6}")
 
 
-def check_pixels(image: NDArray[Any], preprocessing: Preprocessing) -> None:
+def check_pixels(image: NDArray[Any] | HugeImage, preprocessing: Preprocessing) -> None:
     """Raise a sentence unless the model can be shown this image.
 
     Raises
@@ -45,6 +46,8 @@ def check_pixels(image: NDArray[Any], preprocessing: Preprocessing) -> None:
     InfosamError
         As `napari_infosam.core.preprocess.to_rgb_uint8` would.
     """
+    if isinstance(image, HugeImage):
+        image = np.broadcast_to(np.zeros((), image.dtype), image.shape)
     chosen = preprocessing.channels
     if chosen is None:
         check_image(image)
@@ -54,11 +57,16 @@ def check_pixels(image: NDArray[Any], preprocessing: Preprocessing) -> None:
             f"The image of shape {image.shape} has no channels {chosen}: "
             "choose others in the preprocessing."
         )
-    check_image(image[:, :, list(chosen)])
+    check_image(image[:1, :1, list(chosen)])
 
 
-def store_pixels(folder: Path, image: NDArray[Any]) -> str:
-    """Write an image to its place unless it is there; return its content hash."""
+def store_pixels(folder: Path, image: NDArray[Any] | HugeImage) -> str:
+    """Write an image to its place unless it is there; return its content hash.
+
+    Of a huge image nothing is written.
+    """
+    if isinstance(image, HugeImage):
+        return image.digest
     image = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
     digest = content_hash(image)
     path = pixel_path(folder, digest)
@@ -76,6 +84,12 @@ def load_pixels(folder: Path, record: ImageRecord) -> NDArray[Any]:
     InfosamError
         If the file is missing or damaged.
     """
+    if record.is_huge:
+        raise InfosamError(
+            f"{record.name} is too large to be read as a whole: of "
+            f"{record.shape[0]} x {record.shape[1]} pixels the project keeps the tiles "
+            "that objects were accepted in."
+        )
     path = pixel_path(folder, record.content_hash)
     pixels = _load_intact(path, record.shape, record.dtype)
     if pixels is None:
@@ -103,7 +117,7 @@ def pixel_path(folder: Path, digest: str) -> Path:
 def insert_image(
     connection: sqlite3.Connection,
     digest: str,
-    image: NDArray[Any],
+    image: NDArray[Any] | HugeImage,
     name: str,
     source: str | None,
     preprocessing: Preprocessing,

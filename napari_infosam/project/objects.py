@@ -15,6 +15,7 @@ import numpy as np
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.masks import BoolArray, encode_rle, mask_box
+from napari_infosam.core.placed import PlacedMask, placed_box, placed_rle
 from napari_infosam.core.prompts import Box, Point, PromptSet
 from napari_infosam.project.images import decide_split, select_images
 from napari_infosam.project.lookups import check_there, slice_text
@@ -81,13 +82,15 @@ class Origin:
 
 
 def encode(mask: BoolArray, image: ImageRecord) -> Encoded:
-    """Check an ``(H, W)`` mask against its image and encode it.
+    """Check a mask, ``(H, W)`` or a crop that has a place, and encode it.
 
     Raises
     ------
     InfosamError
         If the mask is empty, not a mask, or not of the image's height and width.
     """
+    if isinstance(mask, PlacedMask):
+        return _encode_placed(mask, image)
     mask = np.asarray(mask)
     height, width = image.shape[:2]
     if mask.shape != (height, width):
@@ -106,6 +109,21 @@ def encode(mask: BoolArray, image: ImageRecord) -> Encoded:
             f"The mask for {image.name} is empty: mark at least one pixel."
         )
     return Encoded(encode_rle(mask), (height, width), mask_box(mask), area)
+
+
+def _encode_placed(mask: PlacedMask, image: ImageRecord) -> Encoded:
+    frame = (image.shape[0], image.shape[1])
+    box = placed_box(mask)
+    if mask.place is not None and mask.place.frame != frame:
+        raise InfosamError(
+            f"The mask lies in an image of {mask.place.frame} pixels, but {image.name} "
+            f"has {frame}: give a mask of this image."
+        )
+    if box is None:
+        raise InfosamError(
+            f"The mask for {image.name} is empty: mark at least one pixel."
+        )
+    return Encoded(placed_rle(mask), frame, box, int(np.count_nonzero(mask)))
 
 
 def encode_pixels(pixels: Pixels, shape: tuple[int, int]) -> Encoded:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco
 
+from napari_infosam.core.placed import rle_of_runs
 from napari_infosam.core.prompts import Box
 
 if TYPE_CHECKING:
@@ -93,13 +93,7 @@ def rle_of(pixels: Pixels, shape: tuple[int, int]) -> bytes:
     breaks = np.flatnonzero(np.diff(pixels) != 1) + 1
     starts = pixels[np.concatenate(([0], breaks))[: pixels.size]]
     stops = pixels[np.concatenate((breaks - 1, [pixels.size - 1]))] + 1
-    edges = np.stack((starts, stops), axis=1).ravel()
-    counts = np.diff(edges, prepend=0, append=shape[0] * shape[1])
-    # an encoding ends with the object where that reaches the last pixel
-    counts = counts[: counts.size - (counts[-1] == 0)]
-    encoded = coco.frPyObjects({"size": list(shape), "counts": counts.tolist()}, *shape)
-    compressed: bytes = encoded["counts"]
-    return compressed
+    return rle_of_runs(np.stack((starts, stops), axis=1), shape)
 
 
 def box_of(pixels: Pixels, height: int) -> Box:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from napari_infosam.core.huge_image import SAMPLED
 from napari_infosam.core.masks import BoolArray, decode_rle
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ earlier ones keep them (``keep``), or the new one takes them (``replace``)."""
 class ImageRecord:
     """An image of the project, whose pixels lie in ``images/<content_hash>.npy``.
 
+    Of a huge image there are tiles in the folder ``images/<content_hash>``.
+
     ``axes`` is ``YX`` or ``YXC`` and ``shape`` follows it. ``source`` is where the
     image came from, as text, or None. ``split`` is None until the image gets its
     first reviewed object, and never changes afterwards.
@@ -38,6 +41,11 @@ class ImageRecord:
     source: str | None
     preprocessing: Preprocessing
     split: Split | None
+
+    @property
+    def is_huge(self) -> bool:
+        """Whether there are only tiles of it."""
+        return self.content_hash.startswith(SAMPLED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_infosam.core.huge_image import HugeImage
 from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.core.prompts import Box, PromptSet
 from napari_infosam.project import history, images, lookups, objects, settings, versions
@@ -18,6 +19,7 @@ from napari_infosam.project.objects import Origin
 from napari_infosam.project.opened import OpenFolder
 from napari_infosam.project.painting import paint_columns
 from napari_infosam.project.steps import Step
+from napari_infosam.project.tile_store import Tiles
 
 if TYPE_CHECKING:
     from napari_infosam.core.masks import BoolArray
@@ -46,16 +48,19 @@ class Project(OpenFolder):
         What changes accepted objects: class, mask, merge, split, paint.
     listing
         The list of the images, and how far each one is.
+    tiles
+        What is kept of huge images.
     """
 
     def __init__(self, path: Path, *, lock: bool = True) -> None:
         super().__init__(path, lock=lock)
         self.edits = Edits(self._database, self._require_lock)
         self.listing = Listing(self._database, self._require_lock)
+        self.tiles = Tiles(self.path, self._database, self._require_lock)
 
     def add_image(
         self,
-        image: NDArray[Any],
+        image: NDArray[Any] | HugeImage,
         name: str,
         *,
         source: str | None = None,
@@ -66,7 +71,8 @@ class Project(OpenFolder):
         Parameters
         ----------
         image
-            ``(Y, X)`` or ``(Y, X, C)``, bool, integer or float.
+            ``(Y, X)`` or ``(Y, X, C)``, bool, integer or float. Of a huge one no
+            copy is kept, but only what is given to ``tiles``.
         name
             Shown to people.
         source
@@ -75,7 +81,8 @@ class Project(OpenFolder):
             How the model sees it. The same pixels may be in a project once for each.
         """
         self._require_lock()
-        image = np.asarray(image)
+        if not isinstance(image, HugeImage):
+            image = np.asarray(image)
         preprocessing = preprocessing or Preprocessing()
         images.check_pixels(image, preprocessing)
         digest = images.store_pixels(self.path, image)

@@ -16,15 +16,16 @@ from torch import Tensor
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.geometry import MODEL_SIDE, model_shape
 from napari_infosam.core.masks import BoolArray, decode_rle, encode_rle, iter_objects
-from napari_infosam.core.preprocess import RGBImage, to_rgb_uint8
+from napari_infosam.core.preprocess import Preprocessing, RGBImage, to_rgb_uint8
 from napari_infosam.models.decoder import LOW_RES
 from napari_infosam.project.formats.labels import read_pair
 from napari_infosam.project.formats.pictures import SkipError
+from napari_infosam.project.windows import in_tile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_infosam.project import Project
+    from napari_infosam.project import ImageRecord, ObjectRecord, Project
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,9 @@ def load_split(
         if image.split is None or not objects:
             continue
         try:
+            if image.is_huge:
+                parts[image.split] += tile_samples(project, image, objects)
+                continue
             pixels = project.read_image(image.id)
         except InfosamError as error:
             unreadable.append(error)
@@ -110,6 +114,21 @@ def load_split(
     if not parts["train"]:
         return split_objects(parts["val"])
     return Split(tuple(parts["train"]), tuple(parts["val"]))
+
+
+def tile_samples(
+    project: Project, image: ImageRecord, objects: Sequence[ObjectRecord]
+) -> list[Sample]:
+    """Return the tiles of a huge image in which objects were accepted, with these."""
+    how = Preprocessing(channels=image.preprocessing.channels)
+    samples = []
+    for tile, found in project.tiles.shared_out(image.id, objects).items():
+        pixels = project.tiles.read(image.id, tile)
+        masks = [in_tile(record, tile) for record in found]
+        rles = tuple(encode_rle(mask) for mask in masks if mask.any())
+        if rles:
+            samples.append(Sample(image.name, to_rgb_uint8(pixels, how), rles))
+    return samples
 
 
 def split_objects(samples: Sequence[Sample]) -> Split:

@@ -18,7 +18,9 @@ import numpy as np
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.metrics import MAX_CLICKS, clicks_to_reach, iou
+from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.project.versions import BASE, may_know
+from napari_infosam.project.windows import in_tile
 from napari_infosam.training.replays import Replays
 from napari_infosam.training.stopping import Plateau, find_plateau
 
@@ -360,9 +362,23 @@ class Prequential:
 
     def _replay(self, predictor: Predictor, found: ObjectRecord) -> Replay:
         image = self._project.image(found.image_id)
+        if image.is_huge:
+            return self._replay_in_tile(predictor, image, found)
         pixels = self._project.read_image(image.id)[found.slice_index]
         embedding = predictor.embed(pixels, image.preprocessing)
         return replay(predictor, embedding, found.prompts, found.mask())
+
+    def _replay_in_tile(
+        self, predictor: Predictor, image: ImageRecord, found: ObjectRecord
+    ) -> Replay:
+        tiles = self._project.tiles
+        tile = next(iter(tiles.shared_out(image.id, [found])), None)
+        if tile is None:
+            raise InfosamError(f"No tile of {image.name} shows all of the object.")
+        how = Preprocessing(channels=image.preprocessing.channels)
+        embedding = predictor.embed(tiles.read(image.id, tile), how)
+        prompts = tile.prompts_inside(found.prompts)
+        return replay(predictor, embedding, prompts, in_tile(found, tile))
 
 
 def _as_it_was(found: ObjectRecord) -> Replay | None:

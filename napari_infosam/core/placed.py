@@ -1,0 +1,170 @@
+"""Masks that are kept as a crop and a place: of a huge image a full one is too big."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco
+
+from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.prompts import Box
+
+if TYPE_CHECKING:
+    from napari_infosam.core.masks import BoolArray
+    from napari_infosam.core.tiles import Tile
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a crop lies.
+
+    Attributes
+    ----------
+    row, column
+        Of its first pixel, in the full image.
+    frame
+        (height, width) of the full image.
+    tile
+        The tile in which it was found, or None.
+    """
+
+    row: int
+    column: int
+    frame: tuple[int, int]
+    tile: Tile | None = None
+
+
+class PlacedMask(NDArray[np.bool_]):
+    """An ``(h, w)`` bool array that is the crop of a mask of a larger image.
+
+    Outside of the crop the mask is empty. It is an array so that areas are counted as
+    always; a part or a copy of it has no place any more.
+
+    Attributes
+    ----------
+    place
+        Where it lies, or None for what was made from it by numpy.
+    """
+
+    place: Place | None
+
+    def __new__(cls, crop: BoolArray, place: Place) -> PlacedMask:
+        """Put a crop in its place; pixels outside of the frame raise a sentence."""
+        height, width = place.frame
+        inside = place.row >= 0 and place.column >= 0
+        inside &= place.row + crop.shape[0] <= height
+        inside &= place.column + crop.shape[1] <= width
+        if crop.ndim != 2 or not inside:
+            raise InfosamError(
+                f"A crop of shape {crop.shape} at {(place.row, place.column)} does not "
+                f"lie in an image of {height} x {width} pixels: move or cut it."
+            )
+        made = np.ascontiguousarray(crop, np.bool_).view(cls)
+        made.place = place
+        return made
+
+    def __array_finalize__(self, other: Any) -> None:
+        self.place = None
+
+
+def place_of(mask: BoolArray) -> Place | None:
+    """Return where a mask lies if it is a crop; None for a mask of a whole image."""
+    return mask.place if isinstance(mask, PlacedMask) else None
+
+
+def is_on(mask: BoolArray, row: int, column: int) -> bool:
+    """Return whether a pixel of the image belongs to a mask, also of a crop."""
+    place = place_of(mask)
+    if place is not None:
+        row, column = row - place.row, column - place.column
+    inside = 0 <= row < mask.shape[0] and 0 <= column < mask.shape[1]
+    return inside and bool(mask[row, column])
+
+
+def placed_box(mask: PlacedMask) -> Box | None:
+    """Return the tight box in the full image, corners at centres; None if empty."""
+    place = mask.place
+    crop = np.asarray(mask)
+    rows = np.flatnonzero(crop.any(axis=1))
+    columns = np.flatnonzero(crop.any(axis=0))
+    if place is None or not rows.size:
+        return None
+    row, column = place.row, place.column
+    return Box(
+        float(column + columns[0]),
+        float(row + rows[0]),
+        float(column + columns[-1]),
+        float(row + rows[-1]),
+    )
+
+
+def overlap(one: PlacedMask, other: PlacedMask) -> int:
+    """Return how many pixels two crops of one image share."""
+    a, b = one.place, other.place
+    if a is None or b is None or a.frame != b.frame:
+        return 0
+    top, left = max(a.row, b.row), max(a.column, b.column)
+    bottom = min(a.row + one.shape[0], b.row + other.shape[0])
+    right = min(a.column + one.shape[1], b.column + other.shape[1])
+    if top >= bottom or left >= right:
+        return 0
+    parts = [
+        np.asarray(mask)[
+            top - place.row : bottom - place.row,
+            left - place.column : right - place.column,
+        ]
+        for mask, place in ((one, a), (other, b))
+    ]
+    return int(np.count_nonzero(parts[0] & parts[1]))
+
+
+def placed_runs(mask: PlacedMask) -> NDArray[np.int64]:
+    """Return the runs of a mask in its full image, in column-major order.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(N, 2)``: first pixel and one past the last, pixel (row, column) being
+        ``column * H + row``.
+    """
+    place = mask.place
+    crop = np.asarray(mask)
+    if place is None or not crop.any():
+        return np.zeros((0, 2), np.int64)
+    columns = np.zeros((crop.shape[1], crop.shape[0] + 2), np.int8)
+    columns[:, 1:-1] = crop.T
+    edges = np.diff(columns, axis=1)
+    column, start = np.nonzero(edges == 1)
+    stop = np.nonzero(edges == -1)[1]
+    first = (place.column + column) * place.frame[0] + place.row
+    runs = np.stack((first + start, first + stop), axis=1).astype(np.int64)
+    # runs that go on in the next column are one
+    joined = runs[1:, 0] == runs[:-1, 1]
+    return np.stack(
+        (
+            runs[np.concatenate(([True], ~joined)), 0],
+            runs[np.concatenate((~joined, [True])), 1],
+        ),
+        axis=1,
+    )
+
+
+def placed_rle(mask: PlacedMask) -> bytes:
+    """Return the compressed COCO encoding of the mask of the full image."""
+    place = mask.place
+    if place is None:
+        raise InfosamError("This mask has no place: give the crop as it was made.")
+    return rle_of_runs(placed_runs(mask), place.frame)
+
+
+def rle_of_runs(runs: NDArray[np.int64], shape: tuple[int, int]) -> bytes:
+    """Return the compressed COCO encoding of sorted runs of an ``(H, W)`` image."""
+    counts = np.diff(runs.ravel(), prepend=0, append=shape[0] * shape[1])
+    # an encoding ends with the object where that reaches the last pixel
+    counts = counts[: counts.size - (counts[-1] == 0)]
+    encoded = coco.frPyObjects({"size": list(shape), "counts": counts.tolist()}, *shape)
+    compressed: bytes = encoded["counts"]
+    return compressed

@@ -1,0 +1,233 @@
+"""Prompts on a huge image: each is answered in a tile, the mask lies in the image."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from napari_infosam.core.geometry import MODEL_SIDE, model_shape
+from napari_infosam.core.placed import Place, PlacedMask, place_of, placed_box
+from napari_infosam.core.preprocess import Preprocessing
+from napari_infosam.core.tiles import Tile, choose_tile
+from napari_infosam.models.decoder import LOW_RES
+from napari_infosam.models.sam_model import upscale_logits
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_infosam.core.huge_image import HugeImage
+    from napari_infosam.core.prompts import PromptSet
+    from napari_infosam.models.predictor import ImageEmbedding, Prediction, Predictor
+
+_RECENT = 16
+"""Tiles whose embeddings are at hand: 2 MB each."""
+
+_BAND = 2**22
+"""So many pixels of a mask are brought to full resolution at once."""
+
+_OUTSIDE = 8.0
+"""Minus this is the logit of what an earlier tile did not show."""
+
+
+class TiledEmbedding:
+    """Embeddings of the tiles of one huge image, made when a prompt needs them.
+
+    Stands where the embedding of a small image does.
+
+    Parameters
+    ----------
+    image
+        The image.
+    encoder_hash
+        Hash of the encoder that its tiles are embedded with.
+
+    Attributes
+    ----------
+    shape
+        (height, width) of the image.
+    key
+        Tells the image and the encoder apart from others.
+    features
+        None: there is none of the whole image.
+    """
+
+    features = None
+
+    def __init__(self, image: HugeImage, encoder_hash: str) -> None:
+        self.image = image
+        self.encoder_hash = encoder_hash
+        self.shape = image.plane
+        self.key = f"{image.digest} {encoder_hash}"
+        self._recent: OrderedDict[Tile, ImageEmbedding] = OrderedDict()
+        self._lock = Lock()
+
+    def answer(
+        self, predictor: Predictor, prompts: PromptSet, previous: Prediction | None
+    ) -> Prediction:
+        """Answer prompts that are in pixels of the image; see `Predictor.answer`.
+
+        Returns
+        -------
+        Prediction
+            Its mask is a crop, a `PlacedMask` at full resolution.
+        """
+        place = None if previous is None else place_of(previous.mask)
+        last = None if place is None else place.tile
+        box = None
+        if previous is not None and isinstance(previous.mask, PlacedMask):
+            box = placed_box(previous.mask)
+        recent = [*reversed(self._recent)]
+        tile = choose_tile(
+            self.shape,
+            prompts,
+            mask=box,
+            last=last,
+            seen_at=self.image.seen_at(),
+            recent=recent,
+        )
+        if previous is not None and last is not None and tile != last:
+            logits = moved_logits(previous.low_res_logits, last, tile)
+            previous = replace(previous, low_res_logits=logits)
+        embedding = self.embed(predictor, tile)
+        inside = predictor.answer(tile.prompts_inside(prompts), previous, embedding)
+        return self.placed(inside, tile)
+
+    def predict(
+        self, predictor: Predictor, prompts: PromptSet, *, multimask: bool
+    ) -> list[Prediction]:
+        """Return the single mask, or the three ambiguity masks, of fresh prompts."""
+        tile = choose_tile(
+            self.shape,
+            prompts,
+            seen_at=self.image.seen_at(),
+            recent=[*reversed(self._recent)],
+        )
+        moved = tile.prompts_inside(prompts)
+        box = None if moved.box is None else moved.box.as_array()
+        found = predictor.predict(
+            moved.coordinates(),
+            moved.labels(),
+            box,
+            multimask=multimask,  # type: ignore[call-overload]
+            embedding=self.embed(predictor, tile),
+        )
+        several = found if isinstance(found, list) else [found]
+        return [self.placed(prediction, tile) for prediction in several]
+
+    def embed(self, predictor: Predictor, tile: Tile) -> ImageEmbedding:
+        """Return the embedding of a tile, from the nearest place that has it."""
+        with self._lock:
+            known = self._recent.get(tile)
+            if known is not None:
+                self._recent.move_to_end(tile)
+                return known
+        channels = self.image.preprocessing.channels
+        pixels = self.image.read_tile(tile)
+        embedding = predictor.embed(pixels, Preprocessing(channels=channels))
+        with self._lock:
+            self._recent[tile] = embedding
+            while len(self._recent) > _RECENT:
+                self._recent.popitem(last=False)
+        return embedding
+
+    def placed(self, inside: Prediction, tile: Tile) -> Prediction:
+        """Return a prediction of a tile as one of the image."""
+        crop, row, column = full_resolution(inside, tile)
+        place = Place(row, column, self.shape, tile)
+        return replace(inside, mask=PlacedMask(crop, place))
+
+
+def full_resolution(
+    inside: Prediction, tile: Tile
+) -> tuple[NDArray[np.bool_], int, int]:
+    """Return the mask of a tile at the resolution of the image, cut to the object.
+
+    Returns
+    -------
+    crop
+        ``(h, w)`` bool; ``(0, 0)`` of an empty mask.
+    row, column
+        Of its first pixel in the image.
+    """
+    rows = np.flatnonzero(inside.mask.any(axis=1))
+    columns = np.flatnonzero(inside.mask.any(axis=0))
+    if not rows.size:
+        return np.zeros((0, 0), np.bool_), tile.row, tile.column
+    step = tile.stride
+    # a pixel more on each side: the edge of the finer mask may lie in it
+    top, left = max(int(rows[0]) - 1, 0), max(int(columns[0]) - 1, 0)
+    bottom, right = int(rows[-1]) + 2, int(columns[-1]) + 2
+    row, column = tile.row + top * step, tile.column + left * step
+    height = min(bottom * step, tile.height) - top * step
+    width = min(right * step, tile.width) - left * step
+    if step == 1:
+        crop = inside.mask[top : top + height, left : left + width].copy()
+        return crop, row, column
+    low_res = torch.from_numpy(inside.low_res_logits)[None, None]
+    logits = upscale_logits(low_res, tile.shape)[0, 0]
+    band = max(1, _BAND // (width * step))
+    crop = np.empty((height, width), np.bool_)
+    right = min(right, tile.shape[1])
+    # one column more on each side than is kept, for the interpolation between them
+    before, after = int(left > 0), int(right < tile.shape[1])
+    for first in range(top, min(bottom, tile.shape[0]), band):
+        last = min(first + band, bottom, tile.shape[0])
+        above, below = int(first > 0), int(last < tile.shape[0])
+        part = logits[first - above : last + below, left - before : right + after]
+        fine = F.interpolate(
+            part[None, None], scale_factor=step, mode="bilinear", align_corners=False
+        )[0, 0]
+        fine = fine[above * step :, before * step :]
+        start = (first - top) * step
+        stop = min(start + (last - first) * step, height)
+        crop[start:stop] = (fine[: stop - start, :width] > 0).numpy()
+    return crop, row, column
+
+
+def moved_logits(
+    logits: NDArray[np.float32], old: Tile, new: Tile
+) -> NDArray[np.float32]:
+    """Return low-res logits of one tile as they are in another.
+
+    Parameters
+    ----------
+    logits
+        ``(256, 256)`` of the old tile.
+    """
+    x = _positions(new.column, new.stride, new.shape)
+    y = _positions(new.row, new.stride, new.shape)
+    first_x, step_x = _start_and_step(_positions(old.column, old.stride, old.shape))
+    first_y, step_y = _start_and_step(_positions(old.row, old.stride, old.shape))
+    # to the range -1 ... 1 over the edges of the old grid
+    at_x = (2 * (x - first_x) / step_x + 1) / LOW_RES - 1
+    at_y = (2 * (y - first_y) / step_y + 1) / LOW_RES - 1
+    grid = np.stack(np.broadcast_arrays(at_x[None, :], at_y[:, None]), axis=-1)
+    lifted = torch.from_numpy(logits)[None, None] + _OUTSIDE
+    sampled = F.grid_sample(
+        lifted,
+        torch.from_numpy(grid.astype(np.float32))[None],
+        mode="bilinear",
+        padding_mode="zeros",
+        align_corners=False,
+    )
+    moved: NDArray[np.float32] = (sampled[0, 0] - _OUTSIDE).numpy()
+    return moved
+
+
+def _positions(origin: int, stride: int, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Return where in the image the centres of the low-res pixels lie, on one axis."""
+    # the decoder's grid is laid on the tile after its longest side was made 1024
+    longest = max(shape)
+    factor = longest / max(model_shape(shape)) * (MODEL_SIDE / LOW_RES)
+    centres = np.arange(LOW_RES, dtype=np.float64) + 0.5
+    return np.asarray(centres * factor * stride + (origin - 0.5), np.float64)
+
+
+def _start_and_step(positions: NDArray[np.float64]) -> tuple[float, float]:
+    return float(positions[0]), float(positions[1] - positions[0])
