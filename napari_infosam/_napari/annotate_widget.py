@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 from superqt import QElidingLabel
 
 from napari_infosam._napari.keys import shown
+from napari_infosam._napari.meaning_widget import MeaningWidget
 from napari_infosam._napari.objects_widget import ObjectsWidget
 from napari_infosam._napari.places import SUFFIX, free_project
 from napari_infosam._napari.small_widgets import (
@@ -40,7 +41,7 @@ MODELS = (
     ("vit_h", "vit_h · 2.6 GB"),
 )
 _FROM_FILE = "Weights file …"
-_POINTS, _BOX, _OFF = range(3)
+_POINTS, _BOX, _PAINT, _OFF = range(4)
 
 
 class AnnotateWidget(QWidget):
@@ -73,6 +74,7 @@ class AnnotateWidget(QWidget):
     def close_down(self) -> None:
         """Stop listening."""
         self.objects.close_down()
+        self.meaning.close_down()
         self._session.engine.changed.disconnect(self._show_model)
         self._session.prompts_changed.disconnect(self._show_prompts)
         self._session.objects_changed.disconnect(self._show_counts)
@@ -94,6 +96,8 @@ class AnnotateWidget(QWidget):
         self._build_project(form)
         self._build_class(form)
         layout.addWidget(self._prompt_modes())
+        self.meaning = MeaningWidget(self._session)
+        layout.addWidget(self.meaning)
         layout.addWidget(self._decisions())
         self.counts = sentence("counts")
         layout.addWidget(self.counts)
@@ -162,6 +166,11 @@ class AnnotateWidget(QWidget):
             (
                 ("Points", f"Click on the object ({shown('points')})"),
                 ("Box", f"Drag a box around the object ({shown('box')})"),
+                (
+                    "Paint",
+                    "Paint the object roughly with napari's brush; the model draws "
+                    f"its edge ({shown('paint')})",
+                ),
                 ("Off", "Clicks do nothing; napari as without the plugin"),
             ),
             self._on_mode_chosen,
@@ -304,7 +313,11 @@ class AnnotateWidget(QWidget):
 
     def _show_tool(self) -> None:
         tool = self._link.tool
-        mode = _OFF if not tool.active else _BOX if tool.boxing else _POINTS
+        mode = _BOX if tool.boxing else _POINTS
+        if tool.painting:
+            mode = _PAINT
+        if not tool.active:
+            mode = _OFF
         self.mode.show_choice(mode)
         self.polarity.show_choice(int(tool.negative))
         self.polarity.setEnabled(tool.active)
@@ -315,6 +328,8 @@ class AnnotateWidget(QWidget):
             self._link.tool.active = False
         elif number == _BOX:
             self._link.use_box()
+        elif number == _PAINT:
+            self._link.use_paint()
         else:
             self._link.use_points()
 

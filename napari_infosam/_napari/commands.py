@@ -48,9 +48,19 @@ def box() -> None:
     panel().link.use_box()
 
 
+def paint() -> None:
+    """Let a rough mask be painted, for the model to refine."""
+    panel().link.use_paint()
+
+
 def polarity() -> None:
     """Change what a plain click says."""
     panel().link.toggle_polarity()
+
+
+def meaning() -> None:
+    """Let the first click mean a part, the object or the whole, in turn."""
+    panel().link.actions["meaning"]()
 
 
 def accept() -> None:

@@ -41,7 +41,9 @@ class Key:
 KEYS = (
     Key("points", ("S",), "Segment: click on an object to place points"),
     Key("box", ("B",), "Draw boxes by dragging (again: points)"),
+    Key("paint", ("P",), "Paint an object roughly; the model draws its edge"),
     Key("polarity", ("T",), "Switch a plain click between object and background"),
+    Key("meaning", ("E",), "The first click means: part, object or whole, in turn"),
     Key("accept", ("C", "Enter"), "Accept the proposal as an object"),
     Key("clear", ("Escape", "Shift-C"), "Reject: clear the proposal and its prompts"),
     Key("undo", ("Control-Z",), "Undo the last prompt, or else the last change"),

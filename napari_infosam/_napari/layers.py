@@ -11,6 +11,7 @@ from napari.layers import Labels, Points, Shapes
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
+from napari_infosam._napari.rough_painting import make_rough_layer
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.geometry import (
     box_from_corners,
@@ -31,8 +32,10 @@ POINTS = f"{PREFIX}points"
 BOXES = f"{PREFIX}boxes"
 PROPOSAL = f"{PREFIX}proposal"
 OBJECTS = f"{PREFIX}objects"
-_ORDER = (OBJECTS, PROPOSAL, BOXES, POINTS)
+ROUGH = f"{PREFIX}rough mask"
+_ORDER = (OBJECTS, ROUGH, PROPOSAL, BOXES, POINTS)
 """From the bottom to the top."""
+_ON_DEMAND = (ROUGH,)
 
 _POSITIVE, _NEGATIVE = "#2bd96b", "#ff3b5c"
 _FILL, _EDGE = (1.0, 0.85, 0.0, 0.3), (1.0, 0.9, 0.1, 1.0)
@@ -55,6 +58,8 @@ class PromptLayers:
         with the tools of napari.
     on_paint
         Called when a stroke on the objects ends, at times before it is in the data.
+    on_rough
+        Called when a stroke on the rough mask ends.
     """
 
     def __init__(
@@ -62,8 +67,11 @@ class PromptLayers:
         viewer: Viewer,
         on_edit: Callable[[PromptSet], None],
         on_paint: Callable[[], None],
+        on_rough: Callable[[], None],
     ) -> None:
         self._viewer = viewer
+        self._on_rough = on_rough
+        self._wanted = set(_ORDER) - set(_ON_DEMAND)
         self._on_edit = on_edit
         self._on_paint = on_paint
         self._layers: dict[str, Layer] = {}
@@ -76,6 +84,23 @@ class PromptLayers:
     def objects(self) -> Labels | None:
         """The layer of the accepted objects."""
         return self._layers.get(OBJECTS)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of the picture in pixels."""
+        return self._shape
+
+    @property
+    def rough(self) -> Labels | None:
+        """The layer of the rough mask; there is none until one is to be painted."""
+        return self._layers.get(ROUGH)
+
+    def select_rough(self) -> None:
+        """Make the layer of the rough mask if need be, and make it the active one."""
+        self._wanted.add(ROUGH)
+        if self._image is not None:
+            self.put_on(self._image, self._shape)
+            self._viewer.layers.selection.active = self._layers[ROUGH]
 
     def owns(self, layer: Layer | None) -> bool:
         """Return whether a layer is one of these."""
@@ -110,7 +135,7 @@ class PromptLayers:
         }
         active = self._viewer.layers.selection.active
         with self._quietly():
-            for name in _ORDER:
+            for name in self._names():
                 if name not in self._layers:
                     self._layers[name] = self._make(name)
                     self._viewer.add_layer(self._layers[name])
@@ -119,11 +144,18 @@ class PromptLayers:
         if active is not None and active in self._viewer.layers:
             self._viewer.layers.selection.active = active
 
+    def _names(self) -> list[str]:
+        return [name for name in _ORDER if name in self._wanted]
+
     def _raise_above(self, image: Image) -> None:
-        """Bring the layers to the top if the image, opened later, covers them."""
+        """Bring the layers in their order, to the top.
+
+        They are not if the image was opened later, or one was made later.
+        """
         layers = self._viewer.layers
-        if any(layers.index(layer) < layers.index(image) for layer in self.all()):
-            for name in _ORDER:
+        places = [layers.index(self._layers[name]) for name in self._names()]
+        if layers.index(image) > places[0] or places != sorted(places):
+            for name in self._names():
                 layers.move(layers.index(self._layers[name]), len(layers))
 
     def forget(self, layer: Layer) -> bool:
@@ -131,6 +163,8 @@ class PromptLayers:
         gone = [name for name, own in self._layers.items() if own == layer]
         for name in gone:
             del self._layers[name]
+            if name in _ON_DEMAND:
+                self._wanted.discard(name)
         return bool(gone)
 
     def remove(self, *, keep_objects: bool = False) -> None:
@@ -171,6 +205,8 @@ class PromptLayers:
                     color_dict={0: "transparent", 1: _FILL, 2: _EDGE, None: _EDGE}
                 ),
             )
+        elif name == ROUGH:
+            layer = make_rough_layer(name, self._shape, self._on_rough)
         else:
             layer = Labels(np.zeros(self._shape, np.uint16), name=name, opacity=0.5)
             layer.events.paint.connect(lambda: self._on_paint())

@@ -133,8 +133,8 @@ class ObjectInWork:
     def proposal_ious(self, accepted: BoolArray) -> list[float]:
         """Return the IoU of the proposal with the accepted mask after each prompt.
 
-        The box counts before the points. Prompts that were answered together with
-        later ones take over their value.
+        The rough mask counts before the box, and that before the points. Prompts that
+        were answered together with later ones take over their value.
         """
         now = self.prompts
         known = [
@@ -143,6 +143,8 @@ class ObjectInWork:
             if step and step in self._answers and _is_part(step, now)
         ]
         values: list[float] = []
+        if now.rough is not None:
+            values += [value for _, value in known][:1]
         if now.box is not None:
             values += [value for step, value in known if step.box is not None][:1]
         for number in range(1, len(now.points) + 1):
@@ -153,4 +155,6 @@ class ObjectInWork:
 def _is_part(part: PromptSet, whole: PromptSet) -> bool:
     """Return whether prompts were only added to ``part`` to make ``whole``."""
     same_box = part.box is None or part.box == whole.box
-    return same_box and part.points == whole.points[: len(part.points)]
+    # another meaning of the click, or another rough mask, is another beginning
+    same_start = (part.choice, part.rough) == (whole.choice, whole.rough)
+    return same_start and same_box and part.points == whole.points[: len(part.points)]

@@ -5,6 +5,7 @@ Knows no Qt and no viewer; widgets and layers show what it says.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
@@ -17,7 +18,7 @@ from napari_infosam._napari.object_in_work import ObjectInWork
 from napari_infosam._napari.object_text import step_sentence
 from napari_infosam._napari.places import find_home
 from napari_infosam._napari.voice import Voice
-from napari_infosam.core.prompts import PromptSet
+from napari_infosam.core.prompts import CHOICES, PromptSet
 from napari_infosam.project.files import content_hash
 
 if TYPE_CHECKING:
@@ -194,6 +195,34 @@ class Session:
             return
         self.work.set(prompts)
         self._prompts_moved()
+
+    def move_prompts(self, prompts: PromptSet) -> None:
+        """Take over points and box; a rough mask, and what a click means, stay."""
+        rough, choice = self.prompts.rough, self.prompts.choice
+        self.set_prompts(replace(prompts, rough=rough, choice=choice))
+
+    def choose_meaning(self, choice: int) -> None:
+        """Let the first click mean one of `CHOICES`, by number."""
+        if not self.prompts.is_ambiguous:
+            self.voice.say(
+                "Click on an object first: after its first click, and before another "
+                "one, it can be a part, the object or the whole."
+            )
+        elif self.meaning != choice:
+            self.set_prompts(replace(self.prompts, choice=choice))
+
+    def next_meaning(self) -> None:
+        """Let the first click mean the next larger of three masks, or the smallest."""
+        now = self.meaning
+        self.choose_meaning(0 if now is None else (now + 1) % len(CHOICES))
+
+    @property
+    def meaning(self) -> int | None:
+        """Which of `CHOICES` the mask in sight is, or that is being computed."""
+        answer = self.work.answer
+        if answer is None or self.prompts.choice is not None:
+            return self.prompts.choice
+        return answer.prediction.choice
 
     def clear(self) -> None:
         """Throw the proposal and its prompts away; undo brings them back."""

@@ -14,6 +14,7 @@ class Tool:
         self._active = True
         self._boxing = False
         self._negative = False
+        self._painting = False
         self.panning = False
         """While a key is held, dragging moves the picture in box mode as well."""
 
@@ -37,6 +38,17 @@ class Tool:
     def boxing(self, value: bool) -> None:
         if value != self._boxing:
             self._boxing = value
+            self.changed.emit()
+
+    @property
+    def painting(self) -> bool:
+        """Whether a rough mask is being painted."""
+        return self._painting
+
+    @painting.setter
+    def painting(self, value: bool) -> None:
+        if value != self._painting:
+            self._painting = value
             self.changed.emit()
 
     @property

@@ -17,6 +17,7 @@ from napari_infosam._napari.keys import KeyBindings
 from napari_infosam._napari.layers import PromptLayers
 from napari_infosam._napari.objects_view import ObjectsView
 from napari_infosam._napari.pointer import Pointer
+from napari_infosam._napari.rough_painting import RoughPainting
 from napari_infosam._napari.tool import Tool
 from napari_infosam.core.errors import InfosamError
 
@@ -56,8 +57,12 @@ class ViewerLink:
         self.tool = Tool()
         self._image: Image | None = None
         self._layers = PromptLayers(
-            viewer, session.set_prompts, lambda: self.objects.on_paint()
+            viewer,
+            session.move_prompts,
+            lambda: self.objects.on_paint(),
+            lambda: self._rough.on_paint(),
         )
+        self._rough = RoughPainting(self._layers, session, parent)
         self.objects = ObjectsView(self._layers, session.objects, parent)
         self._pointer = Pointer(
             viewer, session, self._layers, self.tool, lambda: self._image
@@ -65,7 +70,9 @@ class ViewerLink:
         actions: dict[str, Callable[[], object]] = {
             "points": self.use_points,
             "box": self.toggle_box,
+            "paint": self.use_paint,
             "polarity": self.toggle_polarity,
+            "meaning": session.next_meaning,
             "accept": self.accept,
             "clear": session.clear,
             "undo": session.undo,
@@ -113,6 +120,7 @@ class ViewerLink:
         self._closed = True
         with suppress(RuntimeError):  # its window, and the timers with it, may be gone
             self._soon.stop()
+            self._rough.close()
             self.objects.close()
         layers = self._viewer.layers
         layers.events.inserted.disconnect(self._on_inserted)
@@ -176,6 +184,8 @@ class ViewerLink:
             self._soon.start()
 
     def _on_active(self, event: Any) -> None:
+        rough = self._layers.rough
+        self.tool.painting = rough is not None and event.value == rough
         if isinstance(event.value, Image) and event.value != self._image:
             self._image = event.value
             self._bring_to_sight(event.value)
@@ -220,6 +230,7 @@ class ViewerLink:
         if session.source is None:
             return
         self._layers.show_prompts(session.prompts)
+        self._rough.show()
         answer = session.proposal
         self._layers.show_proposal(None if answer is None else answer.prediction.mask)
 
@@ -248,6 +259,16 @@ class ViewerLink:
         self.tool.active = True
         self.tool.boxing = True
         self._layers.select()
+
+    def use_paint(self) -> None:
+        """Let a rough mask be painted, for the model to refine."""
+        if self._session.source is None:
+            self._session.voice.say("Open an image first, then paint on an object.")
+            return
+        self.tool.active = True
+        self._layers.select_rough()
+        self._soon.start()  # the keys are to work on a layer that is new
+        self._rough.begin()
 
     def toggle_box(self) -> None:
         """Change between drawing boxes and placing points."""

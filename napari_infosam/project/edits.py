@@ -270,7 +270,7 @@ def _merged_origin(found: Sequence[ObjectRecord], box: Box) -> Origin:
     prompts = PromptSet(
         tuple(point for record in found for point in record.prompts.points),
         # a part that only a box stands for would be without a prompt
-        box if any(record.prompts.box is not None for record in found) else None,
+        box if any(_has_area(record.prompts) for record in found) else None,
     )
     return replace(
         Origin.of(found[0]),
@@ -279,6 +279,10 @@ def _merged_origin(found: Sequence[ObjectRecord], box: Box) -> Origin:
         prompts=prompts,
         proposal_ious=(),
     )
+
+
+def _has_area(prompts: PromptSet) -> bool:
+    return prompts.box is not None or prompts.rough is not None
 
 
 def _part_origin(record: ObjectRecord, mask: BoolArray) -> Origin:

@@ -75,7 +75,8 @@ class ObjectRecord:
         Seconds since the epoch.
     prompts, proposal_ious
         The prompts of its author, and the IoU of the proposal with the accepted mask
-        after each of them, where known. The box counts before the points.
+        after each of them, where known. A rough mask counts before the box, and that
+        before the points.
     """
 
     id: int

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_infosam.core.errors import InfosamError
+from napari_infosam.project import prompt_extras
 
 if TYPE_CHECKING:
     import sqlite3
@@ -170,7 +171,9 @@ _VERSION_2 = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
+_VERSION_3 = (prompt_extras.TABLE,)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 """``MIGRATIONS[n]`` turns schema version n into n + 1, statement by statement."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

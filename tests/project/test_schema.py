@@ -177,10 +177,10 @@ def test_objects_prompts_and_journal_of_schema_1(old: Path) -> None:
 def test_a_migration_that_fails_at_any_statement_leaves_the_old_project(
     old: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = schema.MIGRATIONS
+    first, second, *later = schema.MIGRATIONS
     for stop in range(len(second)):
         with monkeypatch.context() as patched:
-            broken = (first, (*second[:stop], "nonsense"))
+            broken = (first, (*second[:stop], "nonsense"), *later)
             patched.setattr(schema, "MIGRATIONS", broken)
             with pytest.raises(sqlite3.OperationalError, match="nonsense"):
                 Project.open(old)
