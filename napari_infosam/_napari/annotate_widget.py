@@ -19,6 +19,7 @@ from napari_infosam._napari.keys import shown
 from napari_infosam._napari.meaning_widget import MeaningWidget
 from napari_infosam._napari.objects_widget import ObjectsWidget
 from napari_infosam._napari.places import SUFFIX, free_project
+from napari_infosam._napari.propagate_widget import PropagateWidget
 from napari_infosam._napari.small_widgets import (
     NameField,
     Toggles,
@@ -75,6 +76,7 @@ class AnnotateWidget(QWidget):
         """Stop listening."""
         self.objects.close_down()
         self.meaning.close_down()
+        self.propagate.close_down()
         self._session.engine.changed.disconnect(self._show_model)
         self._session.prompts_changed.disconnect(self._show_prompts)
         self._session.objects_changed.disconnect(self._show_counts)
@@ -98,6 +100,8 @@ class AnnotateWidget(QWidget):
         layout.addWidget(self._prompt_modes())
         self.meaning = MeaningWidget(self._session)
         layout.addWidget(self.meaning)
+        self.propagate = PropagateWidget(self._session, self._link)
+        layout.addWidget(self.propagate)
         layout.addWidget(self._decisions())
         self.counts = sentence("counts")
         layout.addWidget(self.counts)

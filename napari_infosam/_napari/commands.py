@@ -63,6 +63,21 @@ def meaning() -> None:
     panel().link.actions["meaning"]()
 
 
+def forwards() -> None:
+    """Follow the object through the next slices."""
+    panel().link.actions["forwards"]()
+
+
+def backwards() -> None:
+    """Follow the object through the slices before."""
+    panel().link.actions["backwards"]()
+
+
+def accept_all() -> None:
+    """Accept the object in all slices in which it was found."""
+    panel().link.actions["accept_all"]()
+
+
 def accept() -> None:
     """Accept the proposal."""
     panel().link.actions["accept"]()

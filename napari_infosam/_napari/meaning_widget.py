@@ -77,7 +77,7 @@ class MeaningWidget(QWidget):
             known = number < len(self._scores)
             score = f" {min(self._scores[number], 1.0):.2f}" if known else ""
             made.setText(name + score)
-            made.setChecked(possible and session.meaning == number)
+            made.setChecked(possible and session.work.meaning == number)
             made.setEnabled(possible)
             if possible:
                 tip = f"{_TIPS[number]} ({shown('meaning')} takes them in turn)."

@@ -30,6 +30,9 @@ class ObjectInWork:
     committed_as
         Id of the object that these prompts made, while its acceptance is undone and
         the prompts have not been changed since.
+    number
+        The number that a new object is to have, as it has in other slices; None for
+        the next one.
     """
 
     def __init__(self) -> None:
@@ -38,6 +41,7 @@ class ObjectInWork:
         self._position = 0
         self._answers: dict[PromptSet, Answer] = {}
         self.committed_as: int | None = None
+        self.number: int | None = None
 
     @property
     def prompts(self) -> PromptSet:
@@ -53,6 +57,14 @@ class ObjectInWork:
     def answer(self) -> Answer | None:
         """The answer to the prompts as they are now, if there is one yet."""
         return self._answers.get(self.prompts)
+
+    @property
+    def meaning(self) -> int | None:
+        """Which of `CHOICES` the answer is, or the one that is being computed."""
+        answer = self.answer
+        if answer is None or self.prompts.choice is not None:
+            return self.prompts.choice
+        return answer.prediction.choice
 
     @property
     def can_undo(self) -> bool:

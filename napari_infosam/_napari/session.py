@@ -17,6 +17,7 @@ from napari_infosam._napari.learning import Learning
 from napari_infosam._napari.object_in_work import ObjectInWork
 from napari_infosam._napari.object_text import step_sentence
 from napari_infosam._napari.places import find_home
+from napari_infosam._napari.propagation import Propagation
 from napari_infosam._napari.voice import Voice
 from napari_infosam.core.prompts import CHOICES, PromptSet
 from napari_infosam.project.files import content_hash
@@ -65,6 +66,8 @@ class Session:
     prompts_changed = Signal()
     """The prompts, the proposal, or what can be undone."""
     objects_changed = Signal()
+    stepped = Signal(object, bool)
+    """A step of the journal was taken back, or done again (False)."""
 
     def __init__(
         self, executor: Executor, *, model: str = "vit_t", device: str = "auto"
@@ -82,6 +85,7 @@ class Session:
         self.objects = Accepted(executor, self.desk, self.engine, self.voice)
         self.source: ImageSource | None = None
         self.work = ObjectInWork()
+        self.propagation = Propagation(executor, self)
         self._started = False
         self._sought: tuple[ImageSource, str] | None = None
         self._set_aside: dict[Hashable, ObjectInWork] = {}
@@ -108,6 +112,7 @@ class Session:
 
     def close(self) -> None:
         """Let go of everything; a running training goes on by itself."""
+        self.propagation.cancel()
         self.objects.save_painted()
         self._executor.close()
         self.engine.cancel_loading()
@@ -133,6 +138,27 @@ class Session:
         self.image_changed.emit()
         self.objects_changed.emit()
         self.prompts_changed.emit()
+
+    def set_aside(self, source: ImageSource, work: ObjectInWork) -> None:
+        """Let an object in work wait for its picture, unless another one does."""
+        here = self.source is not None and source.key == self.source.key
+        if not here:
+            self._set_aside.setdefault(source.key, work)
+        elif not self.work.prompts:
+            self.work = work
+            self._prompts_moved()
+
+    def drop_aside(self, source: ImageSource, work: ObjectInWork) -> None:
+        """Let an object in work wait no longer."""
+        if self._set_aside.get(source.key) is work:
+            del self._set_aside[source.key]
+        if self.work is work:
+            self.work = ObjectInWork()
+            self._prompts_moved()
+
+    def is_accepted(self, work: ObjectInWork) -> bool:
+        """Return whether an object in work has become an accepted one."""
+        return any(work is accepted for accepted in self._accepted.values())
 
     def _find_home(self) -> None:
         """Find the project that the picture was accepted in before."""
@@ -208,21 +234,13 @@ class Session:
                 "Click on an object first: after its first click, and before another "
                 "one, it can be a part, the object or the whole."
             )
-        elif self.meaning != choice:
+        elif self.work.meaning != choice:
             self.set_prompts(replace(self.prompts, choice=choice))
 
     def next_meaning(self) -> None:
         """Let the first click mean the next larger of three masks, or the smallest."""
-        now = self.meaning
+        now = self.work.meaning
         self.choose_meaning(0 if now is None else (now + 1) % len(CHOICES))
-
-    @property
-    def meaning(self) -> int | None:
-        """Which of `CHOICES` the mask in sight is, or that is being computed."""
-        answer = self.work.answer
-        if answer is None or self.prompts.choice is not None:
-            return self.prompts.choice
-        return answer.prediction.choice
 
     def clear(self) -> None:
         """Throw the proposal and its prompts away; undo brings them back."""
@@ -345,6 +363,8 @@ class Session:
 
     def _take_up_again(self, entry: HistoryEntry) -> None:
         """Let the prompts of an accept that was undone be worked on again."""
+        if entry.action == "propagate":
+            self._accepted.pop(entry.object_id, None)
         if entry.action not in ("commit", "replace"):
             return
         work = self._accepted.pop(entry.object_id, None)
@@ -372,6 +392,7 @@ class Session:
 
     def _after_step(self, entry: HistoryEntry, *, undone: bool) -> None:
         self.objects.follow(entry)
+        self.stepped.emit(entry, undone)
         self._prompts_moved()
         here = entry.image_id == self.objects.image_id
         self.voice.say(step_sentence(entry, here=here, undone=undone))

@@ -12,7 +12,7 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_infosam._napari.gl_state import forget_vertex_arrays
-from napari_infosam._napari.image_source import source_of
+from napari_infosam._napari.image_source import slices_beyond, source_of
 from napari_infosam._napari.keys import KeyBindings
 from napari_infosam._napari.layers import PromptLayers
 from napari_infosam._napari.objects_view import ObjectsView
@@ -73,6 +73,9 @@ class ViewerLink:
             "paint": self.use_paint,
             "polarity": self.toggle_polarity,
             "meaning": session.next_meaning,
+            "forwards": partial(self.propagate, 1),
+            "backwards": partial(self.propagate, -1),
+            "accept_all": session.propagation.accept_all,
             "accept": self.accept,
             "clear": session.clear,
             "undo": session.undo,
@@ -302,6 +305,25 @@ class ViewerLink:
             self._session.voice.say("Open an image first.")
         else:
             action(*where)
+
+    def propagate(self, step: int) -> None:
+        """Follow the object in sight through the next slices of a stack.
+
+        Parameters
+        ----------
+        step
+            1 forwards, -1 backwards.
+        """
+        session, image, where = self._session, self._image, self._pointer.position()
+        if image is None or image.ndim < 3:
+            session.voice.say("This image is no stack: it has no slices to go through.")
+            return
+        chosen = session.objects.chosen
+        number = chosen[0] if len(chosen) == 1 else 0
+        if not number and where is not None:
+            number = session.objects.number_at(*where)
+        sources = slices_beyond(image, self._viewer.dims, step)
+        session.propagation.start(sources, number)
 
     def merge_chosen(self) -> None:
         """Make one object of those that are chosen."""

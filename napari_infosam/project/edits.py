@@ -31,7 +31,12 @@ if TYPE_CHECKING:
     from napari_infosam.core.masks import BoolArray
     from napari_infosam.project.database import Database
     from napari_infosam.project.objects import Encoded
-    from napari_infosam.project.records import ImageRecord, ObjectRecord, Overlap
+    from napari_infosam.project.records import (
+        Action,
+        ImageRecord,
+        ObjectRecord,
+        Overlap,
+    )
 
 PAINTED = "painted"
 """Model version of objects that no model proposed."""
@@ -135,6 +140,40 @@ class Edits:
             step.place(image, made, origin, overlap, record.instance_id)
             step.finish()
             return _by_number(connection, record)
+
+    def commit_across(
+        self,
+        items: Sequence[tuple[int, BoolArray, Origin]],
+        *,
+        overlap: Overlap = "allow",
+        action: Action = "propagate",
+    ) -> list[ObjectRecord]:
+        """Write masks of one object in several pictures, as one step of undo.
+
+        Parameters
+        ----------
+        items
+            Image, ``(H, W)`` mask, and how it came about; ``instance_id`` is the
+            number it gets unless an object of that picture has it.
+        overlap
+            What becomes of pixels that other objects have, as in ``Project.commit``.
+        action
+            What the step is called.
+        """
+        self._require_lock()
+        with self._database.write() as connection:
+            step = Step(connection, action)
+            for image_id, mask, origin in items:
+                image, number = select_image(connection, image_id), origin.instance_id
+                is_taken = number is not None and select_objects(
+                    connection,
+                    image_id=image_id,
+                    slice_index=origin.slice_index,
+                    instance_id=number,
+                )
+                made = encode(mask, image)
+                step.place(image, made, origin, overlap, None if is_taken else number)
+            return step.finish()
 
     def merge(self, object_ids: Sequence[int]) -> ObjectRecord:
         """Make one object of several of one picture.

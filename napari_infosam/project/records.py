@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "val"]
 Status = Literal["active", "accepted", "rejected"]
-Action = Literal["commit", "delete", "relabel", "replace", "merge", "split", "paint"]
+Action = Literal[
+    "commit", "delete", "relabel", "replace", "merge", "split", "paint", "propagate"
+]
 Overlap = Literal["allow", "keep", "replace"]
 """What becomes of pixels that earlier objects have: both have them (``allow``), the
 earlier ones keep them (``keep``), or the new one takes them (``replace``)."""

@@ -29,7 +29,7 @@ def test_the_meanings_differ_in_size_and_are_recorded(session: Session) -> None:
         session.choose_meaning(choice)
         answer = session.work.answer
         assert answer is not None
-        assert answer.prediction.choice == session.meaning == choice
+        assert answer.prediction.choice == session.work.meaning == choice
         assert session.prompts.choice in (None, choice)
         areas.append(int(answer.prediction.mask.sum()))
         scores.append(answer.prediction.score)
@@ -47,7 +47,7 @@ def test_a_later_click_goes_on_from_the_chosen_mask(
     session: Session, executor: AtOnce
 ) -> None:
     click(session)
-    assert session.meaning != 2
+    assert session.work.meaning != 2
     session.choose_meaning(2)
     chosen = session.work.answer
     executor.holds = True
@@ -68,7 +68,7 @@ def test_e_takes_the_meanings_in_turn_and_the_buttons_show_it(window: Window) ->
     assert "first" in buttons[0].toolTip()
     window.click(*DISCS[0])
     window.wait_answer()
-    began = window.session.meaning
+    began = window.session.work.meaning
     assert began is not None
     assert [button.isChecked() for button in buttons].index(True) == began
     assert all(float(button.text().split()[1]) > 0 for button in buttons)
@@ -76,7 +76,7 @@ def test_e_takes_the_meanings_in_turn_and_the_buttons_show_it(window: Window) ->
     for _ in range(3):
         window.key(Key.Key_E)
         window.wait_answer()
-        seen.append(window.session.meaning)
+        seen.append(window.session.work.meaning)
     assert seen == [(began + step) % 3 for step in (1, 2, 3)]
 
     window.press(buttons[2])
@@ -87,7 +87,7 @@ def test_e_takes_the_meanings_in_turn_and_the_buttons_show_it(window: Window) ->
     shown = np.asarray(window.layer(layers.PROPOSAL).data) > 0
     np.testing.assert_array_equal(shown, answer.prediction.mask)
     window.key(Key.Key_Z, Modifier.ControlModifier)
-    assert window.session.meaning == began
+    assert window.session.work.meaning == began
     window.click(DISCS[0][0], DISCS[0][1] + 6)
     assert not any(button.isEnabled() for button in buttons)
     assert "undo" in buttons[0].toolTip()
