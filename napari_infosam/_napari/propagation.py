@@ -13,12 +13,16 @@ from napari_infosam.project.objects import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
+
+    from numpy.typing import NDArray
 
     from napari_infosam._napari.engine import Executor
     from napari_infosam._napari.image_source import ImageSource
     from napari_infosam._napari.session import Session
     from napari_infosam.core.masks import BoolArray
     from napari_infosam.models.following import Followed
+    from napari_infosam.models.predictor import ImageEmbedding
     from napari_infosam.project import HistoryEntry, Project
 
 Slice = tuple["ImageSource", ObjectInWork]
@@ -111,7 +115,7 @@ class Propagation:
         self._found, self._accepted = [], []
         self.n_done, self.n_slices = 0, len(sources)
         run = self._run = object()
-        self._next(run, mask, list(sources))
+        self._next(run, mask, None, list(sources))
         session.prompts_changed.emit()
 
     def _take_object(self, number: int) -> BoolArray | None:
@@ -128,9 +132,17 @@ class Propagation:
         self._number = record.instance_id
         return record.mask()
 
-    def _next(self, run: object, mask: BoolArray, sources: list[ImageSource]) -> None:
+    def _next(
+        self,
+        run: object,
+        mask: BoolArray,
+        embedding: ImageEmbedding | None,
+        sources: list[ImageSource],
+    ) -> None:
+        """Look for the object in the next slice; the embedding is of the one before."""
         predictor, project = self._session.engine.predictor, self._session.desk.project
-        if predictor is None:
+        seen = self._session.engine.pixels
+        if predictor is None or (embedding is None and seen is None):
             self._end("The model is not loaded yet: try again in a moment.")
             return
         source, *others = sources
@@ -140,7 +152,12 @@ class Propagation:
 
             pixels = source.read()
             highest = 0 if project is None else _highest_number(project, pixels)
-            return follow(predictor, pixels, mask), highest
+            before = embedding
+            if before is None and seen is not None:
+                before = predictor.embed(seen)
+            if before is None or predictor.model.encoder_hash != before.encoder_hash:
+                raise InfosamError("Another model answers now: follow the object anew.")
+            return follow(predictor, pixels, mask, before), highest
 
         def done(found: tuple[Followed, int]) -> None:
             if run is not self._run:
@@ -153,7 +170,8 @@ class Propagation:
             answer = Answer(followed.prediction, predictor.model.version)
             self._keep(source, followed, answer, highest)
             if others:
-                self._next(run, followed.prediction.mask, others)
+                mask_here = followed.prediction.mask
+                self._next(run, mask_here, followed.embedding, others)
                 self.changed.emit()
             else:
                 self._end("Followed to the last slice.")
@@ -209,13 +227,12 @@ class Propagation:
         if not pending:
             session.voice.say("No proposal waits in another slice.")
             return
-        project = None
-        with session.voice.guard("accepting the proposals"):
-            session.objects.save_painted()
-            project = session.desk.require()
-        if project is None:
+        session.objects.save_painted()
+        try:
+            target = session.desk.require()
+        except InfosamError as error:
+            session.voice.complain(str(error))
             return
-        target = project
 
         def work() -> list[int]:
             return [
@@ -284,7 +301,7 @@ class Propagation:
         self.changed.emit()
 
 
-def _highest_number(project: Project, pixels: object) -> int:
+def _highest_number(project: Project, pixels: NDArray[Any]) -> int:
     """Return the highest number that an object of a picture has, or 0."""
     digest = content_hash(pixels)
     return max(

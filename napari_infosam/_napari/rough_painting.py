@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels
@@ -67,7 +67,7 @@ class RoughPainting:
     def __init__(self, layers: PromptLayers, session: Session, parent: QWidget) -> None:
         self._layers = layers
         self._session = session
-        self._layer: Labels | None = None
+        self._layer: Any = None
         self._known: RoughMask | None = None
         self._soon = QTimer(parent)
         self._soon.setSingleShot(True)
@@ -98,7 +98,7 @@ class RoughPainting:
         if layer is None:
             return
         shape = self._layers.shape
-        is_same = layer is self._layer and layer.data.shape == shape
+        is_same = self._layer is layer and layer.data.shape == shape
         if is_same and rough == self._known:
             return
         empty = np.zeros(shape, np.uint8)

@@ -136,8 +136,8 @@ class Edits:
                 )
             step = Step(connection, "replace")
             step.hide(record)
-            made = encode(mask, image)
-            step.place(image, made, origin, overlap, record.instance_id)
+            number = record.instance_id
+            step.place(image, encode(mask, image), origin, overlap, number)
             step.finish()
             return _by_number(connection, record)
 
@@ -155,10 +155,8 @@ class Edits:
         items
             Image, ``(H, W)`` mask, and how it came about; ``instance_id`` is the
             number it gets unless an object of that picture has it.
-        overlap
-            What becomes of pixels that other objects have, as in ``Project.commit``.
-        action
-            What the step is called.
+        overlap, action
+            As in ``Project.commit``, and what the step is called.
         """
         self._require_lock()
         with self._database.write() as connection:
@@ -171,8 +169,8 @@ class Edits:
                     slice_index=origin.slice_index,
                     instance_id=number,
                 )
-                made = encode(mask, image)
-                step.place(image, made, origin, overlap, None if is_taken else number)
+                number = None if is_taken else number
+                step.place(image, encode(mask, image), origin, overlap, number)
             return step.finish()
 
     def merge(self, object_ids: Sequence[int]) -> ObjectRecord:
