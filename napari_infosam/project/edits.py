@@ -136,8 +136,8 @@ class Edits:
                 )
             step = Step(connection, "replace")
             step.hide(record)
-            number = record.instance_id
-            step.place(image, encode(mask, image), origin, overlap, number)
+            made, number = encode(mask, image), record.instance_id
+            step.place(image, made, origin, overlap, number)
             step.finish()
             return _by_number(connection, record)
 
@@ -152,11 +152,9 @@ class Edits:
 
         Parameters
         ----------
-        items
-            Image, ``(H, W)`` mask, and how it came about; ``instance_id`` is the
-            number it gets unless an object of that picture has it.
-        overlap, action
-            As in ``Project.commit``, and what the step is called.
+        items, overlap, action
+            Image, ``(H, W)`` mask and origin of each, whose ``instance_id`` it gets
+            unless that is taken; as in ``Project.commit``; the name of the step.
         """
         self._require_lock()
         with self._database.write() as connection:
