@@ -17,6 +17,7 @@ from napari_infosam._napari.object_text import (
 from napari_infosam._napari.picture_objects import PictureObjects
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.small_masks import apart
+from napari_infosam.project.objects import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from napari_infosam.core.prompts import Point
     from napari_infosam.core.small_masks import SmallMask
     from napari_infosam.project import ObjectRecord, Project
-    from napari_infosam.project.objects import Origin
     from napari_infosam.project.records import Overlap
 
 
@@ -96,10 +96,16 @@ class Accepted(PictureObjects):
             "prompts": work.prompts,
             "model_version": answer.version,
             "score": answer.prediction.score,
-            "proposal_ious": work.proposal_ious(mask),
+            "proposal_ious": tuple(work.proposal_ious(mask)),
             "overlap": self.overlap,
         }
-        if again is None:
+        if again is None and work.number is not None:
+            overlap = came_about.pop("overlap")
+            origin = Origin(self.class_name, **came_about, instance_id=work.number)
+            (record,) = project.edits.commit_across(
+                [(image_id, mask, origin)], overlap=overlap, action="commit"
+            )
+        elif again is None:
             record = project.commit(
                 image_id, mask, class_name=self.class_name, **came_about
             )

@@ -17,9 +17,11 @@ from superqt import QElidingLabel
 
 from napari_infosam._napari.class_color import class_color_button, show_class_color
 from napari_infosam._napari.keys import shown
+from napari_infosam._napari.meaning_widget import MeaningWidget
 from napari_infosam._napari.objects_widget import ObjectsWidget
 from napari_infosam._napari.places import SUFFIX, free_project
 from napari_infosam._napari.preferences import MODELS
+from napari_infosam._napari.propagate_widget import PropagateWidget
 from napari_infosam._napari.proposals_widget import ProposalsWidget
 from napari_infosam._napari.small_widgets import (
     NameField,
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from napari_infosam._napari.viewer_link import ViewerLink
 
 _FROM_FILE = "Weights file …"
-_POINTS, _BOX, _OFF = range(3)
+_POINTS, _BOX, _PAINT, _OFF = range(4)
 
 
 class AnnotateWidget(QWidget):
@@ -74,6 +76,8 @@ class AnnotateWidget(QWidget):
         """Stop listening."""
         self.objects.close_down()
         self.many.close_down()
+        self.meaning.close_down()
+        self.propagate.close_down()
         self._session.engine.changed.disconnect(self._show_model)
         self._session.prompts_changed.disconnect(self._show_prompts)
         self._session.objects_changed.disconnect(self._show_counts)
@@ -95,6 +99,10 @@ class AnnotateWidget(QWidget):
         self._build_project(form)
         self._build_class(form)
         layout.addWidget(self._prompt_modes())
+        self.meaning = MeaningWidget(self._session)
+        layout.addWidget(self.meaning)
+        self.propagate = PropagateWidget(self._session, self._link)
+        layout.addWidget(self.propagate)
         layout.addWidget(self._decisions())
         self.many = ProposalsWidget(self._session, self._link)
         layout.addWidget(self.many)
@@ -167,6 +175,11 @@ class AnnotateWidget(QWidget):
             (
                 ("Points", f"Click on the object ({shown('points')})"),
                 ("Box", f"Drag a box around the object ({shown('box')})"),
+                (
+                    "Paint",
+                    "Paint the object roughly with napari's brush; the model draws "
+                    f"its edge ({shown('paint')})",
+                ),
                 ("Off", "Clicks do nothing; napari as without the plugin"),
             ),
             self._on_mode_chosen,
@@ -319,7 +332,11 @@ class AnnotateWidget(QWidget):
 
     def _show_tool(self) -> None:
         tool = self._link.tool
-        mode = _OFF if not tool.active else _BOX if tool.boxing else _POINTS
+        mode = _BOX if tool.boxing else _POINTS
+        if tool.painting:
+            mode = _PAINT
+        if not tool.active:
+            mode = _OFF
         self.mode.show_choice(mode)
         self.polarity.show_choice(int(tool.negative))
         off = "Clicks are napari's at the moment: press Points or Box first."
@@ -332,6 +349,8 @@ class AnnotateWidget(QWidget):
             self._link.tool.active = False
         elif number == _BOX:
             self._link.use_box()
+        elif number == _PAINT:
+            self._link.use_paint()
         else:
             self._link.use_points()
 

@@ -68,9 +68,34 @@ def reject_proposals() -> None:
     panel().proposals.clear()
 
 
+def paint() -> None:
+    """Let a rough mask be painted, for the model to refine."""
+    panel().link.use_paint()
+
+
 def polarity() -> None:
     """Change what a plain click says."""
     panel().link.toggle_polarity()
+
+
+def meaning() -> None:
+    """Let the first click mean a part, the object or the whole, in turn."""
+    panel().link.actions["meaning"]()
+
+
+def forwards() -> None:
+    """Follow the object through the next slices."""
+    panel().link.actions["forwards"]()
+
+
+def backwards() -> None:
+    """Follow the object through the slices before."""
+    panel().link.actions["backwards"]()
+
+
+def accept_all() -> None:
+    """Accept the object in all slices in which it was found."""
+    panel().link.actions["accept_all"]()
 
 
 def accept() -> None:

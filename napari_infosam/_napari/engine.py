@@ -127,6 +127,11 @@ class Engine:
         return self._predictor.model if self._predictor else None
 
     @property
+    def predictor(self) -> Predictor | None:
+        """What answers, for work on this engine's executor."""
+        return self._predictor
+
+    @property
     def next_version(self) -> str:
         """The version that waits for the object in work to be finished, or ''."""
         return self._next[0].version if self._next else ""

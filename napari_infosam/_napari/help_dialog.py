@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QShowEvent
 
 _GROUPS = (
-    ("Prompts", "points box polarity clear"),
+    ("Prompts", "points box paint polarity meaning clear"),
+    ("Many at once", "box_each propose take drop"),
     ("Objects", "accept choose merge split delete relabel continue colors"),
-    ("All the time", "undo redo next help"),
+    ("Images and slices", "next next_image previous_image review"),
+    ("Stacks", "forwards backwards accept_all"),
+    ("All the time", "undo redo versus difference help"),
 )
 """Titles, and the actions below them in their order."""
 

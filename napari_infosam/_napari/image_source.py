@@ -83,10 +83,18 @@ def source_of(
         If something else than a plane of rows and columns is in view.
     """
     _check_view(layer, dims)
+    return source_at(layer, _slice_index(layer, dims), seen_at)
+
+
+def source_at(
+    layer: Image,
+    slice_index: tuple[int, ...],
+    seen_at: Callable[[], float] = lambda: 1.0,
+) -> ImageSource:
+    """Return the picture at a position on the leading axes of an image layer."""
     levels = list(layer.data) if layer.multiscale else [layer.data]
     data = levels[0]
     n_leading = layer.ndim - 2
-    slice_index = _slice_index(layer, dims)
     shape = tuple(int(n) for n in data.shape[n_leading : n_leading + 2])
     name = layer.name
     if slice_index:
@@ -119,6 +127,31 @@ def path_of(layer: Image) -> str | None:
     """Return where a layer was read from, as text, or None."""
     path = layer.metadata.get(LISTED_PATH) or layer.source.path
     return None if path is None else str(path)
+
+
+def slices_beyond(layer: Image, dims: Dims, step: int) -> list[ImageSource]:
+    """Return the slices that follow the one in view, the nearest first.
+
+    Parameters
+    ----------
+    layer
+        A stack; a single picture has none.
+    dims
+        The viewer's dims. The axis is that of the slider that was used last.
+    step
+        1 forwards, -1 backwards.
+    """
+    here = _slice_index(layer, dims)
+    if not here:
+        return []
+    used = dims.last_used - (dims.ndim - layer.ndim)
+    axis = used if 0 <= used < len(here) else len(here) - 1
+    data = layer.data[0] if layer.multiscale else layer.data
+    places = range(int(data.shape[axis]))
+    beyond = places[here[axis] + 1 :] if step > 0 else places[: here[axis]][::-1]
+    return [
+        source_at(layer, (*here[:axis], place, *here[axis + 1 :])) for place in beyond
+    ]
 
 
 def _check_view(layer: Image, dims: Dims) -> None:

@@ -19,6 +19,7 @@ from napari_infosam._napari.huge_picture import (
     blank,
     reader_of_crop,
 )
+from napari_infosam._napari.rough_painting import make_rough_layer
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.geometry import (
     box_from_corners,
@@ -42,9 +43,11 @@ BOXES = f"{PREFIX}boxes"
 PROPOSAL = f"{PREFIX}proposal"
 OBJECTS = f"{PREFIX}objects"
 PROPOSALS = f"{PREFIX}proposals"
-_ORDER = (OBJECTS, PROPOSAL, BOXES, POINTS)
+ROUGH = f"{PREFIX}rough mask"
+_ORDER = (OBJECTS, ROUGH, PROPOSAL, BOXES, POINTS)
+_ON_DEMAND = (ROUGH,)
+_STACK = (OBJECTS, PROPOSALS, ROUGH, PROPOSAL, BOXES, POINTS)
 """From the bottom to the top."""
-_WITH_PROPOSALS = (OBJECTS, PROPOSALS, PROPOSAL, BOXES, POINTS)
 
 _POSITIVE, _NEGATIVE = "#2bd96b", "#ff3b5c"
 _FILL, _EDGE = (1.0, 0.85, 0.0, 0.3), (1.0, 0.9, 0.1, 1.0)
@@ -72,6 +75,8 @@ class PromptLayers:
         with the tools of napari.
     on_paint
         Called when a stroke on the objects ends, at times before it is in the data.
+    on_rough
+        Called when a stroke on the rough mask ends.
 
     Attributes
     ----------
@@ -84,8 +89,11 @@ class PromptLayers:
         viewer: Viewer,
         on_edit: Callable[[PromptSet], None],
         on_paint: Callable[[], None],
+        on_rough: Callable[[], None],
     ) -> None:
         self._viewer = viewer
+        self._on_rough = on_rough
+        self._wanted = set(_ORDER) - set(_ON_DEMAND)
         self._on_edit = on_edit
         self._on_paint = on_paint
         self._layers: dict[str, Layer] = {}
@@ -103,6 +111,23 @@ class PromptLayers:
     def objects(self) -> Labels | None:
         """The layer of the accepted objects."""
         return self._layers.get(OBJECTS)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of the picture in pixels."""
+        return self._shape
+
+    @property
+    def rough(self) -> Labels | None:
+        """The layer of the rough mask; there is none until one is to be painted."""
+        return self._layers.get(ROUGH)
+
+    def select_rough(self) -> None:
+        """Make the layer of the rough mask if need be, and make it the active one."""
+        self._wanted.add(ROUGH)
+        if self._image is not None:
+            self.put_on(self._image, self._shape)
+            self._viewer.layers.selection.active = self._layers[ROUGH]
 
     def owns(self, layer: Layer | None) -> bool:
         """Return whether a layer is one of these."""
@@ -138,7 +163,7 @@ class PromptLayers:
         active = self._viewer.layers.selection.active
         self._remove_of_other_kind()
         with self._quietly():
-            for name in _ORDER:
+            for name in self._names():
                 if name not in self._layers:
                     self._layers[name] = self._make(name)
                     self._viewer.add_layer(self._layers[name])
@@ -159,19 +184,28 @@ class PromptLayers:
                 del self._layers[name]
                 self._viewer.layers.remove(layer)
 
+    def _names(self) -> list[str]:
+        return [name for name in _ORDER if name in self._wanted]
+
     def _raise_above(self, image: Image) -> None:
-        """Bring the layers to the top if the image, opened later, covers them."""
+        """Bring the layers in their order, to the top.
+
+        They are not if the image was opened later, or one was made later.
+        """
         layers = self._viewer.layers
-        if any(layers.index(layer) < layers.index(image) for layer in self.all()):
-            for name in _WITH_PROPOSALS:
-                if name in self._layers:
-                    layers.move(layers.index(self._layers[name]), len(layers))
+        ours = [self._layers[name] for name in _STACK if name in self._layers]
+        places = [layers.index(layer) for layer in ours]
+        if layers.index(image) > places[0] or places != sorted(places):
+            for layer in ours:
+                layers.move(layers.index(layer), len(layers))
 
     def forget(self, layer: Layer) -> bool:
         """Note that a layer was deleted; True if it was one of these."""
         gone = [name for name, own in self._layers.items() if own == layer]
         for name in gone:
             del self._layers[name]
+            if name in _ON_DEMAND:
+                self._wanted.discard(name)
         return bool(gone)
 
     def remove(self, *, keep_objects: bool = False) -> None:
@@ -210,6 +244,8 @@ class PromptLayers:
                 opacity=1.0,
                 colormap=DirectLabelColormap(color_dict=_PROPOSAL_COLORS),
             )
+        elif name == ROUGH:
+            layer = make_rough_layer(name, self._shape, self._on_rough)
         else:
             layer = Labels(self._empty(name, np.uint16), name=name, opacity=0.5)
             layer.events.paint.connect(lambda: self._on_paint())

@@ -30,6 +30,9 @@ class ObjectInWork:
     committed_as
         Id of the object that these prompts made, while its acceptance is undone and
         the prompts have not been changed since.
+    number
+        The number that a new object is to have, as it has in other slices; None for
+        the next one.
     """
 
     def __init__(self) -> None:
@@ -38,6 +41,7 @@ class ObjectInWork:
         self._position = 0
         self._answers: dict[PromptSet, Answer] = {}
         self.committed_as: int | None = None
+        self.number: int | None = None
 
     @property
     def prompts(self) -> PromptSet:
@@ -53,6 +57,14 @@ class ObjectInWork:
     def answer(self) -> Answer | None:
         """The answer to the prompts as they are now, if there is one yet."""
         return self._answers.get(self.prompts)
+
+    @property
+    def meaning(self) -> int | None:
+        """Which of `CHOICES` the answer is, or the one that is being computed."""
+        answer = self.answer
+        if answer is None or self.prompts.choice is not None:
+            return self.prompts.choice
+        return answer.prediction.choice
 
     @property
     def can_undo(self) -> bool:
@@ -133,8 +145,8 @@ class ObjectInWork:
     def proposal_ious(self, accepted: BoolArray) -> list[float]:
         """Return the IoU of the proposal with the accepted mask after each prompt.
 
-        The box counts before the points. Prompts that were answered together with
-        later ones take over their value.
+        The rough mask counts before the box, and that before the points. Prompts that
+        were answered together with later ones take over their value.
         """
         now = self.prompts
         known = [
@@ -143,6 +155,8 @@ class ObjectInWork:
             if step and step in self._answers and _is_part(step, now)
         ]
         values: list[float] = []
+        if now.rough is not None:
+            values += [value for _, value in known][:1]
         if now.box is not None:
             values += [value for step, value in known if step.box is not None][:1]
         for number in range(1, len(now.points) + 1):
@@ -153,4 +167,6 @@ class ObjectInWork:
 def _is_part(part: PromptSet, whole: PromptSet) -> bool:
     """Return whether prompts were only added to ``part`` to make ``whole``."""
     same_box = part.box is None or part.box == whole.box
-    return same_box and part.points == whole.points[: len(part.points)]
+    # another meaning of the click, or another rough mask, is another beginning
+    same_start = (part.choice, part.rough) == (whole.choice, whole.rough)
+    return same_start and same_box and part.points == whole.points[: len(part.points)]

@@ -18,6 +18,7 @@ _STEPS: dict[Action, str] = {
     "merge": "merge",
     "split": "split",
     "paint": "stroke",
+    "propagate": "accept in several slices",
 }
 
 

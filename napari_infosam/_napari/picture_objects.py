@@ -200,6 +200,10 @@ class PictureObjects:
             return np.zeros((len(rows), len(columns)), np.int32)
         return project.tiles.label_window(self._image_id, rows, columns)
 
+    def highest_number(self) -> int:
+        """Return the highest number of an object of this picture, or 0."""
+        return max((summary.instance_id for summary in self.summaries()), default=0)
+
     def find(self, number: int) -> ObjectRecord | None:
         """Return the object of a number, or None."""
         project = self._desk.project
@@ -232,6 +236,11 @@ class PictureObjects:
         """
         self._revision += 1
         project, labels = self._desk.project, self.labels
+        if step is not None and step.action == "propagate":
+            # in several pictures; this one may be new to the project
+            self._looked_up = None
+            self.look_up()
+            step = None
         if step is not None and step.box is not None and project and labels is not None:
             box = step.box
             if step.image_id == self._image_id:

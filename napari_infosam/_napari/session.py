@@ -5,6 +5,7 @@ Knows no Qt and no viewer; widgets and layers show what it says.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
@@ -16,8 +17,9 @@ from napari_infosam._napari.learning import Learning
 from napari_infosam._napari.object_in_work import ObjectInWork
 from napari_infosam._napari.object_text import step_sentence
 from napari_infosam._napari.places import find_home
+from napari_infosam._napari.propagation import Propagation
 from napari_infosam._napari.voice import Voice
-from napari_infosam.core.prompts import PromptSet
+from napari_infosam.core.prompts import CHOICES, PromptSet
 from napari_infosam.project.files import content_hash
 
 if TYPE_CHECKING:
@@ -67,6 +69,8 @@ class Session:
     prompts_changed = Signal()
     """The prompts, the proposal, or what can be undone."""
     objects_changed = Signal()
+    stepped = Signal(object, bool)
+    """A step of the journal was taken back, or done again (False)."""
 
     def __init__(
         self, executor: Executor, *, model: str = "vit_t", device: str = "auto"
@@ -84,6 +88,7 @@ class Session:
         self.objects = Accepted(executor, self.desk, self.engine, self.voice)
         self.source: ImageSource | None = None
         self.work = ObjectInWork()
+        self.propagation = Propagation(executor, self)
         self._started = False
         self._sought: tuple[ImageSource, str] | None = None
         self._set_aside: dict[Hashable, ObjectInWork] = {}
@@ -110,6 +115,7 @@ class Session:
 
     def close(self) -> None:
         """Let go of everything; a running training goes on by itself."""
+        self.propagation.cancel()
         self.objects.save_painted()
         self._executor.close()
         self.engine.cancel_loading()
@@ -135,6 +141,27 @@ class Session:
         self.image_changed.emit()
         self.objects_changed.emit()
         self.prompts_changed.emit()
+
+    def set_aside(self, source: ImageSource, work: ObjectInWork) -> None:
+        """Let an object in work wait for its picture, unless another one does."""
+        here = self.source is not None and source.key == self.source.key
+        if not here:
+            self._set_aside.setdefault(source.key, work)
+        elif not self.work.prompts:
+            self.work = work
+            self._prompts_moved()
+
+    def drop_aside(self, source: ImageSource, work: ObjectInWork) -> None:
+        """Let an object in work wait no longer."""
+        if self._set_aside.get(source.key) is work:
+            del self._set_aside[source.key]
+        if self.work is work:
+            self.work = ObjectInWork()
+            self._prompts_moved()
+
+    def is_accepted(self, work: ObjectInWork) -> bool:
+        """Return whether an object in work has become an accepted one."""
+        return any(work is accepted for accepted in self._accepted.values())
 
     def _find_home(self) -> None:
         """Find the project that the picture was accepted in before."""
@@ -208,6 +235,26 @@ class Session:
         elif self.source is not None:
             self.work.take_up(prompts, target)
             self._prompts_moved()
+
+    def move_prompts(self, prompts: PromptSet) -> None:
+        """Take over points and box; a rough mask, and what a click means, stay."""
+        rough, choice = self.prompts.rough, self.prompts.choice
+        self.set_prompts(replace(prompts, rough=rough, choice=choice))
+
+    def choose_meaning(self, choice: int) -> None:
+        """Let the first click mean one of `CHOICES`, by number."""
+        if not self.prompts.is_ambiguous:
+            self.voice.say(
+                "Click on an object first: after its first click, and before another "
+                "one, it can be a part, the object or the whole."
+            )
+        elif self.work.meaning != choice:
+            self.set_prompts(replace(self.prompts, choice=choice))
+
+    def next_meaning(self) -> None:
+        """Let the first click mean the next larger of three masks, or the smallest."""
+        now = self.work.meaning
+        self.choose_meaning(0 if now is None else (now + 1) % len(CHOICES))
 
     def clear(self) -> None:
         """Throw the proposal and its prompts away; undo brings them back."""
@@ -335,6 +382,8 @@ class Session:
 
     def _take_up_again(self, entry: HistoryEntry) -> None:
         """Let the prompts of an accept that was undone be worked on again."""
+        if entry.action == "propagate":
+            self._accepted.pop(entry.object_id, None)
         if entry.action not in ("commit", "replace"):
             return
         work = self._accepted.pop(entry.object_id, None)
@@ -362,6 +411,7 @@ class Session:
 
     def _after_step(self, entry: HistoryEntry, *, undone: bool) -> None:
         self.objects.follow(entry)
+        self.stepped.emit(entry, undone)
         self._prompts_moved()
         here = entry.image_id == self.objects.image_id
         self.voice.say(step_sentence(entry, here=here, undone=undone))

@@ -15,6 +15,7 @@ class Tool:
         self._boxing = False
         self._negative = False
         self._box_each = False
+        self._painting = False
         self.panning = False
         """While a key is held, dragging moves the picture in box mode as well."""
 
@@ -49,6 +50,17 @@ class Tool:
     def box_each(self, value: bool) -> None:
         if value != self._box_each:
             self._box_each = value
+            self.changed.emit()
+
+    @property
+    def painting(self) -> bool:
+        """Whether a rough mask is being painted."""
+        return self._painting
+
+    @painting.setter
+    def painting(self, value: bool) -> None:
+        if value != self._painting:
+            self._painting = value
             self.changed.emit()
 
     @property

@@ -13,12 +13,13 @@ from qtpy.QtCore import QTimer
 
 from napari_infosam._napari.gl_state import forget_vertex_arrays
 from napari_infosam._napari.held_key import HeldKey
-from napari_infosam._napari.image_source import source_of
+from napari_infosam._napari.image_source import slices_beyond, source_of
 from napari_infosam._napari.keys import KeyBindings
 from napari_infosam._napari.layers import PromptLayers, seen_at
 from napari_infosam._napari.many_actions import ManyActions
 from napari_infosam._napari.objects_view import ObjectsView
 from napari_infosam._napari.pointer import Pointer
+from napari_infosam._napari.rough_painting import RoughPainting
 from napari_infosam._napari.tool import Tool
 from napari_infosam.core.errors import InfosamError
 
@@ -80,8 +81,12 @@ class ViewerLink:
         self.follow_on: Callable[[], bool] = lambda: False
         self._image: Image | None = None
         self._layers = PromptLayers(
-            viewer, session.set_prompts, lambda: self.objects.on_paint()
+            viewer,
+            session.move_prompts,
+            lambda: self.objects.on_paint(),
+            lambda: self._rough.on_paint(),
         )
+        self._rough = RoughPainting(self._layers, session, parent)
         self.objects = ObjectsView(self._layers, session.objects, parent)
         self._pointer = Pointer(
             viewer, session, self._layers, self.tool, proposals, lambda: self._image
@@ -90,7 +95,12 @@ class ViewerLink:
         actions: dict[str, Callable[[], object]] = {
             "points": self.use_points,
             "box": self.toggle_box,
+            "paint": self.use_paint,
             "polarity": self.toggle_polarity,
+            "meaning": session.next_meaning,
+            "forwards": partial(self.propagate, 1),
+            "backwards": partial(self.propagate, -1),
+            "accept_all": session.propagation.accept_all,
             "accept": self.accept,
             "box_each": many.toggle_box_each,
             "propose": many.propose,
@@ -153,6 +163,7 @@ class ViewerLink:
         self._closed = True
         with suppress(RuntimeError):  # its window, and the timers with it, may be gone
             self._soon.stop()
+            self._rough.close()
             self.objects.close()
         layers = self._viewer.layers
         layers.events.inserted.disconnect(self._on_inserted)
@@ -219,6 +230,8 @@ class ViewerLink:
             self._soon.start()
 
     def _on_active(self, event: Any) -> None:
+        rough = self._layers.rough
+        self.tool.painting = rough is not None and event.value == rough
         if isinstance(event.value, Image) and event.value != self._image:
             self._image = event.value
             self._bring_to_sight(event.value)
@@ -265,6 +278,7 @@ class ViewerLink:
         if session.source is None:
             return
         self._layers.show_prompts(session.prompts)
+        self._rough.show()
         answer = session.proposal
         compared = self._versus.picture()
         if compared is not None:
@@ -307,6 +321,16 @@ class ViewerLink:
         self.tool.boxing = True
         self._layers.select()
 
+    def use_paint(self) -> None:
+        """Let a rough mask be painted, for the model to refine."""
+        if self._session.source is None:
+            self._session.voice.say("Open an image first, then paint on an object.")
+            return
+        self.tool.active = True
+        self._layers.select_rough()
+        self._soon.start()  # the keys are to work on a layer that is new
+        self._rough.begin()
+
     def toggle_box(self) -> None:
         """Change between drawing boxes and placing points."""
         if self.tool.boxing:
@@ -341,6 +365,25 @@ class ViewerLink:
             self._session.voice.say("Open an image first.")
         else:
             action(*where)
+
+    def propagate(self, step: int) -> None:
+        """Follow the object in sight through the next slices of a stack.
+
+        Parameters
+        ----------
+        step
+            1 forwards, -1 backwards.
+        """
+        session, image, where = self._session, self._image, self._pointer.position()
+        if image is None or image.ndim < 3:
+            session.voice.say("This image is no stack: it has no slices to go through.")
+            return
+        chosen = session.objects.chosen
+        number = chosen[0] if len(chosen) == 1 else 0
+        if not number and where is not None:
+            number = session.objects.number_at(*where)
+        sources = slices_beyond(image, self._viewer.dims, step)
+        session.propagation.start(sources, number)
 
     def merge_chosen(self) -> None:
         """Make one object of those that are chosen."""

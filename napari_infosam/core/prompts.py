@@ -9,11 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_infosam.core.errors import InfosamError
+
+if TYPE_CHECKING:
+    from napari_infosam.core.rough_mask import RoughMask
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +60,48 @@ class Box:
 
 Prompt = Point | Box
 
+CHOICES = ("part", "object", "whole")
+"""What a single click may mean: the smallest, middle and largest of three masks."""
+
 
 @dataclass(frozen=True, slots=True)
 class PromptSet:
-    """All prompts of one object, in the order in which they were placed."""
+    """All prompts of one object, in the order in which they were placed.
+
+    Attributes
+    ----------
+    points, box
+        Clicks, and a box around the object.
+    rough
+        A roughly painted mask of the object.
+    choice
+        Which of `CHOICES` the first click means, by number; None leaves it to the
+        model.
+    """
 
     points: tuple[Point, ...] = ()
     box: Box | None = None
+    rough: RoughMask | None = None
+    choice: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.choice is not None and self.choice not in range(len(CHOICES)):
+            raise InfosamError(
+                f"A click means number 0, 1 or 2 of {', '.join(CHOICES)}, "
+                f"not {self.choice}."
+            )
 
     def __bool__(self) -> bool:
-        return bool(self.points) or self.box is not None
+        return len(self) > 0
 
     def __len__(self) -> int:
-        return len(self.points) + (self.box is not None)
+        areas = (self.box is not None) + (self.rough is not None)
+        return len(self.points) + areas
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether this is a single click, which may mean a part or the whole."""
+        return len(self) == len(self.points) == 1
 
     def add(self, prompt: Prompt) -> PromptSet:
         """Return a set with one more point, or with another box."""
@@ -77,7 +110,12 @@ class PromptSet:
         return replace(self, points=(*self.points, prompt))
 
     def steps(self) -> Iterator[PromptSet]:
-        """Yield the sets that grew into this one: the box, then a point at a time."""
+        """Yield the sets that grew into this one.
+
+        The rough mask comes first, then the box, then a point at a time.
+        """
+        if self.rough is not None:
+            yield replace(self, points=(), box=None)
         if self.box is not None:
             yield replace(self, points=())
         for number in range(1, len(self.points) + 1):

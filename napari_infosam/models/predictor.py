@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -16,6 +16,8 @@ from torch import Tensor
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.huge_image import HugeImage
 from napari_infosam.core.preprocess import Preprocessing, to_rgb_uint8
+from napari_infosam.core.rough_mask import with_rough_prompts
+from napari_infosam.models.ambiguity import by_size
 from napari_infosam.models.batch import BatchDecoder, Progress, predict_masks
 from napari_infosam.models.decoder import LOW_RES, DecoderOutput, PromptTensors
 from napari_infosam.models.embeddings import EmbeddingCache
@@ -51,6 +53,7 @@ class ImageEmbedding:
     encoder_hash: str
 
 
+_NO_ROUGH = "Huge images take no painted masks: click on the object, or draw a box."
 _WHOLE_ONLY = (
     "Many objects at once are for images that are embedded whole: prompt the objects "
     "of a huge image one after the other."
@@ -70,11 +73,18 @@ class Prediction:
         Predicted IoU.
     low_res_logits
         ``(256, 256)`` float32, to be fed back as `mask_input`.
+    choices
+        Of the answer to a single click: the predicted IoUs of a part, the object and
+        the whole.
+    choice
+        Which of them this is; None where it is none of them.
     """
 
     mask: BoolArray
     score: float
     low_res_logits: NDArray[np.float32]
+    choices: tuple[float, ...] = ()
+    choice: int | None = None
 
 
 class Predictor:
@@ -242,8 +252,9 @@ class Predictor:
 
         A single positive click with no earlier answer is ambiguous: a model whose
         `first_click` is ``multimask`` gives the best of its three ambiguity masks by
-        predicted IoU. Everything else, and every answer of a student, is the single
-        mask, with the previous answer's low-res logits fed back.
+        predicted IoU. Where the prompts say which of them is meant, every model gives
+        that one. Everything else is the single mask, with the previous answer's
+        low-res logits fed back; a rough mask takes their place at the beginning.
 
         Parameters
         ----------
@@ -256,14 +267,37 @@ class Predictor:
         """
         embedding = embedding or self._embedding
         if isinstance(embedding, TiledEmbedding):
+            if prompts.rough is not None:
+                raise InfosamError(_NO_ROUGH)
             self._check(prompts, embedding)
             return embedding.answer(self, prompts, previous)
-        mask_input = previous.low_res_logits if previous is not None else None
-        output, shape = self._decode(prompts, mask_input, embedding)
-        ambiguous = previous is None and len(prompts) == 1 and prompts.box is None
-        if ambiguous and self._model.first_click == "multimask":
-            return _prediction(output, 1 + int(output.iou[0, 1:].argmax()), shape)
-        return _prediction(output, 0, shape)
+        rough = prompts.rough
+        mask_input = None
+        if previous is not None:
+            mask_input = previous.low_res_logits
+        elif rough is not None:
+            mask_input = rough.low_res_logits()
+        about = self._require(embedding)
+        if rough is not None and rough.shape != about.shape:
+            raise InfosamError(
+                f"The rough mask is {rough.shape[0]} x {rough.shape[1]} pixels, but "
+                f"the image is {about.shape[0]} x {about.shape[1]}: paint it anew."
+            )
+        placed = with_rough_prompts(prompts)
+        output, shape = self._decode(placed, mask_input, embedding)
+        if previous is not None or not prompts.is_ambiguous:
+            return _prediction(output, 0, shape)
+        sizes = by_size(output, shape)
+        index = 0
+        if prompts.choice is not None:
+            index = sizes[prompts.choice]
+        elif self._model.first_click == "multimask":
+            index = 1 + int(output.iou[0, 1:].argmax())
+        return replace(
+            _prediction(output, index, shape),
+            choices=tuple(float(output.iou[0, i]) for i in sizes),
+            choice=sizes.index(index) if index else None,
+        )
 
     def predict_boxes(
         self,

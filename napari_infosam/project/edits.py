@@ -33,7 +33,12 @@ if TYPE_CHECKING:
     from napari_infosam.core.masks import BoolArray
     from napari_infosam.project.database import Database
     from napari_infosam.project.objects import Encoded
-    from napari_infosam.project.records import ImageRecord, ObjectRecord, Overlap
+    from napari_infosam.project.records import (
+        Action,
+        ImageRecord,
+        ObjectRecord,
+        Overlap,
+    )
 
 PAINTED = "painted"
 """Model version of objects that no model proposed."""
@@ -138,6 +143,36 @@ class Edits:
             step.place(image, made, origin, overlap, record.instance_id)
             step.finish()
             return _by_number(connection, record)
+
+    def commit_across(
+        self,
+        items: Sequence[tuple[int, BoolArray, Origin]],
+        *,
+        overlap: Overlap = "allow",
+        action: Action = "propagate",
+    ) -> list[ObjectRecord]:
+        """Write masks of one object in several pictures, as one step of undo.
+
+        Parameters
+        ----------
+        items, overlap, action
+            Image, ``(H, W)`` mask and origin of each, whose ``instance_id`` it gets
+            unless that is taken; as in ``Project.commit``; the name of the step.
+        """
+        self._require_lock()
+        with self._database.write() as connection:
+            step = Step(connection, action)
+            for image_id, mask, origin in items:
+                image, number = select_image(connection, image_id), origin.instance_id
+                is_taken = number is not None and select_objects(
+                    connection,
+                    image_id=image_id,
+                    slice_index=origin.slice_index,
+                    instance_id=number,
+                )
+                number = None if is_taken else number
+                step.place(image, encode(mask, image), origin, overlap, number)
+            return step.finish()
 
     def merge(self, object_ids: Sequence[int]) -> ObjectRecord:
         """Make one object of several of one picture.
@@ -264,7 +299,7 @@ def _merged_origin(found: Sequence[ObjectRecord], box: Box) -> Origin:
     prompts = PromptSet(
         tuple(point for record in found for point in record.prompts.points),
         # a part that only a box stands for would be without a prompt
-        box if any(record.prompts.box is not None for record in found) else None,
+        box if any(_has_area(record.prompts) for record in found) else None,
     )
     return replace(
         Origin.of(found[0]),
@@ -273,6 +308,10 @@ def _merged_origin(found: Sequence[ObjectRecord], box: Box) -> Origin:
         prompts=prompts,
         proposal_ious=(),
     )
+
+
+def _has_area(prompts: PromptSet) -> bool:
+    return prompts.box is not None or prompts.rough is not None
 
 
 def _part_origin(record: ObjectRecord, mask: BoolArray) -> Origin:

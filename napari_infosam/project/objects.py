@@ -20,6 +20,11 @@ from napari_infosam.core.prompts import Box, Point, PromptSet
 from napari_infosam.project.images import decide_split, select_images
 from napari_infosam.project.lookups import check_there, slice_text
 from napari_infosam.project.painting import Pixels, box_of, rle_of
+from napari_infosam.project.prompt_extras import (
+    insert_extras,
+    rough_mask_of,
+    select_extras,
+)
 from napari_infosam.project.records import ImageRecord, ObjectRecord
 
 if TYPE_CHECKING:
@@ -243,7 +248,8 @@ def select_objects(
         parameters,
     ).fetchall()
     prompts = _select_prompts(connection, where, parameters)
-    return [_object(row, prompts[row["id"]]) for row in rows]
+    extras = select_extras(connection, where, parameters)
+    return [_object(row, prompts[row["id"]], extras.get(row["id"])) for row in rows]
 
 
 def _conditions(wanted: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:
@@ -317,7 +323,8 @@ def _insert_prompts(
         ("point", float(p.x), float(p.y), None, None, bool(p.positive))
         for p in prompts.points
     ]
-    ious = (*map(float, origin.proposal_ious), *[None] * len(rows))
+    known = insert_extras(connection, object_id, prompts, origin.proposal_ious)
+    ious = (*map(float, known), *[None] * len(rows))
     connection.executemany(
         "INSERT INTO prompts (object_id, position, kind, x0, y0, x1, y1, positive,"
         " proposal_iou, model_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -342,7 +349,11 @@ def _select_prompts(
     return prompts
 
 
-def _object(row: sqlite3.Row, prompts: Sequence[sqlite3.Row]) -> ObjectRecord:
+def _object(
+    row: sqlite3.Row, prompts: Sequence[sqlite3.Row], extras: sqlite3.Row | None
+) -> ObjectRecord:
+    ious = [] if extras is None else [extras["proposal_iou"]]
+    ious += [p["proposal_iou"] for p in prompts]
     boxes = [
         Box(p["x0"], p["y0"], p["x1"], p["y1"]) for p in prompts if p["kind"] == "box"
     ]
@@ -365,8 +376,11 @@ def _object(row: sqlite3.Row, prompts: Sequence[sqlite3.Row]) -> ObjectRecord:
         model_version=row["model_version"],
         reviewed=bool(row["reviewed"]),
         created=row["created"],
-        prompts=PromptSet(points, boxes[0] if boxes else None),
-        proposal_ious=tuple(
-            p["proposal_iou"] for p in prompts if p["proposal_iou"] is not None
+        prompts=PromptSet(
+            points,
+            boxes[0] if boxes else None,
+            rough_mask_of(extras),
+            None if extras is None else extras["choice"],
         ),
+        proposal_ious=tuple(value for value in ious if value is not None),
     )

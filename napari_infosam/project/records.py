@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "val"]
 Status = Literal["active", "accepted", "rejected"]
-Action = Literal["commit", "delete", "relabel", "replace", "merge", "split", "paint"]
+Action = Literal[
+    "commit", "delete", "relabel", "replace", "merge", "split", "paint", "propagate"
+]
 Overlap = Literal["allow", "keep", "replace"]
 """What becomes of pixels that earlier objects have: both have them (``allow``), the
 earlier ones keep them (``keep``), or the new one takes them (``replace``)."""
@@ -83,7 +85,8 @@ class ObjectRecord:
         Seconds since the epoch.
     prompts, proposal_ious
         The prompts of its author, and the IoU of the proposal with the accepted mask
-        after each of them, where known. The box counts before the points.
+        after each of them, where known. A rough mask counts before the box, and that
+        before the points.
     """
 
     id: int

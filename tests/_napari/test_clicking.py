@@ -174,7 +174,7 @@ def test_clicks_before_the_model_is_there_are_kept(open_window: OpenWindow) -> N
 
 
 def test_off_leaves_clicks_to_napari(window: Window) -> None:
-    window.press(window.panel.annotate.mode.buttons[2])
+    window.press(window.panel.annotate.mode.buttons[-1])
     window.click(*DISCS[0])
     assert not window.session.prompts
     window.key(Key.Key_C)

@@ -104,12 +104,12 @@ def test_proposals_have_keys_a_slider_and_commands(proposing: Window) -> None:
     window, proposals = proposing, proposing.panel.proposals
     many = window.panel.annotate.many
     window.point_at(*DISCS[1])
-    window.key(Key.Key_X)
+    window.key(Key.Key_I)
     assert not proposals.number_at(*DISCS[1])
     window.point_at(*DISCS[2])
-    window.key(Key.Key_E)
+    window.key(Key.Key_Y)
     assert len(window.shown_objects()) == 2
-    window.key(Key.Key_P)
+    window.key(Key.Key_G)
     window.wait(lambda: proposals.progress is None and proposals.number_at(*DISCS[1]))
 
     n_offered = len(proposals.offered)

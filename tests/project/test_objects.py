@@ -7,6 +7,7 @@ from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.masks import encode_rle
 from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.core.prompts import Box, Point, PromptSet
+from napari_infosam.core.rough_mask import RoughMask
 from napari_infosam.project import ImageRecord, ObjectRecord, Project
 
 from .conftest import SHAPE, gradient, square
@@ -258,3 +259,20 @@ def test_data_hash_knows_no_order(project: Project) -> None:
 
     with Project.create(project.path.with_name("other")) as other:
         assert fill(project, [1, 2, 3]) == fill(other, [3, 1, 2])
+
+
+def test_a_rough_mask_and_the_meaning_of_a_click_are_kept(project: Project) -> None:
+    image = project.add_image(gradient(), "a")
+    rough = RoughMask.of(square(3, 3))
+    prompts = PromptSet((Point(4, 4), Point(5, 5, False)), Box(1, 1, 9, 9), rough)
+    ious = (0.25, 0.5, 0.75, 1.0)
+    project.commit(image.id, square(4, 4), prompts=prompts, proposal_ious=ious)
+    chosen = PromptSet((Point(4, 4),), choice=2)
+    project.commit(image.id, square(9, 9), prompts=chosen, proposal_ious=(0.5,))
+    project.commit(image.id, square(7, 7), prompts=PromptSet(rough=rough))
+    first, second, third = project.objects()
+    assert (first.prompts, first.proposal_ious) == (prompts, ious)
+    assert (second.prompts, second.proposal_ious) == (chosen, (0.5,))
+    assert (third.prompts, third.proposal_ious) == (PromptSet(rough=rough), ())
+    merged = project.edits.merge([second.id, third.id])
+    assert merged.prompts.box is not None

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_infosam._napari import layers
+from napari_infosam.core.metrics import iou
+from napari_infosam.core.prompts import Point
+from napari_infosam.core.rough_mask import RoughMask
+
+from .helpers import DISCS, AtOnce, source
+from .window import Modifier, Window
+
+if TYPE_CHECKING:
+    from napari_infosam._napari.image_source import ImageSource
+    from napari_infosam._napari.session import Session
+
+Key = Qt.Key
+ROW, COLUMN = DISCS[0]
+N_SLICES, N_SEEN = 6, 4
+
+
+def truth(z: int) -> np.ndarray:
+    """Return a disc that moves and shrinks, and is gone from the fifth slice on."""
+    rows, columns = np.mgrid[:128, :160]
+    inside = np.hypot(rows - ROW - 2 * z, columns - COLUMN - 3 * z) < 18 - 2 * z
+    return inside & (z < N_SEEN)
+
+
+def stack() -> np.ndarray:
+    """Return ``(6, 128, 160)`` with the disc."""
+    noise = np.random.default_rng(0).integers(20, 40, (N_SLICES, 128, 160))
+    return np.stack(
+        [np.where(truth(z), 200, noise[z]) for z in range(N_SLICES)]
+    ).astype(np.uint8)
+
+
+@pytest.fixture
+def slices(session: Session) -> list[ImageSource]:
+    """Return the slices of the stack, in the first of which the disc is clicked."""
+    made = [source(z, f"s [{n}]", slice_index=(n,)) for n, z in enumerate(stack())]
+    session.set_image(made[0])
+    session.add_prompt(Point(COLUMN, ROW))
+    return made
+
+
+def numbers(session: Session) -> list[tuple[str, int]]:
+    project = session.desk.project
+    assert project is not None
+    names = {image.id: image.name for image in project.images()}
+    return [(names[o.image_id], o.instance_id) for o in project.objects()]
+
+
+def test_an_object_is_followed_until_it_disappears(
+    session: Session, slices: list[ImageSource], said: list[tuple[str, bool]]
+) -> None:
+    propagation = session.propagation
+    propagation.start(slices[1:])
+    assert not propagation.is_running
+    assert "Lost in s [4]" in said[-1][0]
+    assert [one.name for one, _ in propagation.pending] == ["s [1]", "s [2]", "s [3]"]
+    before = truth(0)
+    for z, (_, work) in enumerate(propagation.pending, 1):
+        assert work.answer is not None
+        assert iou(work.answer.prediction.mask, truth(z)) > 0.75
+        # the prompt is the mask before, so that a replay asks for the same
+        assert work.prompts.rough is not None
+        assert iou(work.prompts.rough.mask(), before) > 0.75
+        before = work.answer.prediction.mask
+
+
+def test_all_are_accepted_with_one_number_and_undone_in_one_step(
+    session: Session, slices: list[ImageSource]
+) -> None:
+    session.accept()
+    number = 1
+    session.propagation.start(slices[1:], number)
+    session.propagation.accept_all()
+    assert not session.propagation.pending
+    everywhere = [(f"s [{z}]", 1) for z in range(N_SEEN)]
+    assert numbers(session) == everywhere
+    session.set_image(slices[2])
+    assert not session.prompts
+    assert session.labels is not None
+    assert iou(session.labels == 1, truth(2)) > 0.75
+
+    session.undo()
+    assert numbers(session) == everywhere[:1]
+    assert not session.labels.any()
+    assert len(session.propagation.pending) == N_SEEN - 1
+    assert session.is_answered  # the proposal is back in this slice
+    session.redo()
+    session.redo()
+    session.undo()
+    session.propagation.accept_all()
+    assert numbers(session) == everywhere
+    assert not session.prompts
+
+
+def test_a_proposal_is_followed_corrected_and_accepted_slice_by_slice(
+    session: Session, slices: list[ImageSource]
+) -> None:
+    session.propagation.start(slices[1:])
+    session.set_image(slices[1])
+    assert session.is_answered
+    before = session.prompts.rough
+    session.add_prompt(Point(COLUMN + 3, ROW + 2))
+    record = session.accept()
+    assert record is not None
+    assert record.prompts.rough == before
+    assert len(record.prompts.points) == 1
+    session.set_image(slices[2])
+    session.clear()
+    session.set_image(slices[0])
+    assert session.accept() is not None
+    assert [one.name for one, _ in session.propagation.pending] == ["s [3]"]
+    session.propagation.discard()
+    session.set_image(slices[3])
+    assert not session.prompts
+    assert sorted(numbers(session)) == [("s [0]", 1), ("s [1]", 1)]
+
+
+def test_a_new_object_gets_a_number_that_is_free_in_all_slices(
+    session: Session, slices: list[ImageSource]
+) -> None:
+    session.set_image(slices[2])
+    session.add_prompt(Point(100, 100))
+    session.accept()
+    session.set_image(slices[0])
+    session.propagation.start(slices[1:])
+    session.accept()
+    session.propagation.accept_all()
+    assert sorted(numbers(session)) == [
+        ("s [0]", 2),
+        ("s [1]", 2),
+        ("s [2]", 1),
+        ("s [2]", 2),
+        ("s [3]", 2),
+    ]
+
+
+def test_a_cancel_keeps_what_was_found(
+    session: Session, slices: list[ImageSource], executor: AtOnce
+) -> None:
+    executor.holds = True
+    session.propagation.start(slices[1:])
+    executor.release(1)
+    assert session.propagation.is_running
+    session.propagation.cancel()
+    executor.release()
+    executor.release()
+    assert len(session.propagation.pending) == 1
+    session.propagation.start(slices[1:])
+    assert not session.propagation.is_running  # what waits is decided first
+
+
+def test_a_stack_by_mouse_and_keys(open_window: Callable[..., Window]) -> None:
+    window = open_window(("stack", stack()))
+    propagate = window.panel.annotate.propagate
+    window.viewer.dims.set_current_step(0, 0)
+    window.wait(lambda: window.session.source.slice_index == (0,))
+    window.wait_ready()
+    window.click(ROW, COLUMN)
+    window.wait_answer()
+    assert propagate.isVisible()
+
+    window.key(Key.Key_X)
+
+    assert propagate.progress.isVisible()
+    window.wait(lambda: not window.session.propagation.is_running)
+    assert propagate.accept_all.text() == "Accept in 3 slices"
+    window.key(Key.Key_C)
+    window.key(Key.Key_N)
+    window.wait(lambda: window.session.source.slice_index == (1,))
+    assert window.session.is_answered
+    shown = np.asarray(window.layer(layers.PROPOSAL).data) > 0
+    assert iou(shown, truth(1)) > 0.75
+    window.wait_ready()
+    window.key(Key.Key_C)
+    assert window.shown_objects() == {1}
+    assert propagate.accept_all.text() == "Accept in 2 slices"
+    window.key(Key.Key_X, Modifier.ShiftModifier)
+    window.wait(lambda: not propagate.accept_all.isVisible())
+    assert [number for _, number in numbers(window.session)] == [1] * 4
+    window.key(Key.Key_N)
+    window.wait(lambda: window.shown_objects() == {1})
+    rough = window.session.objects.find(1)
+    assert rough is not None
+    assert isinstance(rough.prompts.rough, RoughMask)
+    window.key(Key.Key_Z, Modifier.ControlModifier)
+    window.wait(lambda: window.shown_objects() == set())
+    assert window.session.is_answered
+    # backwards, from an accepted object
+    window.press(propagate.discard)
+    window.viewer.dims.set_current_step(0, 1)
+    window.wait(lambda: window.shown_objects() == {1})
+    window.point_at(ROW + 2, COLUMN + 3)
+    window.key(Key.Key_Z)
+    window.wait(lambda: not window.session.propagation.is_running)
+    assert [one.slice_index for one, _ in window.session.propagation.pending] == [(0,)]
