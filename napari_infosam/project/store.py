@@ -328,10 +328,10 @@ class Project(OpenFolder):
         with self._database.read() as connection:
             return settings.get(connection, "active_version")
 
-    def versions(self) -> list[VersionRecord]:
+    def versions(self, *, with_deleted: bool = False) -> list[VersionRecord]:
         """Return all trained versions, oldest first."""
         with self._database.read() as connection:
-            return versions.select_versions(connection)
+            return versions.select_versions(connection, with_deleted=with_deleted)
 
     def version(self, version_id: str) -> VersionRecord:
         """Return one trained version."""

@@ -33,8 +33,10 @@ def register(
     parent: str,
     data_hash: str,
     known: dict[str, int],
-) -> None:
+) -> bool:
     """Write weights and card, add the version, and activate it if it was accepted.
+
+    A pinned version goes on to answer. Returns whether the student does.
 
     Parameters
     ----------
@@ -74,7 +76,8 @@ def register(
         if image.split is not None
     }
     card = {
-        **asdict(record),
+        # a person's marks change, a card does not
+        **{k: v for k, v in asdict(record).items() if k not in ("name", "pinned")},
         "student": stage.spec.model_dump(mode="json"),
         "preprocessing": preprocessing,
         "libraries": {
@@ -92,5 +95,4 @@ def register(
             "some space and fine-tune again."
         ) from error
     project.add_version(record)
-    if gate.accepted:
-        project.activate(record.id)
+    return gate.accepted and project.shelf.offer(record.id)

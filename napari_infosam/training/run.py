@@ -201,10 +201,15 @@ class Run:
             active=rivals[parent].metrics(),
             candidate=candidate.metrics(),
         )
-        register(self.project, stage, self.options, gate, parent, data_hash, known)
+        answers = register(
+            self.project, stage, self.options, gate, parent, data_hash, known
+        )
         remove_checkpoint(self.run_dir)
         self.reporter.emit(events.Candidate(version_id=version_id))
         self.reporter.emit(gate)
+        if verdict.accepted and not answers:
+            pinned = self.project.active_version
+            self.reporter.emit(events.Notice(message=kept_sentence(version_id, pinned)))
         return events.Finished(
             version_id=version_id,
             accepted=verdict.accepted,
@@ -238,6 +243,14 @@ class Run:
         self.reporter.emit(
             events.StageStarted(stage=stage, message=message, steps=steps)
         )
+
+
+def kept_sentence(version_id: str, pinned: str) -> str:
+    """Say why a student that was accepted does not answer."""
+    return (
+        f"{version_id} is better, but {pinned} is pinned and goes on to answer: choose "
+        f"{version_id} to change that."
+    )
 
 
 def _check(split: Split, options: FinetuneOptions, project: Project) -> None:
