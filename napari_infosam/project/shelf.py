@@ -118,6 +118,14 @@ class Shelf:
             return True
 
 
+def kept_sentence(version_id: str, pinned: str) -> str:
+    """Say why a student that was accepted does not answer."""
+    return (
+        f"{version_id} is better, but {pinned} is pinned and goes on to answer: choose "
+        f"{version_id} to change that."
+    )
+
+
 def _require(connection: sqlite3.Connection, version_id: str) -> str:
     """Return the id of a version or the base, or raise a sentence."""
     if version_id != versions.BASE:

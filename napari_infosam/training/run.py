@@ -19,6 +19,7 @@ from napari_infosam.models.predictor import Predictor
 from napari_infosam.models.student import STUDENT_FILE, StudentSpec, read_spec
 from napari_infosam.models.threads import set_fastest_threads
 from napari_infosam.project import Project
+from napari_infosam.project.shelf import kept_sentence
 from napari_infosam.project.versions import known_numbers
 from napari_infosam.training.checkpoint import load_checkpoint, remove_checkpoint
 from napari_infosam.training.dataset import (
@@ -243,14 +244,6 @@ class Run:
         self.reporter.emit(
             events.StageStarted(stage=stage, message=message, steps=steps)
         )
-
-
-def kept_sentence(version_id: str, pinned: str) -> str:
-    """Say why a student that was accepted does not answer."""
-    return (
-        f"{version_id} is better, but {pinned} is pinned and goes on to answer: choose "
-        f"{version_id} to change that."
-    )
 
 
 def _check(split: Split, options: FinetuneOptions, project: Project) -> None:
