@@ -502,6 +502,38 @@ def test_activate_refuses_an_unknown_version(project: Path) -> None:
     assert_bad_input(run("activate", project, "v007"), "v007", "base")
 
 
+def test_versions_are_pinned_named_and_deleted(project: Path) -> None:
+    _add_version(project)
+    _add_version(project)
+    (first, _) = run_json("versions", project, "--pin", "v001")["versions"]
+    assert first["pinned"]
+    assert_bad_input(run("versions", project, "--delete", "v001"), "pinned", "unpin")
+    run_json("versions", project, "--rename", "v001", "good one")
+    assert "v001 good one (pinned)" in run("versions", project).stdout
+    assert run_json("activate", project, "good one")["active"] == "v001"
+    run_json("versions", project, "--unpin", "good one")
+    assert_bad_input(run("versions", project, "--delete", "v001"), "answers")
+    (left,) = run_json("versions", project, "--delete", "v002")["versions"]
+    assert (left["id"], left["name"], left["pinned"]) == ("v001", "good one", False)
+    assert run("versions", project, "--pin", "base").exit_code == 0
+    assert "base (pinned)" in run("versions", project).stdout
+    assert_bad_input(
+        run("versions", project, "--pin", "v001", "--delete", "v001"), "One thing"
+    )
+
+
+def test_two_versions_are_compared(project: Path) -> None:
+    _add_version(project)
+    _add_version(project)
+    found = run_json("versions", project, "--compare", "base", "v002")
+    assert (found["a"], found["b"]) == ("base", "v002")
+    assert [figure["key"] for figure in found["figures"]][:2] == ["noc85", "noc90"]
+    shown = run("versions", project, "--compare", "v001", "v002").stdout
+    assert "IoU after 3 clicks" in shown
+    assert "never measured" in shown
+    assert_bad_input(run("versions", project, "--compare", "v001", "v009"), "v009")
+
+
 # ---------------------------------------------------------------------- bad input
 @pytest.mark.parametrize(
     "arguments",

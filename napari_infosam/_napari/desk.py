@@ -13,6 +13,7 @@ from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.options import FinetuneOptions
 from napari_infosam.project import Project
 from napari_infosam.project.files import make_folder
+from napari_infosam.project.shelf import kept_sentence
 
 if TYPE_CHECKING:
     from napari_infosam._napari.engine import Engine
@@ -291,6 +292,11 @@ class Desk:
         """Return all trained versions, oldest first."""
         return self.project.versions() if self.project else []
 
+    @property
+    def is_base_pinned(self) -> bool:
+        """Whether no training may replace the base by itself."""
+        return self.project is not None and self.project.shelf.is_pinned("base")
+
     def activate(self, version_id: str) -> None:
         """Let another version answer from the next object on."""
         if self.project is None or version_id == self.active_version:
@@ -302,7 +308,10 @@ class Desk:
 
     def _on_learned(self, version_id: str) -> None:
         if self.project is not None:
-            self._load(version_id)
+            active = self.active_version  # a pinned one goes on to answer
+            self._load(active)
+            if active != version_id:
+                self._voice.say(kept_sentence(version_id, active))
             self.changed.emit()
 
     # ---------------------------------------------------------------- training

@@ -29,6 +29,7 @@ from napari_infosam._napari.small_widgets import (
     tame,
 )
 from napari_infosam._napari.version_text import (
+    base_entry,
     comparison,
     details,
     entry,
@@ -36,6 +37,7 @@ from napari_infosam._napari.version_text import (
     saving_details,
     stopping,
 )
+from napari_infosam._napari.version_tools import VersionTools
 
 if TYPE_CHECKING:
     from napari_infosam._napari.continuous import Continuous
@@ -167,6 +169,8 @@ class LearnWidget(QWidget):
             self._activate_chosen,
         )
         layout.addWidget(self.activate)
+        self.tools = VersionTools(self._session)
+        layout.addWidget(self.tools)
 
     def _advanced(self) -> QWidget:
         self.options = options_form(self._session.desk.options, self._take_options)
@@ -197,6 +201,7 @@ class LearnWidget(QWidget):
         self.reason.setVisible(bool(reason) and not running)
         self.cancel.setVisible(running)
         allow(self.cancel, _CANCELLING if learning.is_cancelling else "")
+        self.tools.show_chosen(self._chosen_id())
         self.resume.setVisible(not running and desk.resumable is not None)
         self.bar.setVisible(running)
         self.message.setVisible(running)
@@ -237,7 +242,7 @@ class LearnWidget(QWidget):
                 item.setToolTip(details(record))
                 item.setData(_ID, record.id)
                 self.versions.addItem(item)
-            base = QListWidgetItem("base" + (" · in use" if active == "base" else ""))
+            base = QListWidgetItem(base_entry(active, pinned=desk.is_base_pinned))
             base.setToolTip(f"{desk.model_name} as it was before any training")
             base.setData(_ID, "base")
             self.versions.addItem(base)
@@ -249,6 +254,7 @@ class LearnWidget(QWidget):
         self.versions.setFixedHeight(rows * height + 6)
         self.versions.setVisible(bool(records))
         self.activate.setVisible(bool(records))
+        self.tools.setVisible(bool(records))
         self.comparison.setText(comparison(active, records))
         self._show_activate()
 
@@ -257,6 +263,7 @@ class LearnWidget(QWidget):
         active = self._session.desk.active_version
         allow(self.activate, f"{active} answers already." if chosen == active else "")
         self.activate.setText(f"Use {chosen}" if chosen else "Use this version")
+        self.tools.show_chosen(chosen)
 
     def _chosen_id(self) -> str:
         item = self.versions.currentItem()

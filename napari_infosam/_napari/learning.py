@@ -53,7 +53,7 @@ class Learning:
 
     changed = Signal()
     learned = Signal(str)
-    """A version was accepted and is the active one now; its id."""
+    """A version was accepted, and is the active one unless one is pinned; its id."""
     ended = Signal()
     failed = Signal(str)
 

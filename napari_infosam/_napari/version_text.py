@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     )
 
 _ARROW = "\N{RIGHTWARDS ARROW}"
+_PINNED = " · pinned"
 
 
 def comparison(active: str, versions: Sequence[VersionRecord]) -> str:
@@ -49,7 +50,15 @@ def entry(record: VersionRecord) -> str:
     _, own = _base_and_own(record)
     figures = "" if own is None else f" · IoU {own.iou_1:.2f}"
     verdict = {"active": " · in use", "rejected": " · rejected", "accepted": ""}
-    return f"{record.id}{verdict[record.status]}{figures}"
+    name = f" {record.name}" if record.name else ""
+    pinned = _PINNED if record.pinned else ""
+    return f"{record.id}{name}{verdict[record.status]}{pinned}{figures}"
+
+
+def base_entry(active: str, *, pinned: bool) -> str:
+    """Return the base as one line of the list of versions."""
+    in_use = " · in use" if active == "base" else ""
+    return f"base{in_use}{_PINNED if pinned else ''}"
 
 
 def details(record: VersionRecord) -> str:

@@ -277,7 +277,7 @@ def finetune(
     if as_json:
         emit(result)
     else:
-        verdict = "answers from now on" if result["accepted"] else "is kept, not used"
+        verdict = "answers from now on" if result["answers"] else "is kept, not used"
         typer.echo(f"{result['version']} {verdict}. {result['reason']}")
 
 
@@ -326,6 +326,7 @@ def _run(path: Path, options: FinetuneOptions, resume: Path | None) -> dict[str,
         "project": str(path),
         "version": version.id,
         "accepted": version.status != "rejected",
+        "answers": version.status == "active",
         "reason": version.reason,
         "seconds": finished.seconds if isinstance(finished, events.Finished) else None,
         **version.metrics,

@@ -37,6 +37,8 @@ class Metrics(BaseModel):
     iou_box: float
     noc85: float
     max_clicks: int
+    noc90: float | None = None
+    """None in what earlier releases wrote."""
 
 
 class Started(_Event):

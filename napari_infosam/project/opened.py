@@ -11,6 +11,7 @@ from napari_infosam.project import settings
 from napari_infosam.project.database import Database
 from napari_infosam.project.folder import AnyPath, create_folder, find_folder
 from napari_infosam.project.lock import WindowLock
+from napari_infosam.project.shelf import Shelf
 
 
 class OpenFolder:
@@ -24,6 +25,8 @@ class OpenFolder:
         Name or path of the base model.
     cache_dir
         For embeddings; may be deleted at any time.
+    shelf
+        What pins, renames and deletes versions.
     """
 
     def __init__(self, path: Path, *, lock: bool = True) -> None:
@@ -41,6 +44,7 @@ class OpenFolder:
                     self._database.migrate()
             with self._database.read() as connection:
                 self.model = settings.get(connection, "model")
+            self.shelf = Shelf(self._database, path)
             self._resources = resources.pop_all()
 
     @classmethod

@@ -129,7 +129,8 @@ class VersionRecord:
     ``id`` is ``vNNN`` and ``parent`` the version it was trained from, or ``base``.
     ``status`` is ``active`` for the version that answers clicks, else the gate's
     verdict. ``options`` and ``metrics`` hold plain JSON values; ``created`` is in
-    seconds since the epoch.
+    seconds since the epoch. ``name`` and ``pinned`` are a person's marks: what is read
+    from a project has them, and `Shelf` sets them.
     """
 
     id: str
@@ -142,6 +143,8 @@ class VersionRecord:
     status: Status
     reason: str = ""
     created: float = field(default_factory=time.time)
+    name: str = ""
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -354,10 +354,10 @@ class Project(OpenFolder):
         with self._database.read() as connection:
             return settings.get(connection, "active_version")
 
-    def versions(self) -> list[VersionRecord]:
+    def versions(self, *, with_deleted: bool = False) -> list[VersionRecord]:
         """Return all trained versions, oldest first."""
         with self._database.read() as connection:
-            return versions.select_versions(connection)
+            return versions.select_versions(connection, with_deleted=with_deleted)
 
     def version(self, version_id: str) -> VersionRecord:
         """Return one trained version."""
@@ -373,7 +373,11 @@ class Project(OpenFolder):
             return versions.reserve(connection, self.path)
 
     def add_version(self, record: VersionRecord) -> None:
-        """Add the row of a reserved version; status ``active`` also activates it."""
+        """Add the row of a reserved version.
+
+        Status ``active`` also activates it, in the same transaction, unless the version
+        that answers is pinned.
+        """
         with self._database.write() as connection:
             versions.insert(connection, self.path, record)
 

@@ -81,7 +81,7 @@ def reserve(connection: sqlite3.Connection, folder: Path) -> str:
 
 
 def insert(connection: sqlite3.Connection, folder: Path, record: VersionRecord) -> None:
-    """Add the row of a reserved version."""
+    """Add the row of a reserved version; an active one answers unless a pinned does."""
     if not _NUMBERED.fullmatch(record.id) or not directory(folder, record.id).is_dir():
         raise InfosamError(
             f"Version {record.id!r} was not reserved: call reserve_version() first."
@@ -107,16 +107,57 @@ def insert(connection: sqlite3.Connection, folder: Path, record: VersionRecord) 
         raise InfosamError(
             f"Version {record.id!r} is in the project already: reserve another id."
         ) from None
-    if active:
+    if active and not is_pinned(connection, settings.get(connection, "active_version")):
         activate(connection, folder, record.id)
 
 
-def select_versions(connection: sqlite3.Connection) -> list[VersionRecord]:
-    """Return all versions, oldest first."""
+def select_versions(
+    connection: sqlite3.Connection, *, with_deleted: bool = False
+) -> list[VersionRecord]:
+    """Return the versions, oldest first."""
     active = settings.get(connection, "active_version")
     rows = connection.execute("SELECT * FROM versions").fetchall()
     rows.sort(key=lambda row: int(row["id"][1:]))
-    return [_version(row, active) for row in rows]
+    names, pinned = _marks(connection, "name"), _marks(connection, "pinned")
+    gone = set() if with_deleted else deleted(connection)
+    return [
+        _version(row, active, names.get(row["id"], ""), row["id"] in pinned)
+        for row in rows
+        if row["id"] not in gone
+    ]
+
+
+def is_id(text: str) -> bool:
+    """Return whether a text has the form of an id of a version."""
+    return _NUMBERED.fullmatch(text) is not None
+
+
+def put_mark(
+    connection: sqlite3.Connection, mark: str, version_id: str, value: str
+) -> None:
+    """Note something of a version: ``name``, ``pinned``, ``deleted``; '' takes it back.
+
+    Settings, not columns: releases that do not know them go on to work.
+    """
+    settings.put(connection, f"{mark}:{version_id}", value)
+
+
+def _marks(connection: sqlite3.Connection, mark: str) -> dict[str, str]:
+    rows = connection.execute(
+        "SELECT key, value FROM settings WHERE value != '' AND key LIKE ?",
+        (f"{mark}:%",),
+    )
+    return {row["key"].removeprefix(f"{mark}:"): row["value"] for row in rows}
+
+
+def is_pinned(connection: sqlite3.Connection, version_id: str) -> bool:
+    """Return whether a version, or the base, is pinned."""
+    return version_id in _marks(connection, "pinned")
+
+
+def deleted(connection: sqlite3.Connection) -> set[str]:
+    """Return the ids of the versions that were deleted."""
+    return set(_marks(connection, "deleted"))
 
 
 def select_version(connection: sqlite3.Connection, version_id: str) -> VersionRecord:
@@ -195,7 +236,7 @@ def _choices(versions: list[VersionRecord]) -> str:
     return ", ".join([BASE, *(record.id for record in versions)])
 
 
-def _version(row: sqlite3.Row, active: str) -> VersionRecord:
+def _version(row: sqlite3.Row, active: str, name: str, pinned: bool) -> VersionRecord:
     return VersionRecord(
         id=row["id"],
         parent=row["parent"],
@@ -207,4 +248,6 @@ def _version(row: sqlite3.Row, active: str) -> VersionRecord:
         status="active" if row["id"] == active else row["status"],
         reason=row["reason"],
         created=row["created"],
+        name=name,
+        pinned=pinned,
     )

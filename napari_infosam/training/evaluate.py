@@ -140,6 +140,7 @@ class Evaluation:
             iou_5=self.iou_after(5),
             iou_box=self.iou_box,
             noc85=self.noc(0.85),
+            noc90=self.noc(0.90),
             max_clicks=self.max_clicks,
         )
 

@@ -295,7 +295,8 @@ class Prequential:
     def _scores(
         self, testable: Sequence[tuple[ObjectRecord, str]], version: str | None
     ) -> list[Score]:
-        versions = [v for v in self._project.versions() if version in (None, v.id)]
+        known = self._project.versions(with_deleted=True)
+        versions = [v for v in known if version in (None, v.id)]
         scored = []
         for found, key in testable:
             newest = self._newest_student(found, key, versions)
@@ -331,7 +332,8 @@ class Prequential:
 
     def _missing(self) -> Iterator[tuple[ObjectRecord, str, str]]:
         """Yield object, key and version of the replays that are still to be done."""
-        active, versions = self._active(), self._project.versions()
+        active = self._active()
+        versions = self._project.versions(with_deleted=True)
         for found, key in self._testable():
             if key in self._hopeless:
                 continue

@@ -34,8 +34,10 @@ def register(
     parent: str,
     data_hash: str,
     known: dict[str, int],
-) -> None:
+) -> bool:
     """Write weights and card, add the version, and activate it if it was accepted.
+
+    A pinned version goes on to answer. Returns whether the student does.
 
     Parameters
     ----------
@@ -75,6 +77,7 @@ def register(
         # weights of no version only take space, and the disk may be full
         shutil.rmtree(project.version_dir(record.id), ignore_errors=True)
         raise
+    return project.active_version == record.id
 
 
 def _write_files(
@@ -90,7 +93,8 @@ def _write_files(
         if image.split is not None
     }
     card = {
-        **asdict(record),
+        # a person's marks change, a card does not
+        **{k: v for k, v in asdict(record).items() if k not in ("name", "pinned")},
         "student": stage.spec.model_dump(mode="json"),
         "interpolation": interpolation,
         "preprocessing": preprocessing,

@@ -20,6 +20,7 @@ from napari_infosam.models.predictor import Predictor
 from napari_infosam.models.student import STUDENT_FILE, StudentSpec, read_spec
 from napari_infosam.models.threads import set_fastest_threads
 from napari_infosam.project import Project
+from napari_infosam.project.shelf import kept_sentence
 from napari_infosam.project.versions import known_numbers
 from napari_infosam.training.candidates import choose_candidate
 from napari_infosam.training.checkpoint import load_checkpoint, remove_checkpoint
@@ -223,10 +224,15 @@ class Run:
             candidate=chosen.evaluation.metrics(),
             interpolation=chosen.interpolation,
         )
-        register(self.project, stage, self.options, gate, parent, data_hash, known)
+        answers = register(
+            self.project, stage, self.options, gate, parent, data_hash, known
+        )
         remove_checkpoint(self.run_dir)
         self.reporter.emit(events.Candidate(version_id=version_id))
         self.reporter.emit(gate)
+        if verdict.accepted and not answers:
+            pinned = self.project.active_version
+            self.reporter.emit(events.Notice(message=kept_sentence(version_id, pinned)))
         return events.Finished(
             version_id=version_id,
             accepted=gate.accepted,
