@@ -230,7 +230,7 @@ class Run:
         remove_checkpoint(self.run_dir)
         self.reporter.emit(events.Candidate(version_id=version_id))
         self.reporter.emit(gate)
-        if verdict.accepted and not answers:
+        if gate.accepted and not answers:
             pinned = self.project.active_version
             self.reporter.emit(events.Notice(message=kept_sentence(version_id, pinned)))
         return events.Finished(
