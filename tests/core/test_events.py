@@ -91,7 +91,7 @@ def test_a_diverging_loss_can_be_read_back():
         '{"kind": "unheard of"}',
         '{"kind": "step", "stage": "quick"}',
         '{"kind": "step", "stage": "slow", "step": 1, "steps": 2}',
-        Notice(message="a line that is cut").model_dump_json()[:-4],
+        Notice(message="a line that is cut", time=1.0).model_dump_json()[:-4],
     ],
 )
 def test_a_broken_line_is_refused(line):

@@ -274,6 +274,7 @@ def test_what_can_be_resumed(old_run, said, resumable):
         # the number of a process that has ended, given to another
         json.dumps({"pid": os.getpid(), "created": 1.0}),
     ],
+    ids=["empty", "object", "list", "text", "nobody", "another"],
 )
 def test_a_run_is_not_taken_for_alive(old_run, note):
     project, run_dir = old_run
