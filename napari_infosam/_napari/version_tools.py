@@ -110,9 +110,8 @@ class VersionTools(QWidget):
         question.setInformativeText(
             "Objects that it proposed stay. This can not be undone."
         )
-        question.setStandardButtons(
-            QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No
-        )
+        for answer in (QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No):
+            question.addButton(answer)
         question.setDefaultButton(QMessageBox.StandardButton.No)
         question.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
 
