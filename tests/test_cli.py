@@ -603,7 +603,7 @@ def test_what_is_asked_for_is_what_is_trained(
 
     def note(_path: Path, options: FinetuneOptions, _resume: object) -> dict[str, Any]:
         asked.append(options)
-        return {"version": "v001", "accepted": True, "reason": ""}
+        return {"version": "v001", "accepted": True, "answers": True, "reason": ""}
 
     monkeypatch.setattr("napari_infosam.cli.finetune._run", note)
     assert run("finetune", filled, *arguments).exit_code == 0

@@ -104,8 +104,8 @@ def compare_versions(project: Project, a: str, b: str) -> VersionComparison:
                 f"Both measured on the same {_objects(found[first])}, in the training "
                 f"of {record.id}."
             )
-            same = found[first], found[second]
-            return _compared(first, second, record.id, same, note)
+            both = found[first], found[second]
+            return _compared(first, second, record.id, both, note)
     pair = _newest(records, first), _newest(records, second)
     return _compared(first, second, "", pair, _note(first, second, pair))
 

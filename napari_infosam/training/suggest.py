@@ -1,0 +1,119 @@
+"""Which image to annotate next, and why."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from napari_infosam.project import Project
+
+RANDOM_IMAGES = 10
+"""With fewer reviewed images the next one is drawn: a model that has seen little is
+not a judge of what it has not seen."""
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion(Generic[Key]):
+    """An image to annotate.
+
+    Attributes
+    ----------
+    image
+        Its key among the candidates.
+    reason
+        Why this one, in one sentence.
+    """
+
+    image: Key
+    reason: str
+
+
+def suggest(
+    candidates: Mapping[Key, str],
+    n_reviewed: int,
+    disagreements: Mapping[Key, float],
+    version: str = "",
+) -> Suggestion[Key] | None:
+    """Return the candidate to annotate next, or None if there is none.
+
+    For the first ten images the choice is random, but the same for the same names, so
+    that it stays while a person looks at it. Afterwards it is the image on which the
+    version that answers differs most from the base.
+
+    Parameters
+    ----------
+    candidates
+        Name of each image that has no reviewed object.
+    n_reviewed
+        Number of images that have some.
+    disagreements
+        Of the candidates that have been looked at, see
+        `napari_infosam.training.disagreement`; others are left for later.
+    version
+        The version that was compared with the base.
+    """
+    if not candidates:
+        return None
+    known = {key: disagreements[key] for key in candidates if key in disagreements}
+    if n_reviewed < RANDOM_IMAGES:
+        reason = (
+            f"drawn at random, as the first {RANDOM_IMAGES} images are "
+            f"({n_reviewed} {'has' if n_reviewed == 1 else 'have'} objects so far)"
+        )
+    elif not known:
+        reason = "drawn at random: no version has been compared with the base yet"
+    else:
+        chosen = max(known, key=lambda key: (known[key], _draw(candidates[key])))
+        return Suggestion(
+            chosen,
+            f"{version} and the base disagree most here: their proposals differ by "
+            f"{known[chosen]:.0%} of their area (mean of {_images(len(known))}: "
+            f"{sum(known.values()) / len(known):.0%})",
+        )
+    return Suggestion(min(candidates, key=lambda key: _draw(candidates[key])), reason)
+
+
+def suggest_next(
+    project: Project, disagreements: Mapping[int, float] | None = None
+) -> tuple[int, str] | None:
+    """Return the image of a project to annotate next, and why.
+
+    Parameters
+    ----------
+    project
+        The project; its images without reviewed objects are the candidates.
+    disagreements
+        Of images by their id, where they are known.
+
+    Returns
+    -------
+    tuple or None
+        Id of the image and the reason in words; None if all images have objects.
+    """
+    reviewed = reviewed_images(project)
+    candidates = {
+        image.id: image.name for image in project.images() if image.id not in reviewed
+    }
+    found = suggest(
+        candidates, len(reviewed), disagreements or {}, project.active_version
+    )
+    return None if found is None else (found.image, found.reason)
+
+
+def reviewed_images(project: Project) -> set[int]:
+    """Return the ids of the images that have reviewed objects; reads all objects."""
+    return {found.image_id for found in project.objects(reviewed=True)}
+
+
+def _draw(name: str) -> str:
+    """Return a text that orders names at random, and always in the same way."""
+    return hashlib.sha256(name.encode(errors="backslashreplace")).hexdigest()
+
+
+def _images(number: int) -> str:
+    return f"{number} image{'' if number == 1 else 's'}"
