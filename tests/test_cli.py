@@ -30,6 +30,7 @@ COMMANDS = {
     "demo",
     "annotate",
     "bench",
+    "bench-speed",
     "import",
     "finetune",
     "evaluate",

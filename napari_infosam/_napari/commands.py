@@ -199,6 +199,11 @@ def finetune() -> None:
     panel().session.desk.finetune()
 
 
+def suggest_image() -> None:
+    """Open the image that is suggested next."""
+    panel().what_next.go()
+
+
 def continuous() -> None:
     """Let trainings start by themselves, or no longer."""
     by_itself = panel().continuous

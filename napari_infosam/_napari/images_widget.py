@@ -30,6 +30,7 @@ from napari_infosam._napari.small_widgets import (
     row,
     silently,
 )
+from napari_infosam._napari.what_next_widget import WhatNextWidget
 from napari_infosam.project.formats.pictures import SUFFIXES
 from napari_infosam.project.listing import STATES
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from napari_infosam._napari.list_changes import ListChanges
     from napari_infosam._napari.session import Session
     from napari_infosam._napari.viewer_link import ViewerLink
+    from napari_infosam._napari.what_next import WhatNext
 
 _TABLE_PIXELS = 150
 _SHOW_WORK_MS = 500
@@ -53,8 +55,8 @@ class ImagesWidget(QWidget):
     ----------
     viewer, session, link
         The window's.
-    images, changes
-        The list, and what adds to it.
+    images, changes, what_next
+        The list, what adds to it, and what suggests an image of it.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class ImagesWidget(QWidget):
         link: ViewerLink,
         images: ImageList,
         changes: ListChanges,
+        what_next: WhatNext,
     ) -> None:
         super().__init__()
         self._viewer = viewer
@@ -71,6 +74,7 @@ class ImagesWidget(QWidget):
         self._link = link
         self._images = images
         self.changes = changes
+        self.what_next = WhatNextWidget(what_next, images)
         self.model = ImagesModel(images)
         self._is_settled = self._is_fitting = False
         # quick work shows no bar
@@ -95,6 +99,7 @@ class ImagesWidget(QWidget):
         """Stop listening."""
         self._work_timer.stop()
         self.model.close_down()
+        self.what_next.close_down()
         self._images.reset.disconnect(self._show_all)
         self._images.entered.disconnect(self._show_filter)
         self._images.rows_changed.disconnect(self._show_all)
@@ -115,6 +120,7 @@ class ImagesWidget(QWidget):
         inner.addWidget(self._filters())
         inner.addWidget(self._list())
         inner.addWidget(self._changes())
+        inner.addWidget(self.what_next)
         self.section = Fold(
             "Images",
             "The images of the project: how far each one is, add more, search",

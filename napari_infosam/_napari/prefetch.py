@@ -89,7 +89,7 @@ class Prefetch:
         row, predictor = self._images.rows[following], pair[1]
 
         def work() -> None:
-            _give_way()
+            give_way()
             if stop.is_set():
                 return
             pixels = read_listed(row, project)
@@ -114,7 +114,7 @@ def _embed(predictor: Predictor, array: Any, rgb: bool | None) -> None:
         predictor.embed(array)
 
 
-def _give_way() -> None:
+def give_way() -> None:
     """Let everything else go before the calling thread."""
     from napari_infosam.models.threads import set_threads
 

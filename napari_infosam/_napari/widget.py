@@ -37,6 +37,7 @@ from napari_infosam._napari.small_widgets import TallArea, sentence
 from napari_infosam._napari.versus import Versus
 from napari_infosam._napari.versus_widget import VersusWidget
 from napari_infosam._napari.viewer_link import ViewerLink
+from napari_infosam._napari.what_next import WhatNext
 from napari_infosam._napari.workers import ThreadExecutor
 
 if TYPE_CHECKING:
@@ -140,7 +141,9 @@ class InfoSAMWidget(QWidget):
             ThreadExecutor(),
             self,
         )
+        self.what_next = WhatNext(self.session, self.images, ThreadExecutor())
         self._lists: tuple[Closable, ...] = (
+            self.what_next,
             opening,
             prefetch,
             changes,
@@ -150,7 +153,7 @@ class InfoSAMWidget(QWidget):
         self.link.review_wanted.connect(self.images.review)
         self.link.follow_on = opening.follow_on
         self.images_view = ImagesWidget(
-            viewer, self.session, self.link, self.images, changes
+            viewer, self.session, self.link, self.images, changes, self.what_next
         )
         self.images.reset.connect(self._fit_later)
 

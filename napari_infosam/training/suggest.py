@@ -68,14 +68,14 @@ def suggest(
     elif not known:
         reason = "drawn at random: no version has been compared with the base yet"
     else:
-        chosen = max(known, key=lambda key: (known[key], _draw(candidates[key])))
+        chosen = max(known, key=lambda key: (known[key], draw(candidates[key])))
         return Suggestion(
             chosen,
             f"{version} and the base disagree most here: their proposals differ by "
             f"{known[chosen]:.0%} of their area (mean of {_images(len(known))}: "
             f"{sum(known.values()) / len(known):.0%})",
         )
-    return Suggestion(min(candidates, key=lambda key: _draw(candidates[key])), reason)
+    return Suggestion(min(candidates, key=lambda key: draw(candidates[key])), reason)
 
 
 def suggest_next(
@@ -110,7 +110,7 @@ def reviewed_images(project: Project) -> set[int]:
     return {found.image_id for found in project.objects(reviewed=True)}
 
 
-def _draw(name: str) -> str:
+def draw(name: str) -> str:
     """Return a text that orders names at random, and always in the same way."""
     return hashlib.sha256(name.encode(errors="backslashreplace")).hexdigest()
 

@@ -329,7 +329,7 @@ def test_the_next_image_is_read_and_embedded_ahead(
         patch.setattr(
             type(now), "embed", lambda _, pixels, *__: embedded.append(pixels)
         )
-        patch.setattr(ahead, "_give_way", lambda: None)  # this is no thread of its own
+        patch.setattr(ahead, "give_way", lambda: None)  # this is no thread of its own
         # the person goes elsewhere before it has begun
         images.find(session.source, second)
         spare.release(1)
