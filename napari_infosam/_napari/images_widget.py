@@ -156,7 +156,7 @@ class ImagesWidget(QWidget):
         self.least = QSpinBox()
         self.least.setRange(0, 99_999)
         self.least.setPrefix("\N{GREATER-THAN OR EQUAL TO} ")
-        self.least.setSpecialValueText("Any number")
+        self.least.setSpecialValueText("Any")
         self.least.setToolTip(
             "Shows the images with so many objects or more, of the class at the left"
         )

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from napari_infosam._napari.widget import InfoSAMWidget
 
 PLUGIN, PANEL = "napari-infosam", "InfoSAM"
+_WANTED = (1440, 900)
+"""Width and height in pixels: the panel shows everything without scrolling."""
 
 
 def run(paths: Sequence[Path], project: Path | None, sample: bool) -> None:
@@ -54,8 +56,22 @@ def run(paths: Sequence[Path], project: Path | None, sample: bool) -> None:
             "\"pip install 'napari-infosam[pyqt5]'\"."
         ) from error
     viewer = napari.Viewer()
+    _enlarge(viewer)
     fill(viewer, paths, project, sample)
     napari.run()
+
+
+def _enlarge(viewer: Viewer) -> None:
+    """Give the window at least the size that panel and image want, if it fits."""
+    from qtpy.QtGui import QGuiApplication
+
+    screen, window = QGuiApplication.primaryScreen(), viewer.window
+    if screen is None:
+        return
+    room = screen.availableGeometry()
+    _, _, width, height = window.geometry()
+    wanted = (min(_WANTED[0], room.width()), min(_WANTED[1], room.height()))
+    window.resize(max(width, wanted[0]), max(height, wanted[1]))
 
 
 def fill(

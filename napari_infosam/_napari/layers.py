@@ -324,8 +324,7 @@ class PromptLayers:
         elif layer is not None:
             layer.data = labels
         elif self._image is not None and OBJECTS in self._layers:
-            layer = Labels(labels, name=PROPOSALS, opacity=0.7)
-            layer.contour = max(1, round(max(labels.shape) / 500))
+            layer = Labels(labels, name=PROPOSALS, opacity=0.45)
             layer.editable = False
             self._layers[PROPOSALS] = layer
             layers = self._viewer.layers
