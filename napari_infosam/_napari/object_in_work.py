@@ -11,7 +11,7 @@ from napari_infosam.core.prompts import PromptSet
 if TYPE_CHECKING:
     from napari_infosam.core.masks import BoolArray
     from napari_infosam.core.prompts import Prompt
-    from napari_infosam.models.predictor import Prediction
+    from napari_infosam.models.prediction import Prediction
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_infosam._napari.session import Session
     from napari_infosam.core.masks import BoolArray
     from napari_infosam.models.following import Followed
-    from napari_infosam.models.predictor import ImageEmbedding
+    from napari_infosam.models.prediction import ImageEmbedding
     from napari_infosam.project import HistoryEntry, Project
 
 Slice = tuple["ImageSource", ObjectInWork]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_infosam._napari.session import Session
     from napari_infosam.core.masks import BoolArray
     from napari_infosam.models import Predictor, SamModel
-    from napari_infosam.models.predictor import Prediction
+    from napari_infosam.models.prediction import Prediction
     from napari_infosam.project import Project
 
 BASE, PREVIOUS = "base", "previous"

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_infosam.core.events import TrainingEvent
     from napari_infosam.core.masks import BoolArray
     from napari_infosam.core.options import FinetuneOptions
-    from napari_infosam.models.predictor import ImageEmbedding
+    from napari_infosam.models.prediction import ImageEmbedding
     from napari_infosam.models.sam_model import SamModel
     from napari_infosam.project import ImageRecord
     from napari_infosam.training.annotator import Click

@@ -6,7 +6,8 @@ from napari_infosam.core.small_masks import SmallMask
 from napari_infosam.models.batch import Cancelled
 from napari_infosam.models.embeddings import EmbeddingCache
 from napari_infosam.models.loading import load_model, load_version
-from napari_infosam.models.predictor import ImageEmbedding, Prediction, Predictor
+from napari_infosam.models.prediction import ImageEmbedding, Prediction
+from napari_infosam.models.predictor import Predictor
 from napari_infosam.models.sam_model import SamModel
 from napari_infosam.models.tiles import TiledEmbedding
 

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from napari_infosam.core.prompts import Box
     from napari_infosam.core.small_masks import SmallMask
     from napari_infosam.models.batch import Chunk, Progress
-    from napari_infosam.models.predictor import ImageEmbedding, Predictor
+    from napari_infosam.models.prediction import ImageEmbedding
+    from napari_infosam.models.predictor import Predictor
     from napari_infosam.models.tiles import TiledEmbedding
 
 _FINEST = 128

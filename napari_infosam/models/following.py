@@ -19,11 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_infosam.core.masks import BoolArray
-    from napari_infosam.models.predictor import (
-        ImageEmbedding,
-        Prediction,
-        Predictor,
-    )
+    from napari_infosam.models.prediction import ImageEmbedding, Prediction
+    from napari_infosam.models.predictor import Predictor
 
 LOWEST_SCORE = 0.5
 LOWEST_OVERLAP = 0.3

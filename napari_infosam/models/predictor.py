@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.huge_image import HugeImage
@@ -19,38 +17,22 @@ from napari_infosam.core.preprocess import Preprocessing, to_rgb_uint8
 from napari_infosam.core.rough_mask import with_rough_prompts
 from napari_infosam.models.ambiguity import by_size
 from napari_infosam.models.batch import BatchDecoder, Progress, predict_masks
-from napari_infosam.models.decoder import LOW_RES, DecoderOutput, PromptTensors
+from napari_infosam.models.decoder import DecoderOutput, PromptTensors
 from napari_infosam.models.embeddings import EmbeddingCache
+from napari_infosam.models.prediction import (
+    ImageEmbedding,
+    Prediction,
+    embedding_key,
+    mask_tensor,
+    prediction_of,
+)
 from napari_infosam.models.prompt_arrays import check_prompts, numbers, prompt_set
-from napari_infosam.models.sam_model import SamModel, upscale_logits
 from napari_infosam.models.tiles import TiledEmbedding
 
 if TYPE_CHECKING:
-    from napari_infosam.core.masks import BoolArray
     from napari_infosam.core.prompts import PromptSet
     from napari_infosam.core.small_masks import SmallMask
-
-
-@dataclass(frozen=True, slots=True)
-class ImageEmbedding:
-    """What the encoder made of one image; valid for one encoder.
-
-    Attributes
-    ----------
-    features
-        ``(1, 256, 64, 64)`` float16 on the CPU.
-    shape
-        (height, width) of the image.
-    key
-        Hash of the picture and of the exact encoder.
-    encoder_hash
-        Hash of the encoder alone.
-    """
-
-    features: Tensor
-    shape: tuple[int, int]
-    key: str
-    encoder_hash: str
+    from napari_infosam.models.sam_model import SamModel
 
 
 _NO_ROUGH = "Huge images take no painted masks: click on the object, or draw a box."
@@ -58,33 +40,6 @@ _WHOLE_ONLY = (
     "Many objects at once are for images that are embedded whole: prompt the objects "
     "of a huge image one after the other."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """One mask.
-
-    Attributes
-    ----------
-    mask
-        ``(height, width)`` bool, at the size of the image; of a huge image it is a
-        crop with a place, see `napari_infosam.core.placed.PlacedMask`.
-    score
-        Predicted IoU.
-    low_res_logits
-        ``(256, 256)`` float32, to be fed back as `mask_input`.
-    choices
-        Of the answer to a single click: the predicted IoUs of a part, the object and
-        the whole.
-    choice
-        Which of them this is; None where it is none of them.
-    """
-
-    mask: BoolArray
-    score: float
-    low_res_logits: NDArray[np.float32]
-    choices: tuple[float, ...] = ()
-    choice: int | None = None
 
 
 class Predictor:
@@ -238,9 +193,9 @@ class Predictor:
             return found if multimask else found[0]
         output, shape = self._decode(prompts, mask_input, embedding)
         if not multimask:
-            return _prediction(output, 0, shape)
+            return prediction_of(output, 0, shape)
         order = output.iou[0, 1:].argsort(descending=True)
-        return [_prediction(output, 1 + int(i), shape) for i in order]
+        return [prediction_of(output, 1 + int(i), shape) for i in order]
 
     def answer(
         self,
@@ -286,7 +241,7 @@ class Predictor:
         placed = with_rough_prompts(prompts)
         output, shape = self._decode(placed, mask_input, embedding)
         if previous is not None or not prompts.is_ambiguous:
-            return _prediction(output, 0, shape)
+            return prediction_of(output, 0, shape)
         sizes = by_size(output, shape)
         index = 0
         if prompts.choice is not None:
@@ -294,7 +249,7 @@ class Predictor:
         elif self._model.first_click == "multimask":
             index = 1 + int(output.iou[0, 1:].argmax())
         return replace(
-            _prediction(output, index, shape),
+            prediction_of(output, index, shape),
             choices=tuple(float(output.iou[0, i]) for i in sizes),
             choice=sizes.index(index) if index else None,
         )
@@ -450,40 +405,7 @@ class Predictor:
         model = self._model
         mask = None
         if mask_input is not None:
-            mask = _mask_tensor(mask_input).to(model.device)
+            mask = mask_tensor(mask_input).to(model.device)
         tensors = PromptTensors.build([prompts], whole.shape, model.device, mask)
         features = whole.features.to(model.device).float()
         return model.decoder(features, tensors), whole.shape
-
-
-def embedding_key(picture: NDArray[np.uint8], encoder_hash: str) -> str:
-    """Return the cache key of an RGB uint8 picture under an encoder."""
-    digest = hashlib.blake2b(f"{encoder_hash} {picture.shape}".encode(), digest_size=20)
-    digest.update(np.ascontiguousarray(picture).data)
-    return digest.hexdigest()
-
-
-def _prediction(
-    output: DecoderOutput, index: int, shape: tuple[int, int]
-) -> Prediction:
-    logits = output.logits[:1, index : index + 1]
-    mask = upscale_logits(logits, shape)[0, 0] > 0
-    return Prediction(
-        mask=mask.cpu().numpy(),
-        score=float(output.iou[0, index]),
-        low_res_logits=logits[0, 0].float().cpu().numpy(),
-    )
-
-
-def _mask_tensor(logits: ArrayLike) -> Tensor:
-    """Return ``(1, 1, 256, 256)`` float32 from low-res logits."""
-    values = numbers(logits, "mask_input")
-    if values.shape not in ((LOW_RES, LOW_RES), (1, LOW_RES, LOW_RES)):
-        raise InfosamError(
-            f"mask_input needs the shape ({LOW_RES}, {LOW_RES}), not {values.shape}: "
-            "give the low_res_logits of an earlier prediction."
-        )
-    if not np.isfinite(values).all():
-        raise InfosamError("mask_input needs finite numbers.")
-    tensor = torch.tensor(values, dtype=torch.float32)
-    return tensor.reshape(1, 1, LOW_RES, LOW_RES)

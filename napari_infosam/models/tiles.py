@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from napari_infosam.core.huge_image import HugeImage
     from napari_infosam.core.prompts import PromptSet
-    from napari_infosam.models.predictor import ImageEmbedding, Prediction, Predictor
+    from napari_infosam.models.prediction import ImageEmbedding, Prediction
+    from napari_infosam.models.predictor import Predictor
 
 _RECENT = 16
 """Tiles whose embeddings are at hand: 2 MB each."""

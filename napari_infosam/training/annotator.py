@@ -14,7 +14,8 @@ from napari_infosam.core.prompts import Point, PromptSet
 
 if TYPE_CHECKING:
     from napari_infosam.core.masks import BoolArray
-    from napari_infosam.models.predictor import ImageEmbedding, Prediction, Predictor
+    from napari_infosam.models.prediction import ImageEmbedding, Prediction
+    from napari_infosam.models.predictor import Predictor
 
 ACCEPTABLE = 0.85
 """IoU at which the simulated annotator accepts a proposal."""

@@ -24,7 +24,8 @@ from napari_infosam.training.annotator import clicking
 from napari_infosam.training.dataset import Sample, count_objects
 
 if TYPE_CHECKING:
-    from napari_infosam.models.predictor import ImageEmbedding, Predictor
+    from napari_infosam.models.prediction import ImageEmbedding
+    from napari_infosam.models.predictor import Predictor
 
 GOOD_ENOUGH = 0.9
 """The simulated annotator stops here, after `REPORTED_CLICKS` clicks."""

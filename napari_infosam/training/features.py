@@ -9,7 +9,7 @@ from torch import Tensor
 
 from napari_infosam.models.encoder_parts import early_features, late_embedding
 from napari_infosam.models.peft.hq import with_early
-from napari_infosam.models.predictor import ImageEmbedding, embedding_key
+from napari_infosam.models.prediction import ImageEmbedding, embedding_key
 
 if TYPE_CHECKING:
     from napari_infosam.models.embeddings import EmbeddingCache

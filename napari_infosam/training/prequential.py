@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     from napari_infosam.core.masks import BoolArray
     from napari_infosam.core.prompts import PromptSet
-    from napari_infosam.models.predictor import ImageEmbedding, Prediction, Predictor
+    from napari_infosam.models.prediction import ImageEmbedding, Prediction
+    from napari_infosam.models.predictor import Predictor
     from napari_infosam.project import (
         ImageRecord,
         ObjectRecord,

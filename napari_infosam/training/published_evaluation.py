@@ -28,7 +28,8 @@ from napari_infosam.training.published import (
 )
 
 if TYPE_CHECKING:
-    from napari_infosam.models.predictor import ImageEmbedding, Predictor
+    from napari_infosam.models.prediction import ImageEmbedding
+    from napari_infosam.models.predictor import Predictor
     from napari_infosam.training.dataset import Sample
 
 BETA2 = 0.3

@@ -18,7 +18,7 @@ from napari_infosam.core.preprocess import Preprocessing, to_rgb_uint8
 from napari_infosam.core.prompts import Box, Point, PromptSet
 from napari_infosam.models import EmbeddingCache, ImageEmbedding, Predictor
 from napari_infosam.models.decoder import Decoder, PromptTensors
-from napari_infosam.models.predictor import embedding_key
+from napari_infosam.models.prediction import embedding_key
 from napari_infosam.models.registry import build_sam
 from napari_infosam.models.student import load_student
 

@@ -12,7 +12,7 @@ from napari_infosam.core.placed import Place, PlacedMask, placed_rle
 from napari_infosam.core.prompts import Box, Point, PromptSet
 from napari_infosam.core.tiles import Tile
 from napari_infosam.models import Predictor, SamModel, TiledEmbedding
-from napari_infosam.models.predictor import Prediction
+from napari_infosam.models.prediction import Prediction
 from napari_infosam.models.sam_model import upscale_logits
 from napari_infosam.models.tiles import full_resolution, moved_logits
 

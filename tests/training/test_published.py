@@ -220,7 +220,7 @@ def test_the_figures_of_a_perfect_and_an_empty_answer(samples):
             return picture
 
         def predict(self, points=None, labels=None, box=None, embedding=None):
-            from napari_infosam.models.predictor import Prediction
+            from napari_infosam.models.prediction import Prediction
 
             logits = np.full((256, 256), -10.0, np.float32)
             logits[50:101, 50:101] = self.logit

@@ -14,7 +14,8 @@ from napari_infosam.core.geometry import to_model_xy
 from napari_infosam.core.prompts import Box, Point, PromptSet
 from napari_infosam.models.decoder import LOW_RES
 from napari_infosam.models.export.onnx_graphs import ENCODER_INPUT
-from napari_infosam.models.predictor import ImageEmbedding, Prediction, Predictor
+from napari_infosam.models.prediction import ImageEmbedding, Prediction
+from napari_infosam.models.predictor import Predictor
 from napari_infosam.models.sam_model import resize_longest_side
 from napari_infosam.synthetic import make_set
 
