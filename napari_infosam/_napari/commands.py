@@ -58,6 +58,16 @@ def propose() -> None:
     panel().link.actions["propose"]()
 
 
+def take() -> None:
+    """Accept what is proposed under the pointer."""
+    panel().link.actions["take"]()
+
+
+def drop() -> None:
+    """Reject what is proposed under the pointer."""
+    panel().link.actions["drop"]()
+
+
 def accept_proposals() -> None:
     """Accept all that are proposed."""
     panel().proposals.accept()

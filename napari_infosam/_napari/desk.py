@@ -22,10 +22,7 @@ if TYPE_CHECKING:
     from napari_infosam.project import ClassRecord, VersionRecord
 
 DEFAULT_CLASS = "object"
-NOTHING_ACCEPTED = (
-    "Accept at least two objects first (C): training learns from what you accept, "
-    "and keeps some of it to check itself."
-)
+NOTHING_ACCEPTED = "Accept at least two objects first (C)."
 _FEWEST = 2
 
 

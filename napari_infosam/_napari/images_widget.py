@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 _TABLE_PIXELS = 150
 _SHOW_WORK_MS = 500
 _EMPTY = "The list is empty: add a folder, files or the open layers first"
+_SLACK = 4
+"""Pixels that are left free, since heights are rounded."""
 
 
 class ImagesWidget(QWidget):

@@ -183,6 +183,9 @@ class LearnWidget(QWidget):
         )
         self.advanced.setDuration(0)
         self.advanced.setContent(self.options.native)
+        layout = self.advanced.layout()
+        if layout is not None:
+            layout.setContentsMargins(0, 0, 0, 0)
         self.advanced.collapse(animate=False)
         self.advanced.toggleButton().setToolTip("How the model is trained")
         self.advanced.toggleButton().setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -256,6 +259,7 @@ class LearnWidget(QWidget):
         self.activate.setVisible(bool(records))
         self.tools.setVisible(bool(records))
         self.comparison.setText(comparison(active, records))
+        self.comparison.setVisible(bool(records))
         self._show_activate()
 
     def _show_activate(self, *_: object) -> None:

@@ -45,6 +45,8 @@ _WIDTHS = (40, 84, 52, 42)
 _NOTHING_CHOSEN = (
     f"Choose objects in the list first, or with {shown('choose')} over them."
 )
+_SLACK = 4
+"""Pixels that are left free, since heights are rounded."""
 
 
 class ObjectsWidget(QWidget):
@@ -193,7 +195,7 @@ class ObjectsWidget(QWidget):
         n_own = self._body.sizeHint().height()
         free = n_free + (n_own if self.section.is_open else 0)
         self._is_fitting = True
-        self.section.is_open = free >= n_own
+        self.section.is_open = free >= n_own + _SLACK
         self._is_fitting = False
 
     def _on_folded(self) -> None:

@@ -143,10 +143,10 @@ class InfoSAMWidget(QWidget):
         )
         self.what_next = WhatNext(self.session, self.images, ThreadExecutor())
         self._lists: tuple[Closable, ...] = (
-            self.what_next,
             opening,
             prefetch,
             changes,
+            self.what_next,
             self.images,
         )
         self.link.step_wanted.connect(opening.step)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Button, Modifier = Qt.MouseButton, Qt.KeyboardModifier
 SECONDS = 1000
+MOVE_MS = 20
 
 
 class Window:
@@ -118,7 +119,8 @@ class Window:
         self._mouse(QEvent.Type.MouseButtonPress, places[0], left, left)
         for place in places[1:]:
             self._mouse(QEvent.Type.MouseMove, place, none, left)
-            QApplication.processEvents()
+            # napari lets go of moves that follow each other more quickly
+            self.qtbot.wait(MOVE_MS)
         self._mouse(QEvent.Type.MouseButtonRelease, places[-1], left, none)
 
     def point_at(self, row: float, column: float) -> None:
