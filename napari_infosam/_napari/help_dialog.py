@@ -38,7 +38,7 @@ _ALWAYS_BELOW = (
     "Keys work while the image or a layer of InfoSAM is selected. Every action is also "
     "in napari's command palette (Ctrl+Shift+P)."
 )
-_COLUMN, _HEIGHT = 480, 680
+_COLUMN, _HEIGHT = 580, 690
 _Row = tuple[str, str]
 
 

@@ -25,6 +25,7 @@ from napari_infosam._napari.keys import shown
 from napari_infosam._napari.small_widgets import (
     Fold,
     NameField,
+    allow,
     button,
     choice,
     row,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 _TABLE_PIXELS = 150
 _SHOW_WORK_MS = 500
-_EMPTY = "The list is empty: add a folder, files or the open layers first"
+_EMPTY = "The list is empty: add a folder, files or the open layers first."
 _SLACK = 4
 """Pixels that are left free, since heights are rounded."""
 
@@ -207,18 +208,39 @@ class ImagesWidget(QWidget):
         menu.addAction("Files …", self._ask_files)
         self.add_layers = menu.addAction("Open layers", self.add_open_layers)
         self.add.setMenu(menu)
-        self.remove = button("Remove", "", self._on_remove)
-        self.relink = button("Relink", "", self._ask_relink)
+        self.remove = button(
+            "Remove",
+            "Take the selected images out of the list; files stay, and so do images "
+            "with objects",
+            self._on_remove,
+        )
+        self.relink = button(
+            "Relink",
+            "Choose the folder where the missing files are now",
+            self._ask_relink,
+        )
         return row(self.add, self.remove, self.relink, stretch=(1, 1, 1))
 
     def _steps(self) -> QWidget:
         actions = self._link.actions
-        self.previous = button("Previous", "", actions["previous_image"])
-        self.review = button("Reviewed", "", actions["review"])
+        self.previous = button(
+            "Previous",
+            f"Open the previous image ({shown('previous_image')})",
+            actions["previous_image"],
+        )
+        self.review = button(
+            "Reviewed",
+            f"Mark this image as reviewed, or take that back ({shown('review')})",
+            actions["review"],
+        )
         self.review.setCheckable(True)
         # what is down is what the list says, not what was pressed
         self.review.clicked.connect(self._show_buttons)
-        self.next = button("Next", "", actions["next_image"])
+        self.next = button(
+            "Next",
+            f"Open the next image ({shown('next_image')})",
+            actions["next_image"],
+        )
         self.steps = row(self.previous, self.review, self.next, stretch=(1, 1, 1))
         return self.steps
 
@@ -290,38 +312,17 @@ class ImagesWidget(QWidget):
             (self.previous, -1, "previous"),
             (self.next, 1, "next"),
         ):
-            there = images.neighbour(step, images.current)
-            made.setEnabled(there is not None)
-            made.setToolTip(
-                f"Open the {word} image ({shown(f'{word}_image')})"
-                if there is not None
-                else _EMPTY
-                if is_empty
-                else f"No {word} image is shown in the list"
-            )
+            there = images.neighbour(step, images.current) is not None
+            none = _EMPTY if is_empty else f"No {word} image is shown in the list."
+            allow(made, "" if there else none)
         current = None if images.current is None else images.rows.get(images.current)
-        self.review.setEnabled(current is not None)
+        absent = "This image is not in the list: open one that is, or add this one."
+        allow(self.review, absent if current is None else "")
         self.review.setChecked(current is not None and current.is_reviewed)
-        self.review.setToolTip(
-            "This image is not in the list: open one that is, or add this one"
-            if current is None
-            else f"Mark this image as reviewed, or take that back ({shown('review')})"
-        )
-        n_selected = len(self._selected())
-        self.remove.setEnabled(n_selected > 0)
-        self.remove.setToolTip(
-            "Take the selected images out of the list; files stay, and so do images "
-            "with objects"
-            if n_selected
-            else "Select images in the list first"
-        )
+        none = "Select images in the list first."
+        allow(self.remove, "" if self._selected() else none)
         n_missing = images.n_missing
-        self.relink.setEnabled(n_missing > 0)
-        self.relink.setToolTip(
-            f"{n_missing} files are missing: choose the folder where they are now"
-            if n_missing
-            else "No file of the list is missing"
-        )
+        allow(self.relink, "" if n_missing else "No file of the list is missing.")
 
     def _show_work(self) -> None:
         if self.changes.working:

@@ -64,7 +64,7 @@ def test_every_control_has_a_tooltip_and_says_why_it_is_disabled(
     check_controls(window)
     window.accept_at(*DISCS[:2])
     check_controls(window)
-    window.press(window.panel.annotate.mode.buttons[2])
+    window.press(window.panel.annotate.mode.buttons[-1])
     assert not window.panel.annotate.polarity.buttons[0].isEnabled()
     check_controls(window)
 

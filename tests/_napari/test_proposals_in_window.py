@@ -19,6 +19,7 @@ Key = Qt.Key
 def proposing(window: Window) -> Window:
     """Return a window in which discs 1 and 2 are proposed; disc 0 is accepted."""
     window.panel.proposals.points_per_side = 6
+    window.viewer.fit_to_view()  # what is not in view is not proposed
     window.accept_at(DISCS[0])
     many = window.panel.annotate.many
     many.fold.is_open = True
