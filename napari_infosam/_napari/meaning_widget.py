@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QHBoxLayout, QWidget
 
 from napari_infosam._napari.keys import shown
-from napari_infosam._napari.small_widgets import button
+from napari_infosam._napari.small_widgets import allow, button
 from napari_infosam.core.prompts import CHOICES
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ _TIPS = (
     "The click means the middle one of the model's three masks",
     "The click means the largest of the model's three masks",
 )
-_TOO_SOON = "Click on an object first"
-_TOO_LATE = "Only the first click can mean one of three masks; undo the later prompts"
+_TOO_SOON = "Click on an object first."
+_TOO_LATE = "Only the first click can mean one of three masks; undo the later prompts."
 
 
 class MeaningWidget(QWidget):
@@ -78,9 +78,7 @@ class MeaningWidget(QWidget):
             score = f" {min(self._scores[number], 1.0):.2f}" if known else ""
             made.setText(name + score)
             made.setChecked(possible and session.work.meaning == number)
-            made.setEnabled(possible)
-            if possible:
-                tip = f"{_TIPS[number]} ({shown('meaning')} takes them in turn)."
-                made.setToolTip(f"{tip} The number is the IoU that it expects.")
-            else:
-                made.setToolTip(_TOO_LATE if session.prompts else _TOO_SOON)
+            tip = f"{_TIPS[number]} ({shown('meaning')} takes them in turn)."
+            made.setToolTip(f"{tip} The number is the IoU that it expects.")
+            none = _TOO_LATE if session.prompts else _TOO_SOON
+            allow(made, "" if possible else none)

@@ -9,13 +9,21 @@ from qtpy.QtWidgets import QCheckBox, QProgressBar, QSlider, QVBoxLayout, QWidge
 
 from napari_infosam._napari.keys import shown
 from napari_infosam._napari.proposals import LEAST_SCORE
-from napari_infosam._napari.small_widgets import Fold, button, row, sentence, silently
+from napari_infosam._napari.small_widgets import (
+    Fold,
+    allow,
+    button,
+    row,
+    sentence,
+    silently,
+)
 
 if TYPE_CHECKING:
     from napari_infosam._napari.session import Session
     from napari_infosam._napari.viewer_link import ViewerLink
 
 _PERCENT = 100
+_NOTHING = "Nothing is offered: propose objects, or draw boxes."
 
 
 class ProposalsWidget(QWidget):
@@ -102,19 +110,18 @@ class ProposalsWidget(QWidget):
     def _show(self) -> None:
         proposals = self._proposals
         progress = proposals.progress
-        self.cancel.setEnabled(progress is not None)
+        allow(self.cancel, "" if progress is not None else "Nothing is being proposed.")
         self.progress.setVisible(progress is not None)
         if progress is not None:
             done, total = progress
             self.progress.setRange(0, total)
             self.progress.setValue(done)
         reason = proposals.why_not()
-        self.propose.setEnabled(not reason)
         self.propose.setToolTip(
-            reason
-            or "Ask the model for every object in view that is not accepted yet "
+            "Ask the model for every object in view that is not accepted yet "
             f"({shown('propose')}); zoom in for smaller ones"
         )
+        allow(self.propose, reason)
         with silently(self.score):
             self.score.setValue(round(_PERCENT * proposals.min_score))
         self.score_text.setText(
@@ -122,15 +129,13 @@ class ProposalsWidget(QWidget):
         )
         number = len(proposals.offered)
         self.accept.setText(f"Accept {number}" if number else "Accept all")
-        self.accept.setEnabled(bool(number))
         self.accept.setToolTip(
             f"Keep all that are offered; one step for undo ({shown('accept')}). A "
             f"click, or {shown('take')}, accepts one; a right-click, or "
             f"{shown('drop')}, rejects it."
-            if number
-            else "Nothing is offered: propose objects, or draw boxes"
         )
-        self.clear.setEnabled(not proposals.is_empty)
+        allow(self.accept, "" if number else _NOTHING)
+        allow(self.clear, _NOTHING if proposals.is_empty else "")
         if progress is not None or not proposals.is_empty:
             self.fold.is_open = True
 

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_infosam._napari.small_widgets import (
     NameField,
+    allow,
     button,
     choice,
     row,
@@ -57,7 +58,9 @@ class VersionTools(QWidget):
         self.comparison: ComparisonDialog | None = None
         self.pin = button("Pin", _PIN_TIP, self._pin)
         self.rename = button("Rename", "Give the version a name", self._begin_name)
-        self.delete = button("Delete", "", self._ask_delete)
+        self.delete = button(
+            "Delete", "Delete the version and its files for good", self._ask_delete
+        )
         self.compare = button(
             "Compare …", "Two versions side by side, by held-out figures", self._compare
         )
@@ -80,12 +83,11 @@ class VersionTools(QWidget):
         self._chosen = version_id
         is_trained = version_id not in ("", "base")
         pinned = self._actions.is_pinned(version_id)
-        self.pin.setEnabled(bool(version_id))
+        allow(self.pin, "" if version_id else "Choose a version first.")
         self.pin.setText("Unpin" if pinned else "Pin")
-        self.rename.setEnabled(is_trained)
+        allow(self.rename, "" if is_trained else "Only a trained version has a name.")
         reason = self._actions.why_not_delete(version_id)
-        self.delete.setEnabled(not reason)
-        self.delete.setToolTip(reason or "Delete the version and its files for good")
+        allow(self.delete, reason)
 
     def _pin(self) -> None:
         self._actions.toggle_pin(self._chosen)
