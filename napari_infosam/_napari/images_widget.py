@@ -214,11 +214,7 @@ class ImagesWidget(QWidget):
             "with objects",
             self._on_remove,
         )
-        self.relink = button(
-            "Relink",
-            "Choose the folder where the missing files are now",
-            self._ask_relink,
-        )
+        self.relink = button("Relink", "", self._ask_relink)
         return row(self.add, self.remove, self.relink, stretch=(1, 1, 1))
 
     def _steps(self) -> QWidget:
@@ -322,6 +318,9 @@ class ImagesWidget(QWidget):
         none = "Select images in the list first."
         allow(self.remove, "" if self._selected() else none)
         n_missing = images.n_missing
+        self.relink.setToolTip(
+            f"{n_missing} files are missing: choose the folder where they are now"
+        )
         allow(self.relink, "" if n_missing else "No file of the list is missing.")
 
     def _show_work(self) -> None:
