@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 _TABLE_PIXELS = 150
 _SHOW_WORK_MS = 500
 _EMPTY = "The list is empty: add a folder, files or the open layers first."
-_SLACK = 4
-"""Pixels that are left free, since heights are rounded."""
 
 
 class ImagesWidget(QWidget):
@@ -79,7 +77,6 @@ class ImagesWidget(QWidget):
         self.changes = changes
         self.what_next = WhatNextWidget(what_next, images)
         self.model = ImagesModel(images)
-        self._is_settled = self._is_fitting = False
         # quick work shows no bar
         self._work_timer = QTimer(self)
         self._work_timer.setSingleShot(True)
@@ -129,7 +126,7 @@ class ImagesWidget(QWidget):
             "The images of the project: how far each one is, add more, search",
             body,
         )
-        self.section.folded.connect(self._on_folded)
+        self.section.folded.connect(self._show_current)
         layout.addWidget(self.section)
         self.bar = QProgressBar()
         self.bar.setRange(0, 0)  # how many there are is not known before
@@ -249,17 +246,7 @@ class ImagesWidget(QWidget):
         n_free
             Height in pixels that the panel does not need.
         """
-        if self._is_settled:
-            return
-        n_own = self._body.sizeHint().height()
-        free = n_free + (n_own if self.section.is_open else 0)
-        self._is_fitting = True
-        self.section.is_open = len(self._images.rows) > 1 and free >= n_own
-        self._is_fitting = False
-
-    def _on_folded(self) -> None:
-        self._is_settled = self._is_settled or not self._is_fitting
-        self._show_current()
+        self.section.fit(n_free, wanted=len(self._images.rows) > 1)
 
     # ------------------------------------------------------------------ show
     def _show_all(self, *_: object) -> None:

@@ -104,7 +104,7 @@ def _show_only_the_first(viewer: Viewer, widget: InfoSAMWidget) -> None:
     for image in images[:-1]:
         image.visible = False
     if images:
-        from napari_infosam._napari.viewer_link import fit
+        from napari_infosam._napari.placing import fit
 
         fit(viewer, images[-1])
 

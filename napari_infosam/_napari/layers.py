@@ -19,6 +19,7 @@ from napari_infosam._napari.huge_picture import (
     blank,
     reader_of_crop,
 )
+from napari_infosam._napari.placing import place, seen_at
 from napari_infosam._napari.rough_painting import make_rough_layer
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.geometry import (
@@ -168,7 +169,7 @@ class PromptLayers:
                     self._layers[name] = self._make(name)
                     self._viewer.add_layer(self._layers[name])
             for layer in self.all():
-                _place(layer, image)
+                place(layer, image)
             self._raise_above(image)
         if active is not None and active in self._viewer.layers:
             self._viewer.layers.selection.active = active
@@ -330,7 +331,7 @@ class PromptLayers:
             layers = self._viewer.layers
             with self._keeping_active():
                 layers.insert(layers.index(self._layers[OBJECTS]) + 1, layer)
-            _place(layer, self._image)
+            place(layer, self._image)
 
     @contextmanager
     def _keeping_active(self) -> Iterator[None]:
@@ -414,11 +415,6 @@ class PromptLayers:
         return PromptSet(found, box)
 
 
-def seen_at(viewer: Viewer, image: Image) -> float:
-    """Return how many pixels of an image are one pixel of the screen."""
-    return float(1 / (viewer.scene.camera.zoom * abs(image.scale[-1])))
-
-
 def outlined(mask: BoolArray) -> NDArray[np.uint8]:
     """Return a picture of a mask: 1 inside, 2 along its edge, 0 outside.
 
@@ -434,25 +430,3 @@ def outlined(mask: BoolArray) -> NDArray[np.uint8]:
     inner[:, width:] &= mask[:, :-width]
     inner[:, :-width] &= mask[:, width:]
     return mask.astype(np.uint8) * 2 - inner
-
-
-def _place(layer: Layer, image: Image) -> None:
-    """Give a layer the position of an image's last two axes in the world."""
-    affine = image.affine.affine_matrix
-    plane = np.eye(3)
-    plane[:2, :2] = affine[-3:-1, -3:-1]
-    plane[:2, 2] = affine[-3:-1, -1]
-    wanted = {
-        "scale": image.scale[-2:],
-        "translate": image.translate[-2:],
-        "rotate": image.rotate[-2:, -2:],
-        "shear": image.shear[-1:],
-    }
-    # each change lets napari look at all layers anew: slices mostly need none
-    for name, value in wanted.items():
-        if not np.array_equal(getattr(layer, name), value):
-            setattr(layer, name, value)
-    if not np.array_equal(layer.affine.affine_matrix, plane):
-        layer.affine = plane
-    if layer.units != image.units[-2:]:
-        layer.units = image.units[-2:]

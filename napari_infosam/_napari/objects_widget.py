@@ -45,8 +45,6 @@ _WIDTHS = (40, 84, 52, 42)
 _NOTHING_CHOSEN = (
     f"Choose objects in the list first, or with {shown('choose')} over them."
 )
-_SLACK = 4
-"""Pixels that are left free, since heights are rounded."""
 
 
 class ObjectsWidget(QWidget):
@@ -105,8 +103,7 @@ class ObjectsWidget(QWidget):
         self.section = Fold(
             "Objects", "The list of the accepted objects, and changes of them", body
         )
-        self._is_settled = self._is_fitting = False
-        self.section.folded.connect(self._on_folded)
+        self.section.folded.connect(self._show_later)
         layout.addWidget(self.section)
 
     def _settings(self) -> QFormLayout:
@@ -190,17 +187,7 @@ class ObjectsWidget(QWidget):
         n_free
             Height in pixels that the panel does not need.
         """
-        if self._is_settled:
-            return
-        n_own = self._body.sizeHint().height()
-        free = n_free + (n_own if self.section.is_open else 0)
-        self._is_fitting = True
-        self.section.is_open = free >= n_own + _SLACK
-        self._is_fitting = False
-
-    def _on_folded(self) -> None:
-        self._is_settled = self._is_settled or not self._is_fitting
-        self._show_later()
+        self.section.fit(n_free)
 
     # ------------------------------------------------------------------ show
     def showEvent(self, event: QShowEvent | None) -> None:

@@ -140,6 +140,10 @@ class Toggles(QWidget):
         self.buttons[number].setChecked(True)
 
 
+_SLACK = 4
+"""Pixels that are left free, since heights are rounded."""
+
+
 class Fold(QWidget):
     """A part of a panel below a button that folds it away.
 
@@ -154,6 +158,8 @@ class Fold(QWidget):
     ----------
     button
         What a person presses.
+    is_settled
+        Whether it was folded or unfolded otherwise than by `fit`.
     """
 
     folded = Signal()
@@ -163,6 +169,7 @@ class Fold(QWidget):
         super().__init__()
         self._title = title
         self._content = content
+        self._is_fitting = self.is_settled = False
         self.button = button("", tip)
         self.button.setCheckable(True)
         self.button.toggled.connect(self._on_toggled)
@@ -171,7 +178,7 @@ class Fold(QWidget):
         layout.setSpacing(2)
         layout.addWidget(self.button)
         layout.addWidget(content)
-        self._on_toggled(False)
+        self._show_content(False)
 
     @property
     def is_open(self) -> bool:
@@ -181,6 +188,24 @@ class Fold(QWidget):
     @is_open.setter
     def is_open(self, value: bool) -> None:
         self.button.setChecked(value)
+
+    def fit(self, n_free: int, *, wanted: bool = True) -> None:
+        """Unfold if there is room, until a person has folded or unfolded it.
+
+        Parameters
+        ----------
+        n_free
+            Height in pixels that the panel does not need.
+        wanted
+            Whether the content is worth the room.
+        """
+        if self.is_settled:
+            return
+        n_own = self._content.sizeHint().height()
+        free = n_free + (n_own if self.is_open else 0)
+        self._is_fitting = True
+        self.is_open = wanted and free >= n_own + _SLACK
+        self._is_fitting = False
 
     def set_title(self, title: str) -> None:
         """Change what the button says."""
@@ -192,9 +217,13 @@ class Fold(QWidget):
         )
         self.button.setText(f"{arrow} {title}")
 
-    def _on_toggled(self, is_open: bool) -> None:
+    def _show_content(self, is_open: bool) -> None:
         self._content.setVisible(is_open)
         self.set_title(self._title)
+
+    def _on_toggled(self, is_open: bool) -> None:
+        self.is_settled = self.is_settled or not self._is_fitting
+        self._show_content(is_open)
         self.folded.emit()
 
 

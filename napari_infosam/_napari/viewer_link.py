@@ -15,9 +15,10 @@ from napari_infosam._napari.gl_state import forget_vertex_arrays
 from napari_infosam._napari.held_key import HeldKey
 from napari_infosam._napari.image_source import slices_beyond, source_of
 from napari_infosam._napari.keys import KeyBindings
-from napari_infosam._napari.layers import PromptLayers, seen_at
+from napari_infosam._napari.layers import PromptLayers
 from napari_infosam._napari.many_actions import ManyActions
 from napari_infosam._napari.objects_view import ObjectsView
+from napari_infosam._napari.placing import covers, fit, seen_at
 from napari_infosam._napari.pointer import Pointer
 from napari_infosam._napari.rough_painting import RoughPainting
 from napari_infosam._napari.tool import Tool
@@ -206,7 +207,7 @@ class ViewerLink:
         image.visible = True
         above = False
         for layer in self.images():
-            if above and layer.visible and _covers(layer, image):
+            if above and layer.visible and covers(layer, image):
                 layer.visible = False
             above |= layer == image
 
@@ -429,26 +430,6 @@ class ViewerLink:
         place = next(i for i, layer in enumerate(images) if layer == self._image)
         # downwards in the layer list, whose first line is the last layer
         following = images[place - 1]
-        if _covers(self._image, following):
+        if covers(self._image, following):
             self._image.visible = False
         self.choose(following)
-
-
-def fit(viewer: Viewer, image: Image) -> None:
-    """Fit an image into the view, or all of them where napari can not do it.
-
-    It can not fit a layer that has fewer dimensions than the viewer.
-    """
-    if image.ndim == viewer.dims.ndim:
-        viewer.fit_to_view(layers=[image])
-    else:
-        viewer.fit_to_view()
-
-
-def _covers(upper: Image, lower: Image) -> bool:
-    """Return whether one image layer hides another that lies below it."""
-    see_through = upper.opacity < 1 or str(upper.blending) in ("additive", "minimum")
-    if see_through or upper.ndim < 2 or lower.ndim < 2:
-        return False
-    (low, high), (start, end) = (layer.extent.world[:, -2:] for layer in (upper, lower))
-    return bool((low < end).all() and (start < high).all())

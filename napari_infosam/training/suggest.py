@@ -5,10 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
-
-if TYPE_CHECKING:
-    from napari_infosam.project import Project
+from typing import Generic, TypeVar
 
 RANDOM_IMAGES = 10
 """With fewer reviewed images the next one is drawn: a model that has seen little is
@@ -76,38 +73,6 @@ def suggest(
             f"{sum(known.values()) / len(known):.0%})",
         )
     return Suggestion(min(candidates, key=lambda key: draw(candidates[key])), reason)
-
-
-def suggest_next(
-    project: Project, disagreements: Mapping[int, float] | None = None
-) -> tuple[int, str] | None:
-    """Return the image of a project to annotate next, and why.
-
-    Parameters
-    ----------
-    project
-        The project; its images without reviewed objects are the candidates.
-    disagreements
-        Of images by their id, where they are known.
-
-    Returns
-    -------
-    tuple or None
-        Id of the image and the reason in words; None if all images have objects.
-    """
-    reviewed = reviewed_images(project)
-    candidates = {
-        image.id: image.name for image in project.images() if image.id not in reviewed
-    }
-    found = suggest(
-        candidates, len(reviewed), disagreements or {}, project.active_version
-    )
-    return None if found is None else (found.image, found.reason)
-
-
-def reviewed_images(project: Project) -> set[int]:
-    """Return the ids of the images that have reviewed objects; reads all objects."""
-    return {found.image_id for found in project.objects(reviewed=True)}
 
 
 def draw(name: str) -> str:

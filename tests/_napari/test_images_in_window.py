@@ -305,7 +305,7 @@ def test_ten_thousand_images(window: Window) -> None:
 def test_the_panel_fits_a_low_screen_with_the_list_folded(listed: Window) -> None:
     window = listed
     widget = view(window)
-    widget._is_settled = False
+    widget.section.is_settled = False
     window.viewer.window.resize(1000, 700)
     window.wait(lambda: not widget.section.is_open)
     area = window.panel._area

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from napari_infosam.models import Predictor, load_model
 from napari_infosam.models.student import StudentSpec, build_student, load_student
 from napari_infosam.models.student import save_student as save
-from napari_infosam.project import Project
 from napari_infosam.training.disagreement import disagreement, grid
-from napari_infosam.training.suggest import RANDOM_IMAGES, suggest, suggest_next
+from napari_infosam.training.suggest import RANDOM_IMAGES, suggest
 
 NAMES = {number: f"image {number}" for number in range(6)}
 
@@ -52,25 +51,6 @@ def test_what_is_suggested_is_a_candidate(names: set[str], n_reviewed: int) -> N
     found = suggest({name: name for name in names}, n_reviewed, {})
     assert found is not None
     assert found.image in names
-
-
-def test_images_with_objects_are_not_suggested(tmp_path: Path) -> None:
-    mask = np.ones((8, 8), bool)
-    with Project.create(tmp_path / "cells") as project:
-        ids = [
-            project.add_image(np.full((8, 8), value, np.uint8), f"{value}").id
-            for value in range(3)
-        ]
-        project.commit(ids[0], mask)
-        project.commit(ids[1], mask, reviewed=False)
-        seen = set()
-        for _ in range(2):
-            found = suggest_next(project)
-            assert found is not None
-            seen.add(found[0])
-            project.commit(found[0], mask)
-        assert seen == {ids[1], ids[2]}
-        assert suggest_next(project) is None
 
 
 # -------------------------------------------------------------- disagreement

@@ -1,0 +1,58 @@
+"""Where layers lie in the world, on each other and in the view."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Layer
+    from napari.viewer import Viewer
+
+
+def seen_at(viewer: Viewer, image: Image) -> float:
+    """Return how many pixels of an image are one pixel of the screen."""
+    return float(1 / (viewer.scene.camera.zoom * abs(image.scale[-1])))
+
+
+def place(layer: Layer, image: Image) -> None:
+    """Give a layer the position of an image's last two axes in the world."""
+    affine = image.affine.affine_matrix
+    plane = np.eye(3)
+    plane[:2, :2] = affine[-3:-1, -3:-1]
+    plane[:2, 2] = affine[-3:-1, -1]
+    wanted = {
+        "scale": image.scale[-2:],
+        "translate": image.translate[-2:],
+        "rotate": image.rotate[-2:, -2:],
+        "shear": image.shear[-1:],
+    }
+    # each change lets napari look at all layers anew: slices mostly need none
+    for name, value in wanted.items():
+        if not np.array_equal(getattr(layer, name), value):
+            setattr(layer, name, value)
+    if not np.array_equal(layer.affine.affine_matrix, plane):
+        layer.affine = plane
+    if layer.units != image.units[-2:]:
+        layer.units = image.units[-2:]
+
+
+def fit(viewer: Viewer, image: Image) -> None:
+    """Fit an image into the view, or all of them where napari can not do it.
+
+    It can not fit a layer that has fewer dimensions than the viewer.
+    """
+    if image.ndim == viewer.dims.ndim:
+        viewer.fit_to_view(layers=[image])
+    else:
+        viewer.fit_to_view()
+
+
+def covers(upper: Image, lower: Image) -> bool:
+    """Return whether one image layer hides another that lies below it."""
+    see_through = upper.opacity < 1 or str(upper.blending) in ("additive", "minimum")
+    if see_through or upper.ndim < 2 or lower.ndim < 2:
+        return False
+    (low, high), (start, end) = (layer.extent.world[:, -2:] for layer in (upper, lower))
+    return bool((low < end).all() and (start < high).all())
