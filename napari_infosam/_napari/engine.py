@@ -6,6 +6,7 @@ model has changed, is dropped.
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -252,6 +253,7 @@ class Engine:
         if self._cache is None:
             self._cache = EmbeddingCache(self._cache_dir)
         _ = model.encoder_hash  # hashed here: seconds for the largest models
+        gc.collect()  # here, and not in the midst of the first clicks
         return Predictor(model, self._cache)
 
     def _take_cores(self) -> None:

@@ -105,7 +105,7 @@ class PromptLayers:
         self.on_boxes: Callable[[list[Box]], None] | None = None
         """Takes the boxes after an edit while each is for an object of its own."""
         self.windows: dict[str, WindowedPicture] = {}
-        self._shown_crop: ref[BoolArray] | None = None
+        self._shown: ref[BoolArray] | None = None
 
     # ------------------------------------------------------------------ which
     @property
@@ -253,8 +253,8 @@ class PromptLayers:
         return layer
 
     def _empty(self, name: str, dtype: type[np.unsignedinteger[Any]]) -> Any:
+        self._shown = None
         if is_huge(self._shape):
-            self._shown_crop = None
             self.windows[name] = WindowedPicture(self._shape)
             return self.windows[name].levels
         return np.zeros(self._shape, dtype)
@@ -270,12 +270,17 @@ class PromptLayers:
         self.show_box(prompts.box)
 
     def _fill_points(self, points: Points, prompts: PromptSet) -> None:
+        positive = np.array([p.positive for p in prompts.points], bool)
+        where = [point_to_row_column(p) for p in prompts.points]
+        data = np.array(where, float).reshape(-1, 2)
+        size = max(self._shape) / 30
+        is_same = np.array_equal(points.data, data) and np.all(points.size == size)
+        if is_same and np.array_equal(points.features["positive"], positive):
+            return  # napari would build them anew five times, tens of milliseconds
         with self._quietly():
-            positive = np.array([p.positive for p in prompts.points], bool)
-            where = [point_to_row_column(p) for p in prompts.points]
-            points.data = np.array(where, float).reshape(-1, 2)
+            points.data = data
             points.features = {"positive": positive}
-            points.size = max(self._shape) / 30
+            points.size = size
             if len(positive):
                 points.symbol = np.where(positive, "disc", "x")
                 points.face_color = np.where(positive, _POSITIVE, _NEGATIVE)
@@ -344,31 +349,27 @@ class PromptLayers:
     def show_proposal(self, mask: BoolArray | None) -> None:
         """Show a mask, filled and outlined, or none."""
         layer = self._layers.get(PROPOSAL)
-        if layer is None:
+        shown = None if self._shown is None else self._shown()
+        if layer is None or (mask is not None and shown is mask):
             return
         if layer.multiscale:
             self._show_in_window(layer, mask)
-            return
-        is_blank = layer.data.shape == self._shape and not layer.data.any()
-        if mask is None and is_blank and not layer.editable:
-            return
-        self.show_picture(
-            np.zeros(self._shape, np.uint8) if mask is None else outlined(mask)
-        )
+        elif mask is not None:
+            self.show_picture(outlined(mask))
+        elif layer.editable or layer.data.shape != self._shape or layer.data.any():
+            self.show_picture(np.zeros(self._shape, np.uint8))
+        self._shown = None if mask is None else ref(mask)
 
     def show_picture(self, picture: NDArray[np.uint8]) -> None:
         """Show ``(H, W)`` values of the proposal's colours in place of a mask."""
         layer = self._layers.get(PROPOSAL)
+        self._shown = None
         if layer is not None:
             layer.data = picture
             layer.editable = False
 
     def _show_in_window(self, layer: Labels, mask: BoolArray | None) -> None:
         """Show a crop of a huge picture."""
-        shown = None if self._shown_crop is None else self._shown_crop()
-        if shown is mask and mask is not None:
-            return
-        self._shown_crop = None if mask is None else ref(mask)
         place = None if mask is None else place_of(mask)
         read: Read = blank
         if mask is not None and place is not None and mask.size:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QHBoxLayout, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QPushButton,
+    QStyle,
+    QStyleOptionButton,
+    QStylePainter,
+    QWidget,
+)
 
 from napari_infosam._napari.keys import shown
-from napari_infosam._napari.small_widgets import allow, button
+from napari_infosam._napari.small_widgets import allow
 from napari_infosam.core.prompts import CHOICES
 
 if TYPE_CHECKING:
-    from qtpy.QtWidgets import QPushButton
+    from qtpy.QtGui import QPaintEvent
 
     from napari_infosam._napari.session import Session
+    from napari_infosam._napari.together import Together
 
 _TIPS = (
     "The click means the smallest of the model's three masks",
@@ -24,6 +33,39 @@ _TOO_SOON = "Click on an object first."
 _TOO_LATE = "Only the first click can mean one of three masks; undo the later prompts."
 
 
+class ScoredButton(QPushButton):
+    """A button with a number behind its text.
+
+    The number is no part of the text: a text that changes with every click would have
+    the whole panel laid out anew.
+
+    Attributes
+    ----------
+    score
+        From 0 to 1, or None.
+    """
+
+    score: float | None = None
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setCheckable(True)
+
+    def shown_text(self) -> str:
+        """Return what stands on the button."""
+        known = "" if self.score is None else f" {min(self.score, 1.0):.2f}"
+        return self.text() + known
+
+    def paintEvent(self, _event: QPaintEvent | None) -> None:
+        """Draw the button as its style does, with the number."""
+        option = QStyleOptionButton()
+        self.initStyleOption(option)
+        option.text = self.shown_text()
+        painter = QStylePainter(self)
+        painter.drawControl(QStyle.ControlElement.CE_PushButton, option)
+
+
 class MeaningWidget(QWidget):
     """Three small buttons; the one that is in sight is down.
 
@@ -31,6 +73,8 @@ class MeaningWidget(QWidget):
     ----------
     session
         What is shown and steered.
+    together
+        When it is shown.
 
     Attributes
     ----------
@@ -38,26 +82,28 @@ class MeaningWidget(QWidget):
         Part, object, whole.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, together: Together) -> None:
         super().__init__()
         self._session = session
-        self.buttons: list[QPushButton] = []
+        self._together = together
+        self.buttons: list[ScoredButton] = []
         self._scores: tuple[float, ...] = ()
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
         for number in range(len(CHOICES)):
-            made = button("", "")
-            made.setCheckable(True)
+            made = ScoredButton(CHOICES[number].capitalize())
+            tip = f"{_TIPS[number]} ({shown('meaning')} takes them in turn)."
+            made.setToolTip(f"{tip} The number is the IoU that it expects.")
             made.clicked.connect(lambda _=False, n=number: self._on_clicked(n))
             self.buttons.append(made)
             layout.addWidget(made, 1)
-        session.prompts_changed.connect(self._show)
+        together.changed.connect(self._show)
         self._show()
 
     def close_down(self) -> None:
         """Stop listening."""
-        self._session.prompts_changed.disconnect(self._show)
+        self._together.changed.disconnect(self._show)
 
     def _on_clicked(self, number: int) -> None:
         self._session.choose_meaning(number)
@@ -73,12 +119,9 @@ class MeaningWidget(QWidget):
             # while another meaning is computed, the three stay what they were
             self._scores = answer.prediction.choices
         for number, made in enumerate(self.buttons):
-            name = CHOICES[number].capitalize()
             known = number < len(self._scores)
-            score = f" {min(self._scores[number], 1.0):.2f}" if known else ""
-            made.setText(name + score)
+            made.score = self._scores[number] if known else None
             made.setChecked(possible and session.work.meaning == number)
-            tip = f"{_TIPS[number]} ({shown('meaning')} takes them in turn)."
-            made.setToolTip(f"{tip} The number is the IoU that it expects.")
+            made.update()
             none = _TOO_LATE if session.prompts else _TOO_SOON
             allow(made, "" if possible else none)

@@ -21,6 +21,7 @@ from napari_infosam._napari.objects_view import ObjectsView
 from napari_infosam._napari.placing import covers, fit, seen_at
 from napari_infosam._napari.pointer import Pointer
 from napari_infosam._napari.rough_painting import RoughPainting
+from napari_infosam._napari.together import Together
 from napari_infosam._napari.tool import Tool
 from napari_infosam.core.errors import InfosamError
 
@@ -78,6 +79,7 @@ class ViewerLink:
         self._parent = parent
         self._session = session
         self.proposals = proposals
+        self.together = Together(session, parent)
         self.tool = Tool()
         self.follow_on: Callable[[], bool] = lambda: False
         self._image: Image | None = None
@@ -151,9 +153,9 @@ class ViewerLink:
         for emitter in (dims.events.current_step, dims.events.ndisplay):
             emitter.connect(self._on_dims)
         dims.events.order.connect(self._on_dims)
-        self._session.prompts_changed.connect(self._show_prompts)
+        self.together.changed.connect(self._show_prompts)
         self._session.objects_changed.connect(self._show_objects)
-        self._versus.changed.connect(self._show_prompts)
+        self._versus.changed.connect(self.together.follow)
         self.proposals.changed.connect(self._show_proposals)
         self.tool.changed.connect(self._take_boxes)
 
@@ -164,6 +166,7 @@ class ViewerLink:
         self._closed = True
         with suppress(RuntimeError):  # its window, and the timers with it, may be gone
             self._soon.stop()
+            self.together.close()
             self._rough.close()
             self.objects.close()
         layers = self._viewer.layers
@@ -174,9 +177,8 @@ class ViewerLink:
         for emitter in (dims.events.current_step, dims.events.ndisplay):
             emitter.disconnect(self._on_dims)
         dims.events.order.disconnect(self._on_dims)
-        self._session.prompts_changed.disconnect(self._show_prompts)
         self._session.objects_changed.disconnect(self._show_objects)
-        self._versus.changed.disconnect(self._show_prompts)
+        self._versus.changed.disconnect(self.together.follow)
         self.proposals.changed.disconnect(self._show_proposals)
         self.tool.changed.disconnect(self._take_boxes)
         self._pointer.detach()

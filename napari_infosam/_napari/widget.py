@@ -82,6 +82,8 @@ class InfoSAMWidget(QWidget):
             device=self.preferences.get("device"),
         )
         self.session.voice.said.connect(self._on_said)
+        # before anyone shows the prompt: what was said before it is over
+        self.session.prompts_changed.connect(self._forget_said)
         if earlier is not None:
             self.session.desk.open(earlier)
         self.versus = Versus(self.session, ThreadExecutor())
@@ -109,7 +111,7 @@ class InfoSAMWidget(QWidget):
         self._polling = QTrainingJob(self.session, self)
         self._build()
         self.session.engine.changed.connect(self._show_status)
-        self.session.prompts_changed.connect(self._on_prompts)
+        self.link.together.changed.connect(self._show_status)
         # when the curves of a training come, after they have taken their place
         self._fit_soon = QTimer(self)
         self._fit_soon.setSingleShot(True)
@@ -187,10 +189,8 @@ class InfoSAMWidget(QWidget):
             logger.warning("%s", text)
             show_error(text)
 
-    def _on_prompts(self) -> None:
-        # what was said before this prompt is over
+    def _forget_said(self) -> None:
         self._said, self._is_failure = "", False
-        self._show_status()
 
     def _show_status(self) -> None:
         self.status.setText(self._status_sentence())
@@ -290,7 +290,7 @@ class InfoSAMWidget(QWidget):
         self._viewer.events.theme.disconnect(self._on_theme)
         self.session.voice.said.disconnect(self._on_said)
         self.session.engine.changed.disconnect(self._show_status)
-        self.session.prompts_changed.disconnect(self._on_prompts)
+        self.session.prompts_changed.disconnect(self._forget_said)
         self.session.learning.changed.disconnect(self._fit_later)
         self.improvement.changed.disconnect(self._fit_later)
         self._fit_soon.stop()

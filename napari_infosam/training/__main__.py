@@ -91,8 +91,20 @@ def _yield_to_the_window() -> None:
             me.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
         else:
             me.nice(NICENESS)
-    except psutil.Error:
+            _yield_as_a_session()
+    except (psutil.Error, OSError):
         logging.getLogger(__name__).info("The priority could not be lowered.")
+
+
+def _yield_as_a_session() -> None:
+    """Lower the priority of the process's session beside other sessions.
+
+    Linux with autogroups compares the niceness of processes within a session only, and
+    a training has one of its own, so that it outlives the window.
+    """
+    share = Path("/proc/self/autogroup")
+    if share.exists():
+        share.write_text(str(NICENESS))
 
 
 if __name__ == "__main__":

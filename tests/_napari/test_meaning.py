@@ -71,7 +71,7 @@ def test_e_takes_the_meanings_in_turn_and_the_buttons_show_it(window: Window) ->
     began = window.session.work.meaning
     assert began is not None
     assert [button.isChecked() for button in buttons].index(True) == began
-    assert all(float(button.text().split()[1]) > 0 for button in buttons)
+    assert all(float(button.shown_text().split()[1]) > 0 for button in buttons)
     seen = []
     for _ in range(3):
         window.key(Key.Key_E)
@@ -89,5 +89,6 @@ def test_e_takes_the_meanings_in_turn_and_the_buttons_show_it(window: Window) ->
     window.key(Key.Key_Z, Modifier.ControlModifier)
     assert window.session.work.meaning == began
     window.click(DISCS[0][0], DISCS[0][1] + 6)
+    window.wait_answer()
     assert not any(button.isEnabled() for button in buttons)
     assert "undo" in buttons[0].toolTip()

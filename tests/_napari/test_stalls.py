@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,9 +46,13 @@ def slowness() -> float:
 
 @pytest.fixture
 def watch() -> Iterator[TurnWatch]:
+    # what hundreds of tests before have left is not looked through in the middle of one
+    gc.collect()
+    gc.freeze()
     made = TurnWatch()
     yield made
     made.close()
+    gc.unfreeze()
 
 
 class Person:

@@ -72,7 +72,10 @@ class Window:
 
     @property
     def n_points(self) -> int:
-        return len(self.layer(layers.POINTS).data)
+        """Points that are shown, once those are that were placed."""
+        shown = self.layer(layers.POINTS)
+        self.wait(lambda: len(shown.data) == len(self.session.prompts.points))
+        return len(shown.data)
 
     def proposal_area(self) -> int:
         """Return how many pixels of the proposal are shown."""
