@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,12 +84,7 @@ class TrainingJob:
                     "Nothing has been accepted yet: accept at least two objects, then "
                     "fine-tune."
                 )
-            for run_dir in project.runs():
-                if _is_under_way(run_dir):
-                    raise InfosamError(
-                        "This project is being fine-tuned already: wait, or cancel "
-                        "that run."
-                    )
+            _require_alone(project.runs())
             return cls._spawn(project.new_run(options))
 
     @classmethod
@@ -99,10 +94,11 @@ class TrainingJob:
         Raises
         ------
         InfosamError
-            If the run is still alive.
+            If the run is still alive, or another one of its project is.
         """
         if _is_under_way(run_dir):
             raise InfosamError("This run is still under way.")
+        _require_alone(run_dir.parent.glob("r*"))
         (run_dir / CANCEL_FILE).unlink(missing_ok=True)
         return cls._spawn(run_dir)
 
@@ -314,6 +310,14 @@ def _is_under_way(run_dir: Path) -> bool:
     job._position = _read_note(run_dir).get("position", 0)
     job.poll()
     return not job._closed
+
+
+def _require_alone(runs: Iterable[Path]) -> None:
+    """Raise a sentence if one of the runs of a project is under way."""
+    if any(_is_under_way(run_dir) for run_dir in runs):
+        raise InfosamError(
+            "This project is being fine-tuned already: wait, or cancel that run."
+        )
 
 
 def _read_note(run_dir: Path) -> dict[str, Any]:

@@ -296,6 +296,8 @@ def test_a_run_is_alive_as_long_as_its_process(old_run):
             TrainingJob.start(project.path, SHORT)
         with pytest.raises(InfosamError, match="still under way"):
             TrainingJob.resume(run_dir)
+        with pytest.raises(InfosamError, match="being fine-tuned already"):
+            TrainingJob.resume(project.new_run(SHORT))
         # a process that has said its last word is only tidying up
         write_events(run_dir, STARTED, DONE)
         assert find_running(project.path) is None
