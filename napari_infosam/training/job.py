@@ -204,9 +204,11 @@ class TrainingJob:
             # the process could not say so: what it says is written to this disk
             if shutil.disk_usage(self.run_dir).free < LEAST_SPACE:
                 return events.Failed(message=_full_sentence(self.run_dir))
+        there = (self.run_dir / CHECKPOINT_FILE).is_file()
         return events.Failed(
-            message="The training process ended unexpectedly; nothing is lost. Resume "
-            f"it, or look into {self.run_dir / LOG_FILE}."
+            message="The training process ended unexpectedly; nothing you accepted is "
+            f"lost. {'Resume it' if there else 'Train again'}, or look into "
+            f"{self.run_dir / LOG_FILE}."
         )
 
 

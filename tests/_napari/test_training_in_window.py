@@ -200,15 +200,15 @@ def test_it_trains_by_itself_and_a_cancel_switches_that_off(window: Window) -> N
 def test_what_is_killed_again_and_again_is_tried_later_and_then_given_up(
     window: Window, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(continuous, "RETRY_SECONDS", (4.0, 3.0))
+    monkeypatch.setattr(continuous, "RETRY_SECONDS", (600.0, 1.0))
     learn, session = window.panel.learn, window.session
     learn_by_itself(window)
     good = add_version(session.desk.require())
     session.desk.activate(good)
     window.wait(lambda: session.engine.model.version == good)
-    for later in ("4 s", "3 s"):
+    for later in ("10 min", "1 s"):
         training_process(window).kill()
-        window.wait(lambda: not session.learning.is_running, 10)
+        window.wait(lambda: not session.learning.is_running, 30)
         status = window.panel.status.text()
         assert "ended unexpectedly" in status
         assert "\n" not in status
@@ -217,12 +217,14 @@ def test_what_is_killed_again_and_again_is_tried_later_and_then_given_up(
         assert learn.by_itself.box.isChecked()
         assert f"tried again in {later}" in learn.by_itself.reason.text()
         assert session.desk.active_version == good
-        window.accept_at(DISCS[1 if later == "4 s" else 2])  # does not hurry it
-        assert not session.learning.is_running
-        window.wait(lambda: session.learning.is_running, 10)
+        if later == "10 min":
+            window.accept_at(DISCS[1])  # does not hurry it
+            assert not session.learning.is_running
+            window.panel.continuous.retry()  # as when the time is over
+        window.wait(lambda: session.learning.is_running, 30)
     assert len(session.desk.require().runs()) == 3
     training_process(window).kill()
-    window.wait(lambda: not session.learning.is_running, 10)
+    window.wait(lambda: not session.learning.is_running, 30)
     assert not learn.by_itself.box.isChecked()
     assert "3 trainings in a row failed" in learn.by_itself.reason.text()
     window.click(*DISCS[0])
@@ -233,6 +235,6 @@ def test_what_is_killed_again_and_again_is_tried_later_and_then_given_up(
     window.qtbot.wait(1500)
     assert not session.learning.is_running
     window.press(learn.by_itself.box)
-    window.wait(lambda: session.learning.is_running, 10)
+    window.wait(lambda: session.learning.is_running, 30)
     window.press(learn.cancel)
-    window.wait(lambda: not session.learning.is_running, 10)
+    window.wait(lambda: not session.learning.is_running, 30)

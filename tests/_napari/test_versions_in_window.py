@@ -165,7 +165,7 @@ def test_a_student_that_a_real_training_made_is_offered_beside_a_pinned_version(
     session.desk.activate(pinned)
     project.shelf.pin(pinned)
     session.desk.finetune(FinetuneOptions(max_epochs=12, learning_rate=5e-4))
-    qtbot.waitUntil(lambda: learning.poll() or not learning.is_running, timeout=150_000)
+    qtbot.waitUntil(lambda: learning.poll() or not learning.is_running, timeout=250_000)
     record = project.versions()[-1]
     assert (record.id, record.parent) == ("v002", pinned)
     assert record.status == "accepted", record.reason
