@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
-from napari_infosam._napari.learning import CANCELLED
-from napari_infosam.training.continuous import Situation, decide, options_for
+from napari_infosam._napari.learning import CANCELLED, duration
+from napari_infosam.training.continuous import (
+    Situation,
+    decide,
+    options_for,
+    retry_after,
+)
 
 if TYPE_CHECKING:
     from napari_infosam._napari.engine import Executor
@@ -15,14 +20,18 @@ if TYPE_CHECKING:
 
 _TRAINING = "A training is running; what comes next is decided afterwards."
 _AFTER_CANCEL = "Off, since the training was cancelled. Switch it on again any time."
-_AFTER_FAILURE = "Off, since the training failed. Switch it on again to try once more."
+_AFTER_FAILURES = (
+    "Off, since {} trainings in a row failed. Switch it on again to try once more."
+)
+_RETRY = "The training failed: it is tried again in {}."
 
 
 class Continuous:
     """Starts one training after the other, while there is something to learn.
 
     Knows no Qt. Whether it is on is remembered in the project, so that it goes on after
-    a crash. It is switched off by a cancel, and by a training that fails.
+    a crash. A training that fails is tried again after a while; a cancel, and several
+    failures in a row, switch it off.
 
     Parameters
     ----------
@@ -38,17 +47,20 @@ class Continuous:
     """
 
     changed = Signal()
+    waiting = Signal(float)
+    """`retry` is to be called after so many seconds."""
 
     def __init__(self, session: Session, executor: Executor) -> None:
         self._session = session
         self._executor = executor
         self._is_on = False
         self._is_looking = self._is_stale = False
+        self._failures = 0
+        self._is_holding_off = False
         self.reason = ""
         session.desk.entered.connect(self._on_entered)
         session.desk.changed.connect(self._on_changed)
         session.learning.ended.connect(self._on_ended)
-        session.learning.failed.connect(self._on_failed)
 
     def close(self) -> None:
         """Stop listening; a running training goes on."""
@@ -56,7 +68,6 @@ class Continuous:
         self._session.desk.entered.disconnect(self._on_entered)
         self._session.desk.changed.disconnect(self._on_changed)
         self._session.learning.ended.disconnect(self._on_ended)
-        self._session.learning.failed.disconnect(self._on_failed)
 
     @property
     def is_on(self) -> bool:
@@ -68,13 +79,23 @@ class Continuous:
         self._set(on, "")
         self._consider()
 
+    def retry(self) -> None:
+        """Try again what has failed, now that some time has passed."""
+        if self._is_holding_off:
+            self._is_holding_off = False
+            self._consider()
+
     def _set(self, on: bool, reason: str) -> None:
         self._is_on = on
+        self._forget_failures()
         project = self._session.desk.project
         if project is not None:
             with self._session.voice.guard("remembering the switch"):
                 project.set_continuous(on)
         self._say(reason)
+
+    def _forget_failures(self) -> None:
+        self._failures, self._is_holding_off = 0, False
 
     def _say(self, reason: str) -> None:
         self.reason = reason
@@ -87,6 +108,7 @@ class Continuous:
         if self._is_on and not project.versions() and not project.n_objects():
             project.set_continuous(True)  # it was switched on before the project was
         self._is_on = project.is_continuous
+        self._forget_failures()
         self._say("")
         self._consider()
 
@@ -95,13 +117,27 @@ class Continuous:
         self._consider()
 
     def _on_ended(self) -> None:
-        if self._is_on and self._session.learning.outcome == CANCELLED:
-            self._set(False, _AFTER_CANCEL)
         self._is_stale = True
+        learning = self._session.learning
+        if learning.has_failed:
+            self._hold_off()
+        elif self._is_on and learning.outcome == CANCELLED:
+            self._set(False, _AFTER_CANCEL)
+        else:
+            self._forget_failures()
 
-    def _on_failed(self, _message: str) -> None:
-        if self._is_on:
-            self._set(False, _AFTER_FAILURE)
+    def _hold_off(self) -> None:
+        """Wait before the next training: what fails at once must not do so for ever."""
+        if not self._is_on:
+            return
+        self._failures += 1
+        seconds = retry_after(self._failures)
+        if seconds is None:
+            self._set(False, _AFTER_FAILURES.format(self._failures))
+            return
+        self._is_holding_off = True
+        self.waiting.emit(seconds)
+        self._say(_RETRY.format(duration(seconds)))
 
     def _consider(self) -> None:
         """Look what there is to learn, in the background, and train if it pays."""
@@ -112,6 +148,8 @@ class Continuous:
         if learning.is_running:
             if self.reason != _TRAINING:
                 self._say(_TRAINING)
+            return
+        if self._is_holding_off:
             return
         if project is None:
             self._say(decide(Situation(0, 0)).reason)
@@ -134,7 +172,8 @@ class Continuous:
 
     def _act(self, now: Situation) -> None:
         desk = self._session.desk
-        if not self._is_on or self._session.learning.is_running:
+        busy = self._is_holding_off or self._session.learning.is_running
+        if busy or not self._is_on:
             return
         if desk.resumable is not None:
             self._say("The training that was interrupted goes on.")
@@ -148,6 +187,6 @@ class Continuous:
             self._expect_training()
 
     def _expect_training(self) -> None:
-        """Go off where a training could not even start, and not try again for ever."""
+        """Take a training that could not even start for one that failed."""
         if not self._session.learning.is_running:
-            self._set(False, _AFTER_FAILURE)
+            self._hold_off()

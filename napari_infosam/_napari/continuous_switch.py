@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_infosam._napari.small_widgets import sentence, silently
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 _TIP = (
     "Train by itself: after two images or ten objects, the quick stage first and then "
     "the full one, and again when you have accepted more. A student takes over only "
-    "if it is better. Cancel switches this off."
+    "if it is better. Cancel switches this off. A training that fails is tried again "
+    "after a while, twice at most."
 )
 
 
@@ -41,12 +42,21 @@ class ContinuousSwitch(QWidget):
         layout.setSpacing(2)
         layout.addWidget(self.box)
         layout.addWidget(self.reason)
+        self._retry = QTimer(self)
+        self._retry.setSingleShot(True)
+        self._retry.timeout.connect(continuous.retry)
+        continuous.waiting.connect(self._wait)
         continuous.changed.connect(self._show)
         self._show()
 
     def close_down(self) -> None:
         """Stop listening."""
+        self._retry.stop()
+        self._continuous.waiting.disconnect(self._wait)
         self._continuous.changed.disconnect(self._show)
+
+    def _wait(self, seconds: float) -> None:
+        self._retry.start(round(seconds * 1000))
 
     def _show(self) -> None:
         with silently(self.box):

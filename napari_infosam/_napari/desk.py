@@ -308,7 +308,7 @@ class Desk:
             active = self.active_version  # a pinned one goes on to answer
             self._load(active)
             if active != version_id:
-                self._voice.say(kept_sentence(version_id, active))
+                self._voice.say(kept_sentence(self.project, version_id))
             self.changed.emit()
 
     # ---------------------------------------------------------------- training

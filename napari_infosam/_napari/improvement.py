@@ -81,7 +81,8 @@ class Improvement:
         if project is not self._project:
             self._project, self._prequential = project, None
             self._show(None)
-        if self._session.prompts:
+        # a click, or the picture in sight after a swap, comes first
+        if self._session.prompts or self._session.engine.activity:
             self._pause.set()
             return
         self._pause.clear()

@@ -18,7 +18,7 @@ from superqt import QCollapsible
 
 from napari_infosam._napari.continuous_switch import ContinuousSwitch
 from napari_infosam._napari.curves import Curves
-from napari_infosam._napari.learning import STAGES
+from napari_infosam._napari.learning import STAGES, duration
 from napari_infosam._napari.options_form import options_form
 from napari_infosam._napari.small_widgets import (
     allow,
@@ -283,9 +283,3 @@ class LearnWidget(QWidget):
     def _take_options(self, values: dict[str, Any]) -> None:
         desk = self._session.desk
         desk.options = desk.options.model_copy(update=values)
-
-
-def duration(seconds: float) -> str:
-    """Return a time as people say it: ``45 s``, ``2 min 5 s``."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -49,6 +49,8 @@ class Learning:
         Sentences of the run that the person should read.
     outcome
         How the last run ended, in one sentence.
+    has_failed
+        Whether that was because something went wrong.
     """
 
     changed = Signal()
@@ -60,6 +62,7 @@ class Learning:
     def __init__(self) -> None:
         self._job: TrainingJob | None = None
         self.outcome = ""
+        self.has_failed = False
         self._reset()
 
     def _reset(self) -> None:
@@ -123,7 +126,7 @@ class Learning:
     def _follow(self, job: TrainingJob, message: str) -> None:
         self._reset()
         self._job = job
-        self.outcome = ""
+        self.outcome, self.has_failed = "", False
         self.message = message
         self.changed.emit()
 
@@ -196,6 +199,7 @@ class Learning:
         self.is_cancelling = False
         self.message, self.seconds_left = "", None
         if isinstance(closing, events.Failed):
+            self.has_failed = True
             if closing.details:
                 logger.error("Training failed: %s", closing.details)
             self.outcome = closing.message
@@ -205,6 +209,14 @@ class Learning:
         self.changed.emit()
         if isinstance(closing, events.Failed):
             self.failed.emit(closing.message)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: ``45 s``, ``5 min``, ``2 min 5 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
 
 
 def _started_sentence(event: events.Started) -> str:

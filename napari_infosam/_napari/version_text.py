@@ -70,11 +70,15 @@ def details(record: VersionRecord) -> str:
             lines.append(
                 f"{name}: IoU {metrics.iou_1:.3f} after 1 click, {metrics.iou_3:.3f} "
                 f"after 3, {metrics.iou_box:.3f} from a box; {metrics.noc85:.1f} "
-                f"clicks to IoU 0.85"
+                f"clicks to IoU 0.85{_to_fine(metrics)}"
             )
     if record.reason:
         lines.append(record.reason)
     return "\n".join(lines)
+
+
+def _to_fine(metrics: Metrics) -> str:
+    return "" if metrics.noc90 is None else f", {metrics.noc90:.1f} to 0.90"
 
 
 def saving(figures: RunningFigures | None) -> str:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from psygnal import Signal
 
 from napari_infosam.core.errors import InfosamError
+from napari_infosam.training.failures import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,12 @@ class Voice:
         """
         if isinstance(error, InfosamError):
             sentence = str(error)
+        elif is_out_of_memory(error):
+            logger.error("While %s", doing, exc_info=error)
+            sentence = (
+                f"There was not enough memory while {doing}: cancel a training that "
+                "runs, close other programs, or choose the CPU in the preferences."
+            )
         else:
             logger.error("While %s", doing, exc_info=error)
             sentence = (

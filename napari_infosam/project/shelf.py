@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from napari_infosam.project.database import Database
+    from napari_infosam.project.store import Project
 
 CARD_FILE = "card.json"
 """What stays of a deleted version: where it came from, and how it did."""
@@ -109,12 +110,14 @@ class Shelf:
             _remove_files(versions.directory(self._folder, deleted))
 
 
-def kept_sentence(version_id: str, pinned: str) -> str:
+def kept_sentence(project: Project, version_id: str) -> str:
     """Say why a student that was accepted does not answer."""
-    return (
-        f"{version_id} is better, but {pinned} is pinned and goes on to answer: choose "
-        f"{version_id} to change that."
-    )
+    active = project.active_version
+    if project.shelf.is_pinned(active):
+        why = f"is better, but {active} is pinned and goes on to answer"
+    else:
+        why = f"was accepted, but not compared with {active}, which answers meanwhile"
+    return f"{version_id} {why}: choose {version_id} to change that."
 
 
 def _require(connection: sqlite3.Connection, version_id: str) -> str:

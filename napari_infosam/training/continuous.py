@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_infosam.core.options import FinetuneOptions
+from napari_infosam.project.comparison import measured
 from napari_infosam.project.versions import may_know
+from napari_infosam.training.gate import MARGIN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +20,17 @@ ENOUGH_OBJECTS = 10
 """Either is enough for the first training."""
 _FEWEST = 2
 _PATIENCE = 2
-"""So many rejected students in a row are a plateau."""
+"""So many students in a row that brought little are a plateau."""
+
+LITTLE = 2 * MARGIN
+"""Mean IoU, see `gain`; the gate lets no student pass that gains less than half."""
+
+_LONGEST = 6
+"""Powers of two up to which more and more objects are waited for."""
 _QUICK_SECONDS = 60.0
+
+RETRY_SECONDS = (30.0, 300.0)
+"""How long to wait after one failed training, and after two in a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +47,9 @@ class Situation:
         Whether the newest version learnt from exactly what is there now.
     newest
         Stage of the newest version, ``quick`` or ``full``; '' if there is none.
-    rejected
-        Versions in a row, up to the newest, that the gate rejected.
+    stale
+        Versions in a row, up to the newest, that the gate rejected, or that gained
+        less than `LITTLE`.
     """
 
     n_images: int
@@ -45,7 +57,7 @@ class Situation:
     n_new: int = 0
     learnt: bool = False
     newest: str = ""
-    rejected: int = 0
+    stale: int = 0
 
     @classmethod
     def of(cls, project: Project) -> Situation:
@@ -60,7 +72,7 @@ class Situation:
             n_new=len(new),
             learnt=newest is not None and newest.data_hash == project.data_hash(),
             newest="" if newest is None else _last_stage(newest),
-            rejected=_rejected_in_a_row(versions),
+            stale=_stale_in_a_row(versions),
         )
 
 
@@ -84,8 +96,8 @@ def decide(now: Situation, *, has_full: bool = True) -> Decision:
     """Return what continuous mode does next while no training runs.
 
     The quick stage comes first, and the full one after it on the same objects. Then it
-    waits for new ones: for one, but where students were rejected again and again for
-    twice as many each time.
+    waits for new ones: for one, and on a plateau that goes on for twice as many each
+    time.
 
     Parameters
     ----------
@@ -98,12 +110,12 @@ def decide(now: Situation, *, has_full: bool = True) -> Decision:
         return Decision("", f"Starts by itself {_missing(now)}.")
     if now.learnt and now.newest == "quick" and has_full:
         return Decision("full", "The quick stage is through: now the full one.")
-    wanted = _wanted(now.rejected)
-    if wanted > 1 and now.n_new < wanted:
+    wanted = _wanted(now.stale)
+    if now.stale >= _PATIENCE and now.n_new < wanted:
         return Decision(
             "",
-            f"Paused: the last {now.rejected} students were no better. It goes on "
-            f"after {_more(wanted - now.n_new)}.",
+            f"Paused: the last {now.stale} students were rejected, or gained less than "
+            f"{LITTLE:.2f} IoU. It goes on {_after(wanted - now.n_new)}.",
         )
     if now.learnt:
         return Decision("", "All is learnt; it goes on with the next accepted object.")
@@ -120,6 +132,22 @@ def options_for(stage: str, chosen: FinetuneOptions) -> FinetuneOptions:
     return chosen.model_copy(update={"stage": stage, "max_seconds": seconds})
 
 
+def retry_after(failures: int) -> float | None:
+    """Return the seconds until a training that failed is tried again.
+
+    Parameters
+    ----------
+    failures
+        Trainings in a row that failed, 1 or more.
+
+    Returns
+    -------
+    float or None
+        None where trying again would go on for ever.
+    """
+    return RETRY_SECONDS[failures - 1] if failures <= len(RETRY_SECONDS) else None
+
+
 def _enough(now: Situation) -> bool:
     return now.n_images >= ENOUGH_IMAGES or now.n_objects >= ENOUGH_OBJECTS
 
@@ -131,22 +159,46 @@ def _missing(now: Situation) -> str:
     return f"once {ENOUGH_IMAGES} images have objects, or one has {ENOUGH_OBJECTS}"
 
 
-def _wanted(rejected: int) -> int:
+def gain(version: VersionRecord) -> float | None:
+    """Return what a version gained over the one that was active, as the gate sees it.
+
+    The mean of the gains in IoU after 1, 3 and 5 clicks and of a box; None where that
+    was not measured.
+    """
+    found = measured(version)
+    before, after = found.get(version.parent), found.get(version.id)
+    if before is None or after is None:
+        return None
+    gains = (
+        after.iou_1 - before.iou_1,
+        after.iou_3 - before.iou_3,
+        after.iou_5 - before.iou_5,
+        after.iou_box - before.iou_box,
+    )
+    return sum(gains) / len(gains)
+
+
+def _wanted(stale: int) -> int:
     """Return how many new objects a training is worth."""
-    return 1 if rejected < _PATIENCE else 2 ** min(rejected - 1, 6)
+    return int(2 ** min(max(stale - _PATIENCE, 0), _LONGEST))
 
 
 def _last_stage(version: VersionRecord) -> str:
     return FinetuneOptions.model_validate(version.options).stages[-1]
 
 
-def _rejected_in_a_row(versions: Sequence[VersionRecord]) -> int:
+def _stale_in_a_row(versions: Sequence[VersionRecord]) -> int:
     number = 0
     for version in reversed(versions):
-        if version.status != "rejected":
+        gained = gain(version)
+        if version.status != "rejected" and (gained is None or gained >= LITTLE):
             break
         number += 1
     return number
+
+
+def _after(number: int) -> str:
+    return "with the next accepted object" if number == 1 else f"after {_more(number)}"
 
 
 def _more(number: int) -> str:

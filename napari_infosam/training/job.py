@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,12 +84,7 @@ class TrainingJob:
                     "Nothing has been accepted yet: accept at least two objects, then "
                     "fine-tune."
                 )
-            for run_dir in project.runs():
-                if _is_under_way(run_dir):
-                    raise InfosamError(
-                        "This project is being fine-tuned already: wait, or cancel "
-                        "that run."
-                    )
+            _require_alone(project.runs())
             return cls._spawn(project.new_run(options))
 
     @classmethod
@@ -99,10 +94,11 @@ class TrainingJob:
         Raises
         ------
         InfosamError
-            If the run is still alive.
+            If the run is still alive, or another one of its project is.
         """
         if _is_under_way(run_dir):
             raise InfosamError("This run is still under way.")
+        _require_alone(run_dir.parent.glob("r*"))
         (run_dir / CANCEL_FILE).unlink(missing_ok=True)
         return cls._spawn(run_dir)
 
@@ -208,9 +204,11 @@ class TrainingJob:
             # the process could not say so: what it says is written to this disk
             if shutil.disk_usage(self.run_dir).free < LEAST_SPACE:
                 return events.Failed(message=_full_sentence(self.run_dir))
+        there = (self.run_dir / CHECKPOINT_FILE).is_file()
         return events.Failed(
-            message="The training process ended unexpectedly; nothing is lost. Resume "
-            f"it, or look into {self.run_dir / LOG_FILE}."
+            message="The training process ended unexpectedly; nothing you accepted is "
+            f"lost. {'Resume it' if there else 'Train again'}, or look into "
+            f"{self.run_dir / LOG_FILE}."
         )
 
 
@@ -314,6 +312,14 @@ def _is_under_way(run_dir: Path) -> bool:
     job._position = _read_note(run_dir).get("position", 0)
     job.poll()
     return not job._closed
+
+
+def _require_alone(runs: Iterable[Path]) -> None:
+    """Raise a sentence if one of the runs of a project is under way."""
+    if any(_is_under_way(run_dir) for run_dir in runs):
+        raise InfosamError(
+            "This project is being fine-tuned already: wait, or cancel that run."
+        )
 
 
 def _read_note(run_dir: Path) -> dict[str, Any]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import platform
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import timm
 import torch
 
@@ -15,7 +18,7 @@ from napari_infosam.core.errors import InfosamError
 from napari_infosam.models.student import STUDENT_FILE, save_student
 from napari_infosam.project import Project, VersionRecord
 from napari_infosam.project.files import write_json
-from napari_infosam.project.versions import KNOWN_NUMBERS
+from napari_infosam.project.versions import BASE, KNOWN_NUMBERS
 from napari_infosam.training.distill import InfosamDistiller
 
 if TYPE_CHECKING:
@@ -34,10 +37,12 @@ def register(
     parent: str,
     data_hash: str,
     known: dict[str, int],
+    run_dir: Path,
 ) -> bool:
     """Write weights and card, add the version, and activate it if it was accepted.
 
-    A pinned version goes on to answer. Returns whether the student does.
+    A pinned version goes on to answer, and so does one that came to do so during the
+    run, since the student was not compared with it. Returns whether the student does.
 
     Parameters
     ----------
@@ -47,6 +52,8 @@ def register(
         The version that was active when the run began.
     data_hash, known
         What the run read: its hash, and its `known_numbers`.
+    run_dir
+        Folder of the run, which gets a copy of the card.
 
     Raises
     ------
@@ -68,20 +75,29 @@ def register(
         reason=gate.reason,
     )
     try:
-        _write_files(project, stage, record, gate.interpolation)
+        _write_files(project, stage, record, gate.interpolation, run_dir.name)
         # with its activation in one transaction: a version is never half there
+        is_compared = project.active_version in (parent, BASE)
         project.add_version(
-            replace(record, status="active") if gate.accepted else record
+            replace(record, status="active")
+            if gate.accepted and is_compared
+            else record
         )
     except Exception:
         # weights of no version only take space, and the disk may be full
         shutil.rmtree(project.version_dir(record.id), ignore_errors=True)
         raise
+    with suppress(OSError):  # the version has one
+        shutil.copyfile(project.version_dir(record.id) / CARD_FILE, run_dir / CARD_FILE)
     return project.active_version == record.id
 
 
 def _write_files(
-    project: Project, stage: Stage, record: VersionRecord, interpolation: float
+    project: Project,
+    stage: Stage,
+    record: VersionRecord,
+    interpolation: float,
+    run: str,
 ) -> None:
     folder = project.version_dir(record.id)
     save_student(stage.sam, folder / STUDENT_FILE, stage.spec)
@@ -95,6 +111,7 @@ def _write_files(
     card = {
         # a person's marks change, a card does not
         **{k: v for k, v in asdict(record).items() if k not in ("name", "pinned")},
+        "run": run,
         "student": stage.spec.model_dump(mode="json"),
         "interpolation": interpolation,
         "preprocessing": preprocessing,
@@ -102,6 +119,7 @@ def _write_files(
             "napari-infosam": version("napari-infosam"),
             "python": platform.python_version(),
             "torch": torch.__version__,
+            "numpy": np.__version__,
             "timm": timm.__version__,
         },
     }

@@ -225,14 +225,20 @@ class Run:
             interpolation=chosen.interpolation,
         )
         answers = register(
-            self.project, stage, self.options, gate, parent, data_hash, known
+            self.project,
+            stage,
+            self.options,
+            gate,
+            parent,
+            data_hash,
+            known,
+            self.run_dir,
         )
         remove_checkpoint(self.run_dir)
         self.reporter.emit(events.Candidate(version_id=version_id))
         self.reporter.emit(gate)
         if gate.accepted and not answers:
-            pinned = self.project.active_version
-            self.reporter.emit(events.Notice(message=kept_sentence(version_id, pinned)))
+            self._notice(kept_sentence(self.project, version_id))
         return events.Finished(
             version_id=version_id,
             accepted=gate.accepted,

@@ -28,6 +28,7 @@ from .helpers import DISCS, AtOnce
 
 if TYPE_CHECKING:
     from napari_infosam._napari.session import Session
+    from napari_infosam.core.options import Method
 
     from .window import Window
 
@@ -54,18 +55,18 @@ def accept(session: Session, number: int) -> None:
     assert session.accept() is not None
 
 
-def add_student(session: Session) -> str:
+def add_student(session: Session, method: Method = "decoder") -> str:
     """Add a version that equals the base, and has learnt what is there."""
     project, base = session.desk.project, session.engine.model
     assert project is not None
     assert base is not None
-    spec = StudentSpec(base="vit_t", base_hash=base.weights_hash, method="decoder")
+    spec = StudentSpec.of(base, method)
     name = project.reserve_version()
     path = project.version_dir(name) / STUDENT_FILE
     save_student(build_student(base.sam, spec)[0], path, spec)
     metrics = {"known_numbers": known_numbers(project.objects())}
     project.add_version(
-        VersionRecord(name, "base", "decoder", "quick", {}, "", metrics, "accepted")
+        VersionRecord(name, "base", method, "quick", {}, "", metrics, "accepted")
     )
     return name
 
@@ -114,6 +115,23 @@ def test_replays_wait_for_the_person(
     background.release()
     assert n_tested(improvement) == 1
     assert not background.waiting
+
+
+def test_the_picture_in_sight_is_embedded_before_anything_is_replayed(
+    session: Session, improvement: Improvement, executor: AtOnce, background: AtOnce
+) -> None:
+    accept(session, 0)
+    version = add_student(session, "adapter")
+    executor.holds = background.holds = True
+    session.desk.activate(version)
+    executor.release(1)
+    assert session.engine.model is not None
+    assert session.engine.model.version == version
+    assert not session.engine.is_ready
+    assert not background.waiting
+    executor.release()
+    assert session.engine.is_ready
+    assert background.waiting
 
 
 def test_another_project_has_figures_of_its_own(

@@ -12,7 +12,7 @@ from napari.utils.shortcuts import default_shortcuts
 from napari_infosam._napari.image_source import source_of
 from napari_infosam._napari.keys import KEYS, shown
 from napari_infosam._napari.layers import outlined
-from napari_infosam._napari.learn_widget import duration
+from napari_infosam._napari.learning import duration
 from napari_infosam._napari.options_form import options_form
 from napari_infosam._napari.places import default_project, free_project
 from napari_infosam._napari.safe_import import prepare_torch
@@ -109,6 +109,7 @@ def test_no_key_is_one_of_napari_s_digits_or_used_twice() -> None:
 def test_times_are_said_as_people_do() -> None:
     assert duration(45.4) == "45 s"
     assert duration(125) == "2 min 5 s"
+    assert duration(300) == "5 min"
 
 
 @pytest.mark.parametrize(
@@ -139,6 +140,19 @@ def test_a_bug_is_one_sentence_with_its_traceback_in_the_log(
         raise ZeroDivisionError("by zero")
     assert said[0][1]
     assert "while counting" in said[0][0]
+    assert "Traceback" in caplog.text
+
+
+def test_a_lack_of_memory_names_the_ways_out(caplog: pytest.LogCaptureFixture) -> None:
+    voice = Voice()
+    said: list[str] = []
+    voice.said.connect(lambda text, _failed: said.append(text))
+    with voice.guard("looking at cells.tif"):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    assert said == [
+        "There was not enough memory while looking at cells.tif: cancel a training "
+        "that runs, close other programs, or choose the CPU in the preferences."
+    ]
     assert "Traceback" in caplog.text
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +11,11 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_infosam._napari.session import Session
+from napari_infosam.training import continuous
 from napari_infosam.training.reporter import PROCESS_FILE
 
 from .helpers import DISCS, AtOnce, picture, source
+from .test_versions_in_window import add_version
 
 if TYPE_CHECKING:
     from .window import Window
@@ -163,9 +165,8 @@ def _no_training_left() -> Iterator[None]:
                 child.wait(5)
 
 
-def test_it_trains_by_itself_and_a_cancel_switches_that_off(
-    window: Window, open_window: Callable[..., Window]
-) -> None:
+def learn_by_itself(window: Window) -> None:
+    """Accept objects in two images, so that continuous mode starts a training."""
     learn = window.panel.learn
     window.press(learn.by_itself.box)
     assert "once 2 images have objects" in learn.by_itself.reason.text()
@@ -176,6 +177,11 @@ def test_it_trains_by_itself_and_a_cancel_switches_that_off(
     window.wait_ready()
     window.accept_at(DISCS[0])
     window.wait(lambda: window.session.learning.is_running, 10)
+
+
+def test_it_trains_by_itself_and_a_cancel_switches_that_off(window: Window) -> None:
+    learn = window.panel.learn
+    learn_by_itself(window)
     assert window.session.desk.project.is_continuous
     window.click(*DISCS[1])  # prompts go on meanwhile
     window.wait_answer()
@@ -188,3 +194,47 @@ def test_it_trains_by_itself_and_a_cancel_switches_that_off(
     window.key(Key.Key_C)
     window.qtbot.wait(300)
     assert not window.session.learning.is_running
+
+
+@pytest.mark.slow
+def test_what_is_killed_again_and_again_is_tried_later_and_then_given_up(
+    window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(continuous, "RETRY_SECONDS", (600.0, 1.0))
+    learn, session = window.panel.learn, window.session
+    learn_by_itself(window)
+    good = add_version(session.desk.require())
+    session.desk.activate(good)
+    window.wait(lambda: session.engine.model.version == good)
+    for later in ("10 min", "1 s"):
+        training_process(window).kill()
+        window.wait(lambda: not session.learning.is_running, 30)
+        status = window.panel.status.text()
+        assert "ended unexpectedly" in status
+        assert "\n" not in status
+        assert learn.finetune.isEnabled()
+        assert not learn.cancel.isVisible()
+        assert learn.by_itself.box.isChecked()
+        assert f"tried again in {later}" in learn.by_itself.reason.text()
+        assert session.desk.active_version == good
+        if later == "10 min":
+            window.accept_at(DISCS[1])  # does not hurry it
+            assert not session.learning.is_running
+            window.panel.continuous.retry()  # as when the time is over
+        window.wait(lambda: session.learning.is_running, 30)
+    assert len(session.desk.require().runs()) == 3
+    training_process(window).kill()
+    window.wait(lambda: not session.learning.is_running, 30)
+    assert not learn.by_itself.box.isChecked()
+    assert "3 trainings in a row failed" in learn.by_itself.reason.text()
+    window.click(*DISCS[0])
+    window.wait_answer()
+    assert session.proposal is not None
+    assert session.proposal.version == good
+    window.key(Key.Key_C)
+    window.qtbot.wait(1500)
+    assert not session.learning.is_running
+    window.press(learn.by_itself.box)
+    window.wait(lambda: session.learning.is_running, 30)
+    window.press(learn.cancel)
+    window.wait(lambda: not session.learning.is_running, 30)

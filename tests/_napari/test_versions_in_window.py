@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox
 
 from napari_infosam import models
 from napari_infosam.core.events import Metrics
+from napari_infosam.core.masks import iter_objects
 from napari_infosam.core.options import FinetuneOptions
 from napari_infosam.models.student import (
     STUDENT_FILE,
@@ -17,11 +19,12 @@ from napari_infosam.models.student import (
     save_student,
 )
 from napari_infosam.project import Project, VersionRecord
+from napari_infosam.synthetic import make_set
 
 from .helpers import DISCS
 
 if TYPE_CHECKING:
-    import pytest
+    from pytestqt.qtbot import QtBot
 
     from napari_infosam._napari.session import Session
 
@@ -147,6 +150,34 @@ def test_a_pinned_version_answers_on_when_a_better_one_is_learnt(
         "change that.",
         False,
     )
+
+
+@pytest.mark.slow
+def test_a_student_that_a_real_training_made_is_offered_beside_a_pinned_version(
+    session: Session, said: list[tuple[str, bool]], qtbot: QtBot
+) -> None:
+    project, learning = session.desk.require(), session.learning
+    for cell in make_set(2, seed=3):
+        image = project.add_image(cell.image, cell.name)
+        for _, mask in list(iter_objects(cell.labels))[:3]:
+            project.commit(image.id, mask)
+    pinned = add_version(project)
+    session.desk.activate(pinned)
+    project.shelf.pin(pinned)
+    session.desk.finetune(FinetuneOptions(max_epochs=12, learning_rate=5e-4))
+    qtbot.waitUntil(lambda: learning.poll() or not learning.is_running, timeout=250_000)
+    record = project.versions()[-1]
+    assert (record.id, record.parent) == ("v002", pinned)
+    assert record.status == "accepted", record.reason
+    assert project.active_version == pinned
+    assert session.engine.model is not None
+    assert session.engine.model.version == pinned
+    assert session.engine.next_version == ""
+    offered = "v002 is better, but v001 is pinned and goes on to answer: choose v002"
+    assert offered in said[-1][0]
+    assert learning.outcome.startswith("v002 was accepted")
+    session.desk.activate("v002")  # a person may
+    assert session.engine.model.version == "v002"
 
 
 def test_what_can_not_be_done_is_one_sentence(

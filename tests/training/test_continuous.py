@@ -9,10 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_infosam.core.events import Metrics
 from napari_infosam.core.options import FinetuneOptions
 from napari_infosam.project import Project, VersionRecord
 from napari_infosam.project.versions import KNOWN_NUMBERS, known_numbers
-from napari_infosam.training.continuous import Situation, decide, options_for
+from napari_infosam.training.continuous import (
+    LITTLE,
+    Situation,
+    decide,
+    options_for,
+    retry_after,
+)
 
 
 @pytest.mark.parametrize(
@@ -29,9 +36,12 @@ from napari_infosam.training.continuous import Situation, decide, options_for
         (Situation(2, 5, 0, True, "full"), "", "with the next accepted object"),
         (Situation(2, 6, 1, False, "full"), "quick", "1 new object to"),
         (Situation(2, 5, 0, False, "full"), "quick", "Objects have changed"),
-        (Situation(2, 6, 1, False, "full", 2), "", "after 1 more object."),
-        (Situation(2, 7, 2, False, "full", 2), "quick", "2 new objects"),
-        (Situation(2, 9, 3, False, "full", 4), "", "last 4 students were no better"),
+        (Situation(2, 5, 0, True, "full", 2), "", "last 2 students were rejected, or"),
+        (Situation(2, 5, 0, False, "full", 2), "", "on with the next accepted object"),
+        (Situation(2, 6, 1, False, "full", 2), "quick", "1 new object to"),
+        (Situation(2, 8, 0, True, "full", 4), "", "It goes on after 4 more objects."),
+        (Situation(2, 9, 3, False, "full", 4), "", "on with the next accepted object"),
+        (Situation(2, 9, 4, False, "full", 4), "quick", "4 new objects"),
         (Situation(0, 0, 0, False, "full"), "", "Starts by itself"),
     ],
 )
@@ -49,17 +59,17 @@ def test_plain_decoder_tuning_has_one_stage() -> None:
     n_images=st.integers(0, 3),
     n_objects=st.integers(0, 40),
     newest=st.sampled_from(["", "quick", "full"]),
-    rejected=st.integers(0, 40),
+    stale=st.integers(0, 40),
 )
 def test_it_comes_to_rest_and_wakes_up(
-    n_images: int, n_objects: int, newest: str, rejected: int
+    n_images: int, n_objects: int, newest: str, stale: int
 ) -> None:
-    rejected = rejected if newest else 0
-    learnt = Situation(n_images, n_objects, 0, bool(newest), newest, rejected)
+    stale = stale if newest else 0
+    learnt = Situation(n_images, n_objects, 0, bool(newest), newest, stale)
     if decide(learnt).stage:  # once more on the same objects, and it is the last time
-        after = Situation(n_images, n_objects, 0, True, "full", rejected + 1)
+        after = Situation(n_images, n_objects, 0, True, "full", stale + 1)
         assert not decide(after).stage
-    enough = Situation(3, n_objects + 64, 64, False, newest, rejected)
+    enough = Situation(3, n_objects + 64, 64, False, newest, stale)
     assert decide(enough).stage == "quick"
 
 
@@ -75,13 +85,36 @@ def test_the_options_of_the_person_are_kept() -> None:
     assert options_for("quick", FinetuneOptions(max_seconds=20)).max_seconds == 20
 
 
+def test_what_fails_again_and_again_is_given_up() -> None:
+    delays = [retry_after(failures) for failures in (1, 2, 3, 4)]
+    assert delays == [30, 300, None, None]
+
+
 def mask(column: int) -> np.ndarray:
     made = np.zeros((20, 40), bool)
     made[5:10, column : column + 3] = True
     return made
 
 
-def add_version(project: Project, status: str, stage: str = "quick") -> None:
+def figures(gained: float | None) -> dict[str, object]:
+    """Return what the gate measured of a student that is better by so much IoU."""
+    if gained is None:
+        return {}
+    return {
+        name: Metrics(
+            n_images=1,
+            n_objects=4,
+            noc85=2,
+            max_clicks=8,
+            **dict.fromkeys(("iou_1", "iou_3", "iou_5", "iou_box"), level),
+        ).model_dump()
+        for name, level in (("base", 0.4), ("active", 0.5), ("candidate", 0.5 + gained))
+    }
+
+
+def add_version(
+    project: Project, status: str, stage: str = "quick", gained: float | None = None
+) -> None:
     options = FinetuneOptions(stage=stage)
     known = known_numbers(project.objects(reviewed=True))
     project.add_version(
@@ -92,7 +125,7 @@ def add_version(project: Project, status: str, stage: str = "quick") -> None:
             stage=stage,
             options=options.model_dump(mode="json"),
             data_hash=project.data_hash(),
-            metrics={KNOWN_NUMBERS: known},
+            metrics={KNOWN_NUMBERS: known} | figures(gained),
             status=status,
         )
     )
@@ -115,3 +148,31 @@ def test_the_situation_is_read_from_the_project(tmp_path: Path) -> None:
         assert Situation.of(project) == Situation(2, 3, 1, False, "full", 1)
         project.undo()
         assert Situation.of(project) == Situation(1, 2, 0, True, "full", 1)
+
+
+def test_students_that_hardly_gain_are_a_plateau(tmp_path: Path) -> None:
+    """Accepted ones too; one that gains more, or was not measured, ends it."""
+    with Project.create(tmp_path / "cells") as project:
+        image = project.add_image(np.zeros((20, 40), np.uint8), "first")
+        for column in (0, 10):
+            project.commit(image.id, mask(column))
+        stale = []
+        for status, gained in (
+            ("accepted", 0.1),
+            ("accepted", 0.008),
+            ("rejected", 0.1),
+            ("accepted", LITTLE + 0.001),
+            ("accepted", 0.006),
+            ("accepted", 0.007),
+        ):
+            add_version(project, status, "full", gained)
+            stale.append(Situation.of(project).stale)
+        assert stale == [0, 1, 2, 0, 1, 2]
+        assert decide(Situation.of(project)).reason == (
+            "Paused: the last 2 students were rejected, or gained less than 0.01 IoU. "
+            "It goes on with the next accepted object."
+        )
+        project.commit(image.id, mask(20))
+        assert decide(Situation.of(project)).stage == "quick"
+        add_version(project, "accepted", "full")
+        assert Situation.of(project).stale == 0

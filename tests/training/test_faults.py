@@ -65,6 +65,35 @@ def accepting(frugal, monkeypatch):
         monkeypatch.setattr(module, "evaluate", evaluate)
 
 
+# ------------------------------------------------------------------ another version
+
+
+@pytest.mark.parametrize(
+    ("chosen", "answers", "says"),
+    [
+        ("base", "v003", ""),  # the student was compared with it
+        ("v002", "v002", "v003 was accepted, but not compared with v002, which"),
+    ],
+)
+def test_who_answers_is_changed_while_it_trains(
+    project_of, accepting, chosen, answers, says
+):
+    with project_of([2, 2]) as project:
+        first, second = (end_of(project, max_steps=1)[1].version_id for _ in range(2))
+        assert (first, second) == ("v001", "v002")
+        project.activate(first)
+
+        def choose(event) -> bool:
+            if event.kind == "step" and event.stage == "quick":
+                project.activate(chosen)
+            return False
+
+        found, outcome = end_of(project, max_steps=1, cancel_at=choose)
+        assert outcome.accepted
+        assert project.active_version == answers
+        assert says in "".join(notices(found))
+
+
 # ------------------------------------------------------------------------- memory
 
 

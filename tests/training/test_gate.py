@@ -88,6 +88,20 @@ def test_more_clicks_refuse():
     assert "clicks to 0.85 IoU rose from 2.0 to 3.0" in verdict.reason
 
 
+def test_more_clicks_to_a_fine_mask_refuse():
+    """Better masks on the whole, as good ones as soon, and very good ones never."""
+    before = np.tile([0.5, 0.86, 0.91, 0.91, 0.91, 0.8], (10, 1))
+    after = np.tile([0.7, 0.88, 0.895, 0.895, 0.895, 0.9], (10, 1))
+    verdict = judge(evaluation(after), {"base": evaluation(before)})
+    assert not verdict.accepted
+    assert verdict.practice_lost
+    assert "clicks to 0.90 IoU rose from 3.0 to 8.0" in verdict.reason
+    after[:, 3] = 0.905
+    assert "to 4.0" in judge(evaluation(after), {"base": evaluation(before)}).reason
+    after[1:, 2] = 0.905  # one object of ten needs a click more
+    assert judge(evaluation(after), {"base": evaluation(before)}).accepted
+
+
 def test_a_gain_below_the_margin_refuses(table):
     verdict = judge(
         evaluation(np.minimum(table + MARGIN / 2, 1)), {"base": evaluation(table)}

@@ -221,7 +221,10 @@ def test_a_run_without_an_end_has_failed(old_run):
     assert isinstance(failed, events.Failed)
     assert "ended unexpectedly" in failed.message
     assert str(run_dir) in failed.message
+    assert "Train again" in failed.message
     assert job.poll() == []
+    (run_dir / "checkpoint.pt").write_bytes(b"there")
+    assert "Resume it" in TrainingJob.attach(run_dir).poll()[-1].message
 
 
 def test_a_run_that_was_resumed_and_has_no_end_has_failed(old_run):
@@ -296,6 +299,8 @@ def test_a_run_is_alive_as_long_as_its_process(old_run):
             TrainingJob.start(project.path, SHORT)
         with pytest.raises(InfosamError, match="still under way"):
             TrainingJob.resume(run_dir)
+        with pytest.raises(InfosamError, match="being fine-tuned already"):
+            TrainingJob.resume(project.new_run(SHORT))
         # a process that has said its last word is only tidying up
         write_events(run_dir, STARTED, DONE)
         assert find_running(project.path) is None

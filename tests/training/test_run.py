@@ -80,10 +80,26 @@ def test_a_quick_run(project_of, base):
         assert card["student"]["base_hash"] == base.weights_hash
         assert card["libraries"]["torch"] == torch.__version__
         assert set(card["preprocessing"]) == {i.name for i in project.images()}
+        assert card["run"] == run_dir.name
+        assert json.loads((run_dir / "card.json").read_text()) == card
+        assert {"parent", "data_hash", "options", "metrics"} <= card.keys()
         student = load_version(project, "v001", base=base)
         assert student.first_click == "single"
         assert student.encoder_hash == base.encoder_hash
         assert not (run_dir / "checkpoint.pt").exists()
+
+
+@pytest.mark.usefixtures("frugal")
+def test_a_student_that_equals_the_active_version_is_never_swapped_in(
+    project_of, decoder_version
+):
+    """With real clicks on real weights, which the smallest of steps leaves as is."""
+    with project_of([2, 2]) as project:
+        decoder_version(project)
+        found, outcome, _ = execute(project, learning_rate=1e-30, max_steps=1)
+        assert not outcome.accepted
+        assert found[-1].candidate == found[-1].active
+        assert project.active_version == "v001"
 
 
 @pytest.mark.slow
