@@ -88,6 +88,11 @@ def polarity() -> None:
     panel().link.toggle_polarity()
 
 
+def preview() -> None:
+    """Show what a click would give before there is one, or no longer."""
+    panel().link.actions["preview"]()
+
+
 def meaning() -> None:
     """Let the first click mean a part, the object or the whole, in turn."""
     panel().link.actions["meaning"]()

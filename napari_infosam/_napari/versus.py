@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_infosam._napari.difference import as_other, difference
-from napari_infosam._napari.layers import outlined
+from napari_infosam._napari.outlines import outlined
 from napari_infosam.core.cores import half_of_the_cores
 from napari_infosam.core.metrics import iou
 

@@ -13,6 +13,7 @@ from qtpy.QtCore import QTimer
 
 from napari_infosam._napari.gl_state import forget_vertex_arrays
 from napari_infosam._napari.held_key import HeldKey
+from napari_infosam._napari.hover import Hover
 from napari_infosam._napari.image_source import slices_beyond, source_of
 from napari_infosam._napari.keys import KeyBindings
 from napari_infosam._napari.layers import PromptLayers
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QWidget
 
+    from napari_infosam._napari.preview import Preview
     from napari_infosam._napari.proposals import Proposals
     from napari_infosam._napari.session import Session
     from napari_infosam._napari.versus import Versus
@@ -52,6 +54,8 @@ class ViewerLink:
         The panel, in the window of the viewer.
     versus
         What may be shown in place of the proposal.
+    preview
+        What is shown before there is a proposal.
 
     Attributes
     ----------
@@ -73,8 +77,10 @@ class ViewerLink:
         proposals: Proposals,
         parent: QWidget,
         versus: Versus,
+        preview: Preview,
     ) -> None:
         self._viewer = viewer
+        self.preview = preview
         self._versus = versus
         self._parent = parent
         self._session = session
@@ -94,12 +100,23 @@ class ViewerLink:
         self._pointer = Pointer(
             viewer, session, self._layers, self.tool, proposals, lambda: self._image
         )
+        self._hover = Hover(
+            viewer,
+            session,
+            self._layers,
+            self.tool,
+            self._pointer,
+            preview,
+            lambda: self._image,
+            parent,
+        )
         self.many = many = ManyActions(session, proposals, self)
         actions: dict[str, Callable[[], object]] = {
             "points": self.use_points,
             "box": self.toggle_box,
             "paint": self.use_paint,
             "polarity": self.toggle_polarity,
+            "preview": self.toggle_preview,
             "meaning": session.next_meaning,
             "forwards": partial(self.propagate, 1),
             "backwards": partial(self.propagate, -1),
@@ -181,6 +198,7 @@ class ViewerLink:
         self._versus.changed.disconnect(self.together.follow)
         self.proposals.changed.disconnect(self._show_proposals)
         self.tool.changed.disconnect(self._take_boxes)
+        self._hover.close()
         self._pointer.detach()
         self._keys.release()
         self._layers.remove(keep_objects=True)
@@ -344,6 +362,12 @@ class ViewerLink:
     def toggle_polarity(self) -> None:
         """Change what a plain click says: object, or background."""
         self.tool.negative = not self.tool.negative
+
+    def toggle_preview(self) -> None:
+        """Show what a click would give before there is one, or no longer."""
+        self.preview.is_on = not self.preview.is_on
+        now = "on: the dashed line shows what a click gives"
+        self._session.voice.say(f"Preview {now if self.preview.is_on else 'off'}.")
 
     def accept(self) -> None:
         """Accept the proposal, or all that are proposed; next is a positive click."""

@@ -30,6 +30,7 @@ from napari_infosam._napari.list_changes import ListChanges
 from napari_infosam._napari.preferences import Preferences, Preferring
 from napari_infosam._napari.preferences_dialog import PreferencesDialog
 from napari_infosam._napari.prefetch import Prefetch
+from napari_infosam._napari.preview import Preview
 from napari_infosam._napari.proposals import Proposals
 from napari_infosam._napari.q_training_job import QTrainingJob
 from napari_infosam._napari.session import Session
@@ -88,7 +89,10 @@ class InfoSAMWidget(QWidget):
             self.session.desk.open(earlier)
         self.versus = Versus(self.session, ThreadExecutor())
         self.proposals = Proposals(self.session, ThreadExecutor())
-        self.link = ViewerLink(viewer, self.session, self.proposals, self, self.versus)
+        preview = Preview(self.session, self._executor)
+        self.link = ViewerLink(
+            viewer, self.session, self.proposals, self, self.versus, preview
+        )
         self.compare = VersusWidget(self.versus)
         self.link.help_wanted.connect(self.show_help)
         self._preferring = Preferring(self.preferences, self.session, self.link)
