@@ -235,6 +235,11 @@ def resume_training() -> None:
     panel().session.desk.resume()
 
 
+def channels() -> None:
+    """Show the channels that the model sees, to be changed."""
+    panel().show_channels()
+
+
 def show_preferences() -> None:
     """Show what is remembered between sessions, to be changed."""
     panel().show_preferences()

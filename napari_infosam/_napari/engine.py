@@ -349,7 +349,7 @@ class Engine:
         token = self._embedding_of = (source, predictor)
 
         def work() -> ImageEmbedding | TiledEmbedding:
-            return predictor.embed(pixels)
+            return predictor.embed(pixels, source.preprocessing)
 
         def done(embedding: ImageEmbedding | TiledEmbedding) -> None:
             if token is self._embedding_of:

@@ -332,5 +332,5 @@ def pictures_of(link: ViewerLink, viewer: Viewer) -> list[ImageSource]:
     for layer in link.images():
         if LISTED not in layer.metadata:
             with suppress(InfosamError):
-                found.append(source_of(layer, viewer.dims))
+                found.append(source_of(layer, viewer.dims, layers=link.images()))
     return found

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_infosam._napari.annotate_widget import AnnotateWidget
+from napari_infosam._napari.channels_dialog import ChannelsDialog
 from napari_infosam._napari.continuous import Continuous
 from napari_infosam._napari.help_dialog import HelpDialog
 from napari_infosam._napari.image_list import ImageList
@@ -98,6 +99,7 @@ class InfoSAMWidget(QWidget):
         self._preferring = Preferring(self.preferences, self.session, self.link)
         self.annotate = AnnotateWidget(self.session, self.link)
         self.annotate.preferences_wanted.connect(self.show_preferences)
+        self.annotate.channels_wanted.connect(self.show_channels)
         self.improvement = Improvement(self.session, ThreadExecutor())
         self._list_images(viewer)
         self.continuous = Continuous(self.session, ThreadExecutor())
@@ -235,6 +237,13 @@ class InfoSAMWidget(QWidget):
             dialog.raise_()
             return
         PreferencesDialog(self.preferences, self).show()
+
+    def show_channels(self) -> None:
+        """Show the channels that the model sees, to be changed."""
+        for dialog in self.findChildren(ChannelsDialog):
+            dialog.raise_()
+            return
+        ChannelsDialog(self.link, self).show()
 
     def _on_theme(self, _event: Any = None) -> None:
         self.learn.curves.use_theme(str(self._viewer.theme))
