@@ -68,7 +68,7 @@ def kinds_of(layer: Image, layers: Sequence[Image]) -> list[Kind]:
         if 2 <= number <= _MOST_CHANNELS:
             names = tuple(map(str, range(number)))
             label = str(layer.axis_labels[axis])
-            own = "" if label.startswith("axis") else f", {label}"
+            own = f", {label}" if label.isidentifier() else ""
             title = f"Axis {axis}{own} ({number} channels)"
             choice = ChannelChoice(axis=axis, seen=_first(number))
             found.append(Kind(title, names, choice))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,8 +39,8 @@ _DASH_PIXELS, _WIDTH_PIXELS = 4.0, 2.0
 class Hover:
     """Wants previews while the pointer is over the image, or draws a box.
 
-    Pressing a button ends the preview, and after a click there is none before the
-    pointer has left that place: its mask is in sight.
+    While a button is pressed there is no other preview. That in sight goes when the
+    mask of the click comes, and there is none before the pointer has left the place.
 
     Parameters
     ----------
@@ -92,7 +93,8 @@ class Hover:
 
     def close(self) -> None:
         """Let go of the mouse."""
-        self._soon.stop()
+        with suppress(RuntimeError):  # its window, and the timer with it, may be gone
+            self._soon.stop()
         self._viewer.mouse_move_callbacks.remove(self._on_move)
         self._viewer.mouse_drag_callbacks.remove(self._on_press)
         self._viewer.events.mouse_over_canvas.disconnect(self._on_border)
@@ -115,13 +117,14 @@ class Hover:
 
     def _on_press(self, _viewer: Viewer, event: Any) -> Iterator[None]:
         self._is_pressed = True
-        self._preview.want(None)
+        self._preview.stop()
         yield
         while event.type == "mouse_move":
             yield
         self._is_pressed, self._box = False, None
         self._clicked = np.array(event.pos)
-        self._preview.want(None)
+        self._preview.stop()
+        self._later()
 
     def _on_drawing(self, box: Box) -> None:
         self._box = box
@@ -134,14 +137,24 @@ class Hover:
 
     # -------------------------------------------------------------------- want
     def _anew(self) -> None:
-        self._preview.want(None)
+        if self._is_awaited():
+            self._preview.stop()
+        else:  # together with the mask: each change of the window takes its time
+            self._preview.want(None)
         self._later()
+
+    def _is_awaited(self) -> bool:
+        """Return whether the pointer rests where the mask of a click is to come."""
+        waiting = self._session.prompts and not self._session.is_answered
+        return bool(waiting) and (self._is_pressed or self._clicked is not None)
 
     def _later(self) -> None:
         if self._preview.is_on and not self._soon.isActive():
             self._soon.start()
 
     def _look(self) -> None:
+        if self._is_awaited():
+            return
         image = self._image()
         length = 1.0 if image is None else _DASH_PIXELS * seen_at(self._viewer, image)
         self._preview.want(self._prompts(), length)

@@ -91,6 +91,10 @@ class Preview:
             self._show(None)
         self._ask()
 
+    def stop(self) -> None:
+        """Preview nothing more; what is in sight stays until something else is."""
+        self._wanted = None
+
     def _is_free(self) -> bool:
         """Return whether nothing else is asked of the model."""
         session = self._session
@@ -135,7 +139,10 @@ class Preview:
             if found is not None and found[1] > SLOW_SECONDS:
                 self._rests_until = time.monotonic() + _REST * found[1]
                 self._wanted = None
-            if self._wanted is None or subject != self._subject():
+                self._show(None)
+            if self._wanted is None:
+                return  # a click: what is in sight goes when its mask comes
+            if subject != self._subject():
                 self._show(None)
             elif found is not None:  # also that of a moment ago, as it is on its way
                 self._about = subject

@@ -432,7 +432,7 @@ class ViewerLink:
             1 forwards, -1 backwards.
         """
         session, image, where = self._session, self._image, self._pointer.position()
-        if image is None or image.ndim < 3:
+        if image is None or not slice_axes(image, self.channels):
             session.voice.say("This image is no stack: it has no slices to go through.")
             return
         chosen = session.objects.chosen

@@ -13,8 +13,11 @@ from napari.layers import Image
 from napari_infosam._napari import commands
 from napari_infosam._napari.channels import CHOICE, choice_of, kinds_of
 from napari_infosam._napari.channels_dialog import ChannelsDialog
+from napari_infosam._napari.image_source import source_at
+from napari_infosam._napari.listed_pixels import read_listed
+from napari_infosam._napari.readers import read_projects
 from napari_infosam.core.channels import ChannelChoice
-from napari_infosam.core.preprocess import to_rgb_uint8
+from napari_infosam.core.preprocess import Preprocessing, to_rgb_uint8
 from napari_infosam.project import Project
 
 from .helpers import DISCS, picture
@@ -143,8 +146,26 @@ def test_an_axis_that_is_called_so_holds_channels() -> None:
     assert choice_of(named, [named]) == ChannelChoice(axis=1, seen=(0, 1, 2))
     plain = Image(stack)
     assert choice_of(plain, [plain]) == ChannelChoice()
-    assert [kind.choice.axis for kind in kinds_of(plain, [plain])] == [None, 0, 1]
+    kinds = kinds_of(plain, [plain])
+    assert [kind.choice.axis for kind in kinds] == [None, 0, 1]
+    assert kinds[2].title == "Axis 1 (4 channels)"
     plain.metadata[CHOICE] = ChannelChoice(axis=1, seen=(4,))  # of another image
     assert choice_of(plain, [plain]) == ChannelChoice()
     with pytest.raises(ValueError, match="at most 3"):
         ChannelChoice(seen=(0, 1, 2, 3))
+
+
+def test_channels_of_a_project_open_as_they_were_seen(tmp_path: Path) -> None:
+    pixels = np.moveaxis(channels(), 0, -1)
+    with Project.create(tmp_path / "p") as project:
+        how = Preprocessing(channels=(1,))
+        record = project.add_image(pixels, "cells", preprocessing=how)
+        listed = project.listing.of_image(record.id)
+        (row,) = [row for row in project.listing.rows() if row.id == listed]
+        copy = read_listed(row, project)
+        (data, settings, _), _ = read_projects(str(project.path))
+    layer = Image(copy.array, metadata={CHOICE: copy.choice})
+    for image in (layer, Image(data, **settings)):
+        source = source_at(image, (), choice=choice_of(image, [image]))
+        np.testing.assert_array_equal(source.read(), pixels)
+        assert source.preprocessing == how

@@ -124,8 +124,8 @@ def test_the_pointer_previews_what_a_click_gives(window: Window) -> None:
     assert np.abs(found.mean(axis=0) - DISCS[0]).max() < 4
     assert window.proposal_area() == 0
     window.click(*DISCS[0])
-    assert n_dashes(window) == 0
     window.wait_answer()
+    window.wait(lambda: n_dashes(window) == 0)
     window.point_at(DISCS[1][0], DISCS[1][1])  # what both points give
     window.wait(lambda: n_dashes(window))
     window.qtbot.wait(50)
@@ -155,7 +155,7 @@ def test_a_box_is_previewed_while_it_is_drawn(window: Window) -> None:
     assert not window.session.prompts
     window.release_at(row + 20, column + 20)
     assert window.session.prompts.box is not None
-    assert n_dashes(window) == 0
+    window.wait(lambda: n_dashes(window) == 0)
 
 
 def test_h_ends_previews_for_good(open_window: OpenWindow) -> None:
