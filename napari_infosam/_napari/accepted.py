@@ -15,6 +15,7 @@ from napari_infosam._napari.object_text import (
     painted_sentence,
 )
 from napari_infosam._napari.picture_objects import PictureObjects
+from napari_infosam.core.channels import PLAIN
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.small_masks import apart
 from napari_infosam.project.objects import Origin
@@ -294,8 +295,15 @@ class Accepted(PictureObjects):
             raise InfosamError("The image is not read yet: try again in a moment.")
         project = self._desk.require()
         if self._image_id is None:
-            image = project.add_image(pixels, source.name, source=source.source)
+            image = project.add_image(
+                pixels,
+                source.name,
+                source=source.source,
+                preprocessing=source.preprocessing,
+            )
             self._image_id = image.id
+            if source.source is not None and source.choice != PLAIN:
+                project.channels.put(source.source, source.choice)
         return project, self._image_id
 
     def _named(self, numbers: Sequence[int]) -> tuple[Project, list[int]]:

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
+from napari_infosam._napari.channels_dialog import why_no_channels
 from napari_infosam._napari.class_color import class_color_button, show_class_color
 from napari_infosam._napari.keys import shown
 from napari_infosam._napari.meaning_widget import MeaningWidget
@@ -55,6 +56,7 @@ class AnnotateWidget(QWidget):
     """
 
     preferences_wanted = Signal()
+    channels_wanted = Signal()
 
     def __init__(self, session: Session, link: ViewerLink) -> None:
         super().__init__()
@@ -133,7 +135,10 @@ class AnnotateWidget(QWidget):
             "Of a stack it is the slice in view."
         )
         self.image.activated.connect(self._on_image_chosen)
-        form.addRow("Image", self.image)
+        self.channels = button(
+            "Channels", "Which channels the model sees", self.channels_wanted.emit
+        )
+        form.addRow("Image", row(self.image, self.channels, stretch=(1, 0)))
 
     def _build_project(self, form: QFormLayout) -> None:
         self.project = QElidingLabel()
@@ -280,6 +285,7 @@ class AnnotateWidget(QWidget):
                 self.image.setCurrentIndex(place)
         none = "There is no image: File > Open Sample > InfoSAM has some."
         allow(self.image, "" if images else none)
+        allow(self.channels, why_no_channels(self._link))
         self._show_project()
 
     def _show_project(self) -> None:

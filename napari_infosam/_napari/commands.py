@@ -88,6 +88,11 @@ def polarity() -> None:
     panel().link.toggle_polarity()
 
 
+def preview() -> None:
+    """Show what a click would give before there is one, or no longer."""
+    panel().link.actions["preview"]()
+
+
 def meaning() -> None:
     """Let the first click mean a part, the object or the whole, in turn."""
     panel().link.actions["meaning"]()
@@ -228,6 +233,11 @@ def cancel_training() -> None:
 def resume_training() -> None:
     """Go on with the training that was interrupted last."""
     panel().session.desk.resume()
+
+
+def channels() -> None:
+    """Show the channels that the model sees, to be changed."""
+    panel().show_channels()
 
 
 def show_preferences() -> None:

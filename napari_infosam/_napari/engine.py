@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from numpy.typing import NDArray
 from psygnal import Signal
 
+from napari_infosam._napari.last_answer import LastAnswer
 from napari_infosam._napari.object_in_work import Answer
 from napari_infosam._napari.safe_import import prepare_torch
 from napari_infosam.core.cores import all_cores, half_of_the_cores
@@ -82,6 +83,11 @@ class Engine:
         Says whether no object is in work; only then is a model exchanged.
     is_training
         Says whether a training process works beside; each then takes half the cores.
+
+    Attributes
+    ----------
+    last
+        What was answered last: asked for the same again, it is there at once.
     """
 
     changed = Signal()
@@ -118,6 +124,7 @@ class Engine:
         self._work: ObjectInWork | None = None
         self._asking = False
         self._is_read = False
+        self.last = LastAnswer()
         self.pixels: NDArray[Any] | HugeImage | None = None
         self.load_error = ""
 
@@ -309,6 +316,7 @@ class Engine:
         """Read another image, and embed it as soon as there is a model."""
         self._source, self._embedding, self._embedding_of = source, None, None
         self.pixels, self._is_read = None, False
+        self.last.forget()
         self._read()
         self.changed.emit()
 
@@ -341,7 +349,7 @@ class Engine:
         token = self._embedding_of = (source, predictor)
 
         def work() -> ImageEmbedding | TiledEmbedding:
-            return predictor.embed(pixels)
+            return predictor.embed(pixels, source.preprocessing)
 
         def done(embedding: ImageEmbedding | TiledEmbedding) -> None:
             if token is self._embedding_of:
@@ -379,7 +387,8 @@ class Engine:
 
         def answer() -> Answer:
             self._take_cores()
-            return Answer(predictor.answer(prompts, previous, embedding), version)
+            found = self.last.answer(predictor, prompts, previous, embedding)
+            return Answer(found, version)
 
         def done(answer: Answer) -> None:
             self._asking = False

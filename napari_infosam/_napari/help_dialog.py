@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QShowEvent
 
 _GROUPS = (
-    ("Prompts", "points box paint polarity meaning clear"),
+    ("Prompts", "points box paint polarity preview meaning clear"),
     ("Many at once", "box_each propose take drop"),
     ("Objects", "accept choose merge split delete relabel continue colors"),
     ("Images and slices", "next next_image previous_image review"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 from qtpy.QtCore import QTimer
 
+from napari_infosam._napari.channels import CHOICE
 from napari_infosam._napari.image_source import LISTED, LISTED_PATH, path_of, source_of
 from napari_infosam._napari.listed_pixels import Pixels, read_listed
 from napari_infosam._napari.unfinished import prompts_from_json, prompts_to_json
@@ -195,6 +196,8 @@ class ImageOpening:
                 added = self._viewer.open([str(row.path)])
             else:
                 layer = Image(pixels.array, name=row.name, rgb=pixels.rgb)
+                if pixels.choice is not None:
+                    layer.metadata[CHOICE] = pixels.choice
                 added = [self._viewer.add_layer(layer)]
             opened = [layer for layer in added if isinstance(layer, Image)]
             if not opened:
@@ -332,5 +335,5 @@ def pictures_of(link: ViewerLink, viewer: Viewer) -> list[ImageSource]:
     for layer in link.images():
         if LISTED not in layer.metadata:
             with suppress(InfosamError):
-                found.append(source_of(layer, viewer.dims))
+                found.append(source_of(layer, viewer.dims, layers=link.images()))
     return found

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_infosam._napari.channels import CHOICE, choice_of, reader_of
+from napari_infosam.core.channels import PLAIN, ChannelChoice
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.huge_image import HugeImage
+from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.core.tiles import is_huge
 
 if TYPE_CHECKING:
@@ -47,6 +50,10 @@ class ImageSource:
     read
         Returns the pixels, ``(Y, X)`` or ``(Y, X, C)``, or a huge image that is read
         tile by tile; may take long.
+    choice
+        What of the layer is a channel, and which of them the model sees.
+    is_chosen
+        Whether a person chose that, so that the project takes it over.
     """
 
     key: Hashable
@@ -56,6 +63,13 @@ class ImageSource:
     slice_index: tuple[int, ...]
     source: str | None
     read: Callable[[], NDArray[Any] | HugeImage]
+    choice: ChannelChoice = PLAIN
+    is_chosen: bool = False
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How the model sees the pixels."""
+        return Preprocessing(channels=self.choice.seen)
 
     @property
     def is_huge(self) -> bool:
@@ -64,7 +78,10 @@ class ImageSource:
 
 
 def source_of(
-    layer: Image, dims: Dims, seen_at: Callable[[], float] = lambda: 1.0
+    layer: Image,
+    dims: Dims,
+    seen_at: Callable[[], float] = lambda: 1.0,
+    layers: Sequence[Image] = (),
 ) -> ImageSource:
     """Return the picture of an image layer that is in view.
 
@@ -76,6 +93,8 @@ def source_of(
         The viewer's dims, which say which slice of a stack is in view.
     seen_at
         Returns how many pixels of the image are one pixel of the screen.
+    layers
+        All image layers: some may be channels of this one.
 
     Raises
     ------
@@ -83,15 +102,21 @@ def source_of(
         If something else than a plane of rows and columns is in view.
     """
     _check_view(layer, dims)
-    return source_at(layer, _slice_index(layer, dims), seen_at)
+    choice = choice_of(layer, layers)
+    return source_at(layer, _slice_index(layer, dims, choice), seen_at, choice, layers)
 
 
 def source_at(
     layer: Image,
     slice_index: tuple[int, ...],
     seen_at: Callable[[], float] = lambda: 1.0,
+    choice: ChannelChoice = PLAIN,
+    layers: Sequence[Image] = (),
 ) -> ImageSource:
-    """Return the picture at a position on the leading axes of an image layer."""
+    """Return the picture at a position on the leading axes of an image layer.
+
+    An axis of channels is none of these.
+    """
     levels = list(layer.data) if layer.multiscale else [layer.data]
     data = levels[0]
     n_leading = layer.ndim - 2
@@ -104,22 +129,35 @@ def source_at(
 
     def read() -> NDArray[Any] | HugeImage:
         if is_huge(shape):
-            rgb = bool(layer.rgb)
             image = HugeImage(
-                levels, index=slice_index, rgb=rgb, path=path, seen_at=seen_at
+                levels,
+                index=slice_index,
+                rgb=bool(layer.rgb),
+                path=path,
+                seen_at=seen_at,
+                preprocessing=Preprocessing(channels=choice.seen),
             )
             return image.prepare()
         # a copy: what was clicked on must be what is stored
         return np.array(data[slice_index])
 
+    of_what: Hashable = layer.metadata.get(LISTED, id(layer))
+    if choice.is_own_picture:
+        of_what = (choice.layers or of_what, choice.axis)
     return ImageSource(
-        key=(layer.metadata.get(LISTED, id(layer)), slice_index),
+        key=(of_what, slice_index),
         layer=layer.name,
         name=name,
         shape=(shape[0], shape[1]),
         slice_index=slice_index,
         source=path,
-        read=read,
+        read=(
+            reader_of(layer, layers, choice, slice_index)
+            if choice.is_own_picture
+            else read
+        ),
+        choice=choice,
+        is_chosen=CHOICE in layer.metadata,
     )
 
 
@@ -129,7 +167,9 @@ def path_of(layer: Image) -> str | None:
     return None if path is None else str(path)
 
 
-def slices_beyond(layer: Image, dims: Dims, step: int) -> list[ImageSource]:
+def slices_beyond(
+    layer: Image, dims: Dims, step: int, layers: Sequence[Image] = ()
+) -> list[ImageSource]:
     """Return the slices that follow the one in view, the nearest first.
 
     Parameters
@@ -140,18 +180,33 @@ def slices_beyond(layer: Image, dims: Dims, step: int) -> list[ImageSource]:
         The viewer's dims. The axis is that of the slider that was used last.
     step
         1 forwards, -1 backwards.
+    layers
+        As of `source_of`.
     """
-    here = _slice_index(layer, dims)
+    choice = choice_of(layer, layers)
+    here = _slice_index(layer, dims, choice)
     if not here:
         return []
+    axes = slice_axes(layer, choice)
     used = dims.last_used - (dims.ndim - layer.ndim)
-    axis = used if 0 <= used < len(here) else len(here) - 1
+    at = axes.index(used) if used in axes else len(axes) - 1
     data = layer.data[0] if layer.multiscale else layer.data
-    places = range(int(data.shape[axis]))
-    beyond = places[here[axis] + 1 :] if step > 0 else places[: here[axis]][::-1]
+    places = range(int(data.shape[axes[at]]))
+    beyond = places[here[at] + 1 :] if step > 0 else places[: here[at]][::-1]
     return [
-        source_at(layer, (*here[:axis], place, *here[axis + 1 :])) for place in beyond
+        source_at(
+            layer,
+            (*here[:at], place, *here[at + 1 :]),
+            choice=choice,
+            layers=layers,
+        )
+        for place in beyond
     ]
+
+
+def slice_axes(layer: Image, choice: ChannelChoice) -> list[int]:
+    """Return the leading axes of a layer that hold slices, and no channels."""
+    return [axis for axis in range(layer.ndim - 2) if axis != choice.axis]
 
 
 def _check_view(layer: Image, dims: Dims) -> None:
@@ -168,13 +223,13 @@ def _check_view(layer: Image, dims: Dims) -> None:
         )
 
 
-def _slice_index(layer: Image, dims: Dims) -> tuple[int, ...]:
-    """Return where on its leading axes the viewer cuts the layer."""
-    if layer.ndim == 2:
+def _slice_index(layer: Image, dims: Dims, choice: ChannelChoice) -> tuple[int, ...]:
+    """Return where on its axes of slices the viewer cuts the layer."""
+    axes = slice_axes(layer, choice)
+    if not axes:
         return ()
     position = layer.world_to_data(dims.point)
     limits = (layer.data[0] if layer.multiscale else layer.data).shape
     return tuple(
-        int(np.clip(round(float(value)), 0, size - 1))
-        for value, size in zip(position[: layer.ndim - 2], limits, strict=False)
+        int(np.clip(round(float(position[axis])), 0, limits[axis] - 1)) for axis in axes
     )

@@ -50,6 +50,7 @@ KEYS = (
     Key("take", ("Y",), "Accept what is proposed under the pointer"),
     Key("drop", ("I",), "Reject what is proposed under the pointer"),
     Key("polarity", ("T",), "Switch a plain click between object and background"),
+    Key("preview", ("H",), "Show under the pointer what a click would give, or not"),
     Key("meaning", ("E",), "The first click means: part, object or whole, in turn"),
     Key("forwards", ("X",), "Follow the object through the next slices of a stack"),
     Key("backwards", ("Z",), "Follow it through the slices before"),

@@ -19,7 +19,9 @@ from napari_infosam._napari.huge_picture import (
     blank,
     reader_of_crop,
 )
+from napari_infosam._napari.outlines import outlined
 from napari_infosam._napari.placing import place, seen_at
+from napari_infosam._napari.preview_layer import fill_preview, make_preview_layer
 from napari_infosam._napari.rough_painting import make_rough_layer
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.geometry import (
@@ -42,12 +44,13 @@ PREFIX = "InfoSAM "
 POINTS = f"{PREFIX}points"
 BOXES = f"{PREFIX}boxes"
 PROPOSAL = f"{PREFIX}proposal"
+PREVIEW = f"{PREFIX}preview"
 OBJECTS = f"{PREFIX}objects"
 PROPOSALS = f"{PREFIX}proposals"
 ROUGH = f"{PREFIX}rough mask"
-_ORDER = (OBJECTS, ROUGH, PROPOSAL, BOXES, POINTS)
-_ON_DEMAND = (ROUGH,)
-_STACK = (OBJECTS, PROPOSALS, ROUGH, PROPOSAL, BOXES, POINTS)
+_ORDER = (OBJECTS, ROUGH, PROPOSAL, PREVIEW, BOXES, POINTS)
+_ON_DEMAND = (ROUGH, PREVIEW)
+_STACK = (OBJECTS, PROPOSALS, ROUGH, PROPOSAL, PREVIEW, BOXES, POINTS)
 """From the bottom to the top."""
 
 _POSITIVE, _NEGATIVE = "#2bd96b", "#ff3b5c"
@@ -245,6 +248,8 @@ class PromptLayers:
                 opacity=1.0,
                 colormap=DirectLabelColormap(color_dict=_PROPOSAL_COLORS),
             )
+        elif name == PREVIEW:
+            layer = make_preview_layer(name)
         elif name == ROUGH:
             layer = make_rough_layer(name, self._shape, self._on_rough)
         else:
@@ -322,11 +327,7 @@ class PromptLayers:
         self.show_box(box)
         layer = self._layers.get(PROPOSALS)
         if labels is None:
-            if layer is not None:
-                self._layers.pop(PROPOSALS)
-                if layer in self._viewer.layers:
-                    with self._keeping_active():
-                        self._viewer.layers.remove(layer)
+            self._take_out(PROPOSALS)
         elif layer is not None:
             layer.data = labels
         elif self._image is not None and OBJECTS in self._layers:
@@ -337,6 +338,35 @@ class PromptLayers:
             with self._keeping_active():
                 layers.insert(layers.index(self._layers[OBJECTS]) + 1, layer)
             place(layer, self._image)
+
+    def show_preview(self, dashes: NDArray[np.float32] | None, width: float) -> None:
+        """Show the edge of a mask that is not there yet, or none.
+
+        Parameters
+        ----------
+        dashes
+            ``(N, 2, 2)`` begin and direction; there is a layer for them once there
+            were some.
+        width
+            In pixels of the picture.
+        """
+        if dashes is not None and PREVIEW not in self._layers and self._image:
+            self._wanted.add(PREVIEW)
+            self.put_on(self._image, self._shape)
+        layer = self._layers.get(PREVIEW)
+        if layer is not None:
+            fill_preview(layer, dashes, width)
+
+    def end_preview(self) -> None:
+        """Take the layer of previews out of the viewer."""
+        self._wanted.discard(PREVIEW)
+        self._take_out(PREVIEW)
+
+    def _take_out(self, name: str) -> None:
+        layer = self._layers.pop(name, None)
+        if layer is not None and layer in self._viewer.layers:
+            with self._keeping_active():
+                self._viewer.layers.remove(layer)
 
     @contextmanager
     def _keeping_active(self) -> Iterator[None]:
@@ -414,20 +444,3 @@ class PromptLayers:
         corners = own[-1] if len(own) else None
         box = None if corners is None else box_from_corners(corners, self._shape)
         return PromptSet(found, box)
-
-
-def outlined(mask: BoolArray) -> NDArray[np.uint8]:
-    """Return a picture of a mask: 1 inside, 2 along its edge, 0 outside.
-
-    Parameters
-    ----------
-    mask
-        ``(H, W)`` bool.
-    """
-    width = max(1, round(max(mask.shape) / 600))
-    inner = mask.copy()
-    inner[width:] &= mask[:-width]
-    inner[:-width] &= mask[width:]
-    inner[:, width:] &= mask[:, :-width]
-    inner[:, :-width] &= mask[:, width:]
-    return mask.astype(np.uint8) * 2 - inner

@@ -105,7 +105,10 @@ class ListChanges:
                     name = Path(picture.source).name
                     ids += project.listing.add([(name, picture.source)])
                 else:
-                    record = project.add_image(picture.read(), picture.name)
+                    how = picture.preprocessing
+                    record = project.add_image(
+                        picture.read(), picture.name, preprocessing=how
+                    )
                     kept[picture.key] = record.id
                     listed_id = project.listing.of_image(record.id)
                     ids += [] if listed_id is None else [listed_id]

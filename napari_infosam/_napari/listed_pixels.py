@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_infosam.core.channels import ChannelChoice
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.project.formats.pictures import SkipError, read_array
 from napari_infosam.project.image_files import FOLDERS
@@ -35,11 +36,14 @@ class Pixels:
         Whether the last axis is colour; None where napari is to guess.
     is_copy
         Whether the file is missing, and these are the pixels that the project keeps.
+    choice
+        Which channels the model saw, where the first axis holds them.
     """
 
     array: NDArray[Any] | None
     rgb: bool | None = None
     is_copy: bool = False
+    choice: ChannelChoice | None = None
 
 
 def read_listed(row: ListedImage, project: Project) -> Pixels:
@@ -67,5 +71,8 @@ def read_listed(row: ListedImage, project: Project) -> Pixels:
             f"The file {row.path} is missing: put it back, or find it with Relink."
         )
     record = project.image(ids[0])
-    rgb = record.axes == "YXC" and record.shape[2] in (3, 4)
-    return Pixels(np.array(project.read_image(ids[0])), rgb, path is not None)
+    pixels = np.array(project.read_image(ids[0]))
+    if record.axes == "YXC" and record.shape[2] not in (3, 4):
+        choice = ChannelChoice(axis=0, seen=record.preprocessing.channels)
+        return Pixels(np.moveaxis(pixels, -1, 0), False, path is not None, choice)
+    return Pixels(pixels, record.axes == "YXC", path is not None)

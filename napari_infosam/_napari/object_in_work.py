@@ -135,10 +135,17 @@ class ObjectInWork:
 
     def previous_answer(self) -> Answer | None:
         """Return the newest answer to a part of the prompts, to be refined."""
-        for prompts in reversed(self._steps[: self._position]):
+        return self._newest_part(self._position, self.prompts)
+
+    def answer_before(self, prompts: PromptSet) -> Answer | None:
+        """Return what `previous_answer` would be if these prompts were set now."""
+        return self._newest_part(self._position + 1, prompts)
+
+    def _newest_part(self, n_steps: int, whole: PromptSet) -> Answer | None:
+        for prompts in reversed(self._steps[:n_steps]):
             if not prompts:
                 return None
-            if prompts in self._answers and _is_part(prompts, self.prompts):
+            if prompts in self._answers and _is_part(prompts, whole):
                 return self._answers[prompts]
         return None
 

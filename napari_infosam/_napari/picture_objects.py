@@ -10,7 +10,6 @@ from psygnal import Signal
 from napari_infosam._napari.desk import DEFAULT_CLASS
 from napari_infosam._napari.strokes import Strokes
 from napari_infosam.core.huge_image import HugeImage
-from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.project.files import content_hash
 from napari_infosam.project.images import PALETTE
 
@@ -24,14 +23,16 @@ if TYPE_CHECKING:
     from napari_infosam._napari.engine import Engine, Executor
     from napari_infosam._napari.image_source import ImageSource
     from napari_infosam._napari.voice import Voice
+    from napari_infosam.core.preprocess import Preprocessing
     from napari_infosam.project import (
         HistoryEntry,
+        ImageRecord,
         ObjectRecord,
         ObjectSummary,
         Project,
     )
 
-Found = tuple[int | None, "NDArray[np.int32] | None"]
+Found = tuple["ImageRecord | None", "NDArray[np.int32] | None"]
 
 
 class PictureObjects:
@@ -60,6 +61,8 @@ class PictureObjects:
     """
 
     changed = Signal()
+    channels_found = Signal(object)
+    """Which channels the model saw when objects were accepted here before."""
     chosen_changed = Signal()
 
     def __init__(
@@ -86,6 +89,22 @@ class PictureObjects:
         self._unsaved.turn_to(None if source is None else source.key)
         self.can_paint = False
         self._forget()
+
+    def see_anew(self, source: ImageSource) -> None:
+        """Be about the same picture, of which the model sees other channels."""
+        self._source, self._looked_up = source, None
+        self._keep_channels()
+
+    def _keep_channels(self) -> None:
+        """Let training see the channels that the person chose."""
+        project, source, here = self._desk.project, self._source, self._image_id
+        if project is None or source is None or not source.is_chosen:
+            return
+        with self._voice.guard("keeping the choice of channels"):
+            if source.source is not None:
+                project.channels.put(source.source, source.choice)
+            if here is not None:
+                project.show_channels(here, source.choice.seen)
 
     def enter_project(self) -> None:
         """Be about the same picture in another project."""
@@ -130,19 +149,25 @@ class PictureObjects:
         revision = self._revision
 
         def work() -> Found:
-            return _find_objects(project, pixels)
+            return _find_objects(project, pixels, source.preprocessing)
 
         def done(found: Found) -> None:
             if token is not self._looked_up:
                 return
             self.can_paint = not source.is_huge
-            if found[0] is not None:
-                self._image_id, self.labels = found
+            record, labels = found
+            if record is not None:
+                self._image_id, self.labels = record.id, labels
                 # something was accepted meanwhile
                 if revision != self._revision and not source.is_huge:
-                    self.labels = project.label_image(found[0])
+                    self.labels = project.label_image(record.id)
                 self._unsaved.lay_on(self.labels)
             self.changed.emit()
+            if record is not None and record.preprocessing != source.preprocessing:
+                if source.is_chosen:
+                    self._keep_channels()
+                else:
+                    self.channels_found.emit(record.preprocessing.channels)
 
         def failed(error: Exception) -> None:
             self._voice.report(error, "reading the accepted objects")
@@ -255,11 +280,22 @@ class PictureObjects:
         self._desk.changed.emit()
 
 
-def _find_objects(project: Project, pixels: NDArray[Any] | HugeImage) -> Found:
-    """Return the project's id of a picture and its label image, None if it has none."""
-    digest, plain = content_hash(pixels), Preprocessing()
-    for image in project.images():
-        if image.content_hash == digest and image.preprocessing == plain:
-            is_huge = isinstance(pixels, HugeImage)
-            return image.id, None if is_huge else project.label_image(image.id)
+def _find_objects(
+    project: Project, pixels: NDArray[Any] | HugeImage, how: Preprocessing
+) -> Found:
+    """Return the project's record of a picture and its label image, None without.
+
+    The same pixels with other channels are the same picture.
+    """
+    digest = content_hash(pixels)
+    alike = [
+        image
+        for image in project.images()
+        if image.content_hash == digest
+        and image.preprocessing.model_copy(update={"channels": how.channels}) == how
+    ]
+    same = [image for image in alike if image.preprocessing == how]
+    for image in same or alike:
+        is_huge = isinstance(pixels, HugeImage)
+        return image, None if is_huge else project.label_image(image.id)
     return None, None

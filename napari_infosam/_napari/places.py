@@ -58,18 +58,21 @@ def find_home(
         return Path(source), True
     path, number = default, 2
     while path.exists():
-        if _holds(path, digest):
+        if _holds(path, digest, source):
             return path, True
         path = default.with_name(f"{default.stem} {number}{SUFFIX}")
         number += 1
     return path, False
 
 
-def _holds(path: Path, digest: str) -> bool:
+def _holds(path: Path, digest: str, source: str | None = None) -> bool:
+    """Return whether a project has an image, or knows the channels of its file."""
     if not (path / "project.sqlite").is_file():
         return False
     try:
         with Project.open(path, lock=False) as project:
+            if source is not None and project.channels.get(source) is not None:
+                return True
             return any(image.content_hash == digest for image in project.images())
     except InfosamError:
         return True  # to be opened, so that the person is told what is wrong with it

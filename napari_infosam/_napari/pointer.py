@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from psygnal import Signal
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.geometry import box_from_corners, point_from_row_column
@@ -42,6 +43,9 @@ class Pointer:
     image
         Returns the layer that is annotated.
     """
+
+    drawing = Signal(object)
+    """A box while it is drawn; it is not placed before the button is released."""
 
     def __init__(
         self,
@@ -106,30 +110,28 @@ class Pointer:
             return
         if event.button not in (LEFT, RIGHT) or "Alt" in event.modifiers:
             return
-        by_hand = event.button == RIGHT or bool(
-            {"Shift", "Control"} & set(event.modifiers)
-        )
+        by_hand = event.button == RIGHT or reverses(event)
         boxing = self._tool.boxing and event.button == LEFT and not self._tool.panning
         start, anchor = np.array(event.pos), _row_column(image, event)
         dragged = False
         yield
         while event.type == "mouse_move":
-            dragged |= _is_far(event.pos, start)
+            dragged |= is_far(event.pos, start)
             if boxing and dragged:
                 self._preview(anchor, _row_column(image, event))
             # a click must not move the picture, nor a box
             event.handled = event.handled or boxing or not dragged
             yield
-        dragged |= _is_far(event.pos, start)  # a quick drag may have had no move
+        dragged |= is_far(event.pos, start)  # a quick drag may have had no move
         if boxing and dragged:
             self._place_box(anchor, _row_column(image, event))
-        elif not dragged and self._decides_at(anchor):
+        elif not dragged and self.decides_at(anchor):
             self._decide(anchor, rejected=by_hand)
         elif not dragged:
             negative = self._tool.is_negative(reversed_by_hand=by_hand)
             self._place_point(anchor, positive=not negative)
 
-    def _decides_at(self, where: tuple[float, float]) -> bool:
+    def decides_at(self, where: tuple[float, float]) -> bool:
         """Return whether a click decides about a proposal, and is no prompt."""
         return not self._session.prompts and bool(self._proposals.number_at(*where))
 
@@ -159,6 +161,7 @@ class Pointer:
         except InfosamError:
             return  # still outside the image
         self._layers.show_box(box)
+        self.drawing.emit(box)
 
     def _place_box(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         source = self._session.source
@@ -177,7 +180,13 @@ class Pointer:
                 self._session.add_prompt(prompt)
 
 
-def _is_far(position: Any, start: NDArray[Any]) -> bool:
+def reverses(event: Any) -> bool:
+    """Return whether a key is held that makes a click say the opposite."""
+    return bool({"Shift", "Control"} & set(event.modifiers))
+
+
+def is_far(position: Any, start: NDArray[Any]) -> bool:
+    """Return whether the mouse has moved so much on the screen that it is a drag."""
     return bool(np.abs(np.array(position) - start).max() > _STILL_PIXELS)
 
 

@@ -27,6 +27,7 @@ SECTIONS = {
     "projects": "work",
     "overlap": "work",
     "colors": "work",
+    "preview": "work",
 }
 """Where in the manifest each preference is declared."""
 
@@ -124,16 +125,18 @@ class Preferring:
         self._session = session
         self._link = link
         self._own_downloads = os.environ.get(_DOWNLOADS)
-        for name in ("downloads", "projects", "overlap", "colors"):
+        for name in ("downloads", "projects", "overlap", "colors", "preview"):
             self._apply(name)
         preferences.changed.connect(self._apply)
         session.objects.overlap_changed.connect(self._keep_overlap)
         link.objects.changed.connect(self._keep_colors)
+        link.preview.switched.connect(self._keep_preview)
 
     def close(self) -> None:
         """Stop listening."""
         self._session.objects.overlap_changed.disconnect(self._keep_overlap)
         self._link.objects.changed.disconnect(self._keep_colors)
+        self._link.preview.switched.disconnect(self._keep_preview)
         self._preferences.changed.disconnect(self._apply)
         self._preferences.close()
         self._set_downloads(None)
@@ -153,6 +156,8 @@ class Preferring:
             session.objects.overlap = cast("Overlap", preferences.get("overlap"))
         elif name == "colors":
             self._link.objects.by_class = preferences.get("colors") == "class"
+        elif name == "preview":
+            self._link.preview.is_on = preferences.get("preview") == "show"
 
     def _keep_overlap(self) -> None:
         self._preferences.set("overlap", self._session.objects.overlap)
@@ -160,6 +165,9 @@ class Preferring:
     def _keep_colors(self) -> None:
         by_class = self._link.objects.by_class
         self._preferences.set("colors", "class" if by_class else "each")
+
+    def _keep_preview(self) -> None:
+        self._preferences.set("preview", "show" if self._link.preview.is_on else "hide")
 
     def _set_downloads(self, folder: Path | None) -> None:
         if self._own_downloads is not None:

@@ -42,6 +42,8 @@ _TITLES = {
     "replace": "New object takes them",
     "each": "Each object its own",
     "class": "By class",
+    "show": "Under the pointer",
+    "hide": "None",
 }
 _EXPLAINED = (
     "Changes take effect at once and are remembered. The same values are in napari's "

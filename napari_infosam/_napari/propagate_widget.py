@@ -75,8 +75,8 @@ class PropagateWidget(QWidget):
 
     def _show(self) -> None:
         propagation = self._session.propagation
-        image, source = self._link.image, self._session.source
-        is_stack = image is not None and source is not None and image.ndim > 2
+        source = self._session.source
+        is_stack = source is not None and bool(source.slice_index)
         pending, running = len(propagation.pending), propagation.is_running
         self.setVisible(is_stack or running or pending > 0)
         self._start.setVisible(not running and not pending)

@@ -157,10 +157,11 @@ class Propagation:
             highest = 0 if project is None else _highest_number(project, pixels)
             before = embedding
             if before is None and seen is not None:
-                before = predictor.embed(seen)
+                before = predictor.embed(seen, source.preprocessing)
             if before is None or predictor.model.encoder_hash != before.encoder_hash:
                 raise InfosamError("Another model answers now: follow the object anew.")
-            return follow(predictor, pixels, mask, before), highest
+            found = follow(predictor, pixels, mask, before, source.preprocessing)
+            return found, highest
 
         def done(found: tuple[Followed, int]) -> None:
             if run is not self._run:
@@ -239,7 +240,12 @@ class Propagation:
 
         def work() -> list[int]:
             return [
-                target.add_image(source.read(), source.name, source=source.source).id
+                target.add_image(
+                    source.read(),
+                    source.name,
+                    source=source.source,
+                    preprocessing=source.preprocessing,
+                ).id
                 for source, _ in pending
             ]
 

@@ -6,11 +6,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from napari_infosam._napari.channels import CHOICE
+from napari_infosam.core.channels import ChannelChoice
 from napari_infosam.project import Project
 from napari_infosam.project.database import FILE_NAME
 from napari_infosam.project.painting import paint
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from napari_infosam.project import ImageRecord
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -67,8 +73,13 @@ def _layers(project: Project, image: ImageRecord) -> list[LayerData]:
         "model": ["", *(record.model_version for record in objects)],
     }
     labels = paint(objects, (image.shape[0], image.shape[1]))
-    rgb = image.axes == "YXC" and image.shape[2] in (3, 4)
+    pixels: NDArray[Any] = project.read_image(image.id)
+    settings: dict[str, Any] = {"name": image.name, "rgb": image.axes == "YXC"}
+    if image.axes == "YXC" and image.shape[2] not in (3, 4):
+        choice = ChannelChoice(axis=0, seen=image.preprocessing.channels)
+        pixels = np.moveaxis(pixels, -1, 0)
+        settings |= {"rgb": False, "metadata": {CHOICE: choice}}
     return [
-        (project.read_image(image.id), {"name": image.name, "rgb": rgb}, "image"),
+        (pixels, settings, "image"),
         (labels, {"name": f"{image.name} objects", "features": features}, "labels"),
     ]

@@ -126,6 +126,8 @@ class Session:
         """Annotate another picture; prompts of the old one wait for its return."""
         old = self.source
         if source is not None and old is not None and source.key == old.key:
+            if source.choice != old.choice:
+                self._see_anew(source)
             return
         if old is not None and self.work.prompts:
             self._set_aside[old.key] = self.work
@@ -140,6 +142,17 @@ class Session:
         self.engine.ask(self.work)
         self.image_changed.emit()
         self.objects_changed.emit()
+        self.prompts_changed.emit()
+
+    def _see_anew(self, source: ImageSource) -> None:
+        """Let the model see other channels of the picture; the prompts stay."""
+        self.source = source
+        self.work.forget_answers()
+        self.objects.see_anew(source)
+        self._sought = None
+        self.engine.show(source)
+        self.engine.ask(self.work)
+        self.image_changed.emit()
         self.prompts_changed.emit()
 
     def set_aside(self, source: ImageSource, work: ObjectInWork) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_infosam._napari.difference import as_other, difference
-from napari_infosam._napari.layers import outlined
+from napari_infosam._napari.outlines import outlined
 from napari_infosam.core.cores import half_of_the_cores
 from napari_infosam.core.metrics import iou
 
@@ -195,7 +195,8 @@ class Versus:
         session = self._session
         if session.source is None or not session.prompts or not self.is_possible:
             return None
-        return session.source.key, session.prompts, self.other, session.desk.path
+        source = session.source
+        return source.key, source.choice, session.prompts, self.other, session.desk.path
 
     def _ask(self) -> None:
         session, question = self._session, self._question()
@@ -205,11 +206,12 @@ class Versus:
             return
         engine, project = session.engine, session.desk.project
         pair, pixels, known = engine.beside(), engine.pixels, engine.embedding
-        if pair is None or pixels is None or session.source is None:
+        source = session.source
+        if pair is None or pixels is None or source is None:
             return  # the engine speaks up again when it is there
         name, prompts = self.other, session.prompts
         self._is_asking = True
-        self.activity = f"{_title(name)} is looking at {session.source.name} …"
+        self.activity = f"{_title(name)} is looking at {source.name} …"
 
         def work() -> Prediction:
             from napari_infosam.models.threads import set_threads
@@ -218,7 +220,7 @@ class Versus:
             predictor = self._predictor(pair[0], name, project)
             embedding = known
             if known is None or known.encoder_hash != predictor.model.encoder_hash:
-                embedding = predictor.embed(pixels)
+                embedding = predictor.embed(pixels, source.preprocessing)
             answer: Prediction | None = None
             # as they were placed, each answer refined by the next
             for placed in prompts.steps():

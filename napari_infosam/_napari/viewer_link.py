@@ -11,9 +11,16 @@ from napari.layers import Image
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from napari_infosam._napari.channels import CHOICE, choice_of, choose, recall
 from napari_infosam._napari.gl_state import forget_vertex_arrays
 from napari_infosam._napari.held_key import HeldKey
-from napari_infosam._napari.image_source import slices_beyond, source_of
+from napari_infosam._napari.hover import Hover
+from napari_infosam._napari.image_source import (
+    path_of,
+    slice_axes,
+    slices_beyond,
+    source_of,
+)
 from napari_infosam._napari.keys import KeyBindings
 from napari_infosam._napari.layers import PromptLayers
 from napari_infosam._napari.many_actions import ManyActions
@@ -23,6 +30,7 @@ from napari_infosam._napari.pointer import Pointer
 from napari_infosam._napari.rough_painting import RoughPainting
 from napari_infosam._napari.together import Together
 from napari_infosam._napari.tool import Tool
+from napari_infosam.core.channels import PLAIN, ChannelChoice
 from napari_infosam.core.errors import InfosamError
 
 if TYPE_CHECKING:
@@ -31,6 +39,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QWidget
 
+    from napari_infosam._napari.preview import Preview
     from napari_infosam._napari.proposals import Proposals
     from napari_infosam._napari.session import Session
     from napari_infosam._napari.versus import Versus
@@ -52,6 +61,8 @@ class ViewerLink:
         The panel, in the window of the viewer.
     versus
         What may be shown in place of the proposal.
+    preview
+        What is shown before there is a proposal.
 
     Attributes
     ----------
@@ -73,8 +84,10 @@ class ViewerLink:
         proposals: Proposals,
         parent: QWidget,
         versus: Versus,
+        preview: Preview,
     ) -> None:
         self._viewer = viewer
+        self.preview = preview
         self._versus = versus
         self._parent = parent
         self._session = session
@@ -94,12 +107,23 @@ class ViewerLink:
         self._pointer = Pointer(
             viewer, session, self._layers, self.tool, proposals, lambda: self._image
         )
+        self._hover = Hover(
+            viewer,
+            session,
+            self._layers,
+            self.tool,
+            self._pointer,
+            preview,
+            lambda: self._image,
+            parent,
+        )
         self.many = many = ManyActions(session, proposals, self)
         actions: dict[str, Callable[[], object]] = {
             "points": self.use_points,
             "box": self.toggle_box,
             "paint": self.use_paint,
             "polarity": self.toggle_polarity,
+            "preview": self.toggle_preview,
             "meaning": session.next_meaning,
             "forwards": partial(self.propagate, 1),
             "backwards": partial(self.propagate, -1),
@@ -151,10 +175,12 @@ class ViewerLink:
         layers.selection.events.active.connect(self._on_active)
         dims = self._viewer.dims
         for emitter in (dims.events.current_step, dims.events.ndisplay):
-            emitter.connect(self._on_dims)
-        dims.events.order.connect(self._on_dims)
+            emitter.connect(self._later)
+        dims.events.order.connect(self._later)
         self.together.changed.connect(self._show_prompts)
         self._session.objects_changed.connect(self._show_objects)
+        self._session.objects.channels_found.connect(self._on_channels_found)
+        self._session.desk.entered.connect(self._later)
         self._versus.changed.connect(self.together.follow)
         self.proposals.changed.connect(self._show_proposals)
         self.tool.changed.connect(self._take_boxes)
@@ -175,12 +201,15 @@ class ViewerLink:
         layers.selection.events.active.disconnect(self._on_active)
         dims = self._viewer.dims
         for emitter in (dims.events.current_step, dims.events.ndisplay):
-            emitter.disconnect(self._on_dims)
-        dims.events.order.disconnect(self._on_dims)
+            emitter.disconnect(self._later)
+        dims.events.order.disconnect(self._later)
         self._session.objects_changed.disconnect(self._show_objects)
+        self._session.objects.channels_found.disconnect(self._on_channels_found)
+        self._session.desk.entered.disconnect(self._later)
         self._versus.changed.disconnect(self.together.follow)
         self.proposals.changed.disconnect(self._show_proposals)
         self.tool.changed.disconnect(self._take_boxes)
+        self._hover.close()
         self._pointer.detach()
         self._keys.release()
         self._layers.remove(keep_objects=True)
@@ -203,6 +232,23 @@ class ViewerLink:
         self._select_points = True
         self._bring_to_sight(image)
         self._settle()
+
+    @property
+    def channels(self) -> ChannelChoice:
+        """What of the image is a channel, and which of them the model sees."""
+        image = self._image
+        return PLAIN if image is None else choice_of(image, self.images())
+
+    def choose_channels(self, choice: ChannelChoice) -> None:
+        """Let the model see other channels of the image."""
+        if self._image is not None:
+            choose(self._image, self.images(), choice)
+            self._settle()
+
+    def _on_channels_found(self, seen: tuple[int, ...] | None) -> None:
+        """Go on with the channels with which objects were accepted before."""
+        if self._image is not None and CHOICE not in self._image.metadata:
+            self.choose_channels(self.channels.model_copy(update={"seen": seen}))
 
     def _bring_to_sight(self, image: Image) -> None:
         """Hide what covers an image: what is seen must be what is annotated."""
@@ -240,7 +286,7 @@ class ViewerLink:
             self._bring_to_sight(event.value)
             self._soon.start()
 
-    def _on_dims(self, _event: Any = None) -> None:
+    def _later(self, _event: Any = None) -> None:
         self._soon.start()
 
     def _settle(self) -> None:
@@ -252,7 +298,9 @@ class ViewerLink:
         if self._image is not None:
             try:
                 seen = partial(seen_at, self._viewer, self._image)
-                source = source_of(self._image, self._viewer.dims, seen)
+                layers, project = self.images(), self._session.desk.project
+                recall(self._image, layers, path_of(self._image), project)
+                source = source_of(self._image, self._viewer.dims, seen, layers)
             except InfosamError as error:
                 self._session.voice.complain(str(error))
         if source is None:
@@ -345,6 +393,12 @@ class ViewerLink:
         """Change what a plain click says: object, or background."""
         self.tool.negative = not self.tool.negative
 
+    def toggle_preview(self) -> None:
+        """Show what a click would give before there is one, or no longer."""
+        self.preview.is_on = not self.preview.is_on
+        now = "on: the dashed line shows what a click gives"
+        self._session.voice.say(f"Preview {now if self.preview.is_on else 'off'}.")
+
     def accept(self) -> None:
         """Accept the proposal, or all that are proposed; next is a positive click."""
         if not self._session.prompts and self.proposals.offered:
@@ -378,14 +432,14 @@ class ViewerLink:
             1 forwards, -1 backwards.
         """
         session, image, where = self._session, self._image, self._pointer.position()
-        if image is None or image.ndim < 3:
+        if image is None or not slice_axes(image, self.channels):
             session.voice.say("This image is no stack: it has no slices to go through.")
             return
         chosen = session.objects.chosen
         number = chosen[0] if len(chosen) == 1 else 0
         if not number and where is not None:
             number = session.objects.number_at(*where)
-        sources = slices_beyond(image, self._viewer.dims, step)
+        sources = slices_beyond(image, self._viewer.dims, step, self.images())
         session.propagation.start(sources, number)
 
     def merge_chosen(self) -> None:
@@ -417,8 +471,8 @@ class ViewerLink:
         if self._image is None:
             self._session.voice.say("Open an image first.")
             return
-        if self._image.ndim > 2:
-            axis = self._viewer.dims.ndim - 3
+        if axes := slice_axes(self._image, self.channels):
+            axis = self._viewer.dims.ndim - self._image.ndim + axes[-1]
             step = self._viewer.dims.current_step[axis]
             if step < self._viewer.dims.nsteps[axis] - 1:
                 self._viewer.dims.set_current_step(axis, step + 1)

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_infosam._napari.annotate_widget import AnnotateWidget
+from napari_infosam._napari.channels_dialog import ChannelsDialog
 from napari_infosam._napari.continuous import Continuous
 from napari_infosam._napari.help_dialog import HelpDialog
 from napari_infosam._napari.image_list import ImageList
@@ -30,6 +31,7 @@ from napari_infosam._napari.list_changes import ListChanges
 from napari_infosam._napari.preferences import Preferences, Preferring
 from napari_infosam._napari.preferences_dialog import PreferencesDialog
 from napari_infosam._napari.prefetch import Prefetch
+from napari_infosam._napari.preview import Preview
 from napari_infosam._napari.proposals import Proposals
 from napari_infosam._napari.q_training_job import QTrainingJob
 from napari_infosam._napari.session import Session
@@ -88,12 +90,16 @@ class InfoSAMWidget(QWidget):
             self.session.desk.open(earlier)
         self.versus = Versus(self.session, ThreadExecutor())
         self.proposals = Proposals(self.session, ThreadExecutor())
-        self.link = ViewerLink(viewer, self.session, self.proposals, self, self.versus)
+        preview = Preview(self.session, self._executor)
+        self.link = ViewerLink(
+            viewer, self.session, self.proposals, self, self.versus, preview
+        )
         self.compare = VersusWidget(self.versus)
         self.link.help_wanted.connect(self.show_help)
         self._preferring = Preferring(self.preferences, self.session, self.link)
         self.annotate = AnnotateWidget(self.session, self.link)
         self.annotate.preferences_wanted.connect(self.show_preferences)
+        self.annotate.channels_wanted.connect(self.show_channels)
         self.improvement = Improvement(self.session, ThreadExecutor())
         self._list_images(viewer)
         self.continuous = Continuous(self.session, ThreadExecutor())
@@ -231,6 +237,13 @@ class InfoSAMWidget(QWidget):
             dialog.raise_()
             return
         PreferencesDialog(self.preferences, self).show()
+
+    def show_channels(self) -> None:
+        """Show the channels that the model sees, to be changed."""
+        for dialog in self.findChildren(ChannelsDialog):
+            dialog.raise_()
+            return
+        ChannelsDialog(self.link, self).show()
 
     def _on_theme(self, _event: Any = None) -> None:
         self.learn.curves.use_theme(str(self._viewer.theme))

@@ -28,7 +28,8 @@ class Preprocessing(BaseModel):
     low, high
         Percentiles (0-100), or intensities when ``contrast`` is ``fixed``.
     channels
-        One or three channel indices to use as grey or RGB; None takes them all.
+        One channel index to use as grey, two as red and green, or three as RGB; None
+        takes them all.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,8 +45,8 @@ class Preprocessing(BaseModel):
             raise ValueError(f"low ({self.low}) must be below high ({self.high})")
         if self.contrast != "fixed" and not 0 <= self.low < self.high <= 100:
             raise ValueError("percentiles lie between 0 and 100")
-        if self.channels is not None and len(self.channels) not in (1, 3):
-            raise ValueError(f"choose one or three channels, not {self.channels}")
+        if self.channels is not None and len(self.channels) not in (1, 2, 3):
+            raise ValueError(f"choose one to three channels, not {self.channels}")
         return self
 
 
@@ -73,7 +74,7 @@ def check_image(image: NDArray[Any]) -> None:
     if image.ndim == 3 and image.shape[2] > 4:
         raise InfosamError(
             f"The image has {image.shape[2]} channels on its last axis: choose one "
-            "or three of them, or one slice of the stack."
+            "to three of them, or one slice of the stack."
         )
 
 

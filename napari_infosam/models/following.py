@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_infosam.core.masks import BoolArray
+    from napari_infosam.core.preprocess import Preprocessing
     from napari_infosam.models.prediction import ImageEmbedding, Prediction
     from napari_infosam.models.predictor import Predictor
 
@@ -55,6 +56,7 @@ def follow(
     pixels: NDArray[Any],
     previous: BoolArray,
     previous_embedding: ImageEmbedding,
+    preprocessing: Preprocessing | None = None,
 ) -> Followed:
     """Look for an object in a picture, given its mask in the one before.
 
@@ -68,9 +70,11 @@ def follow(
         ``(H, W)`` mask in the slice before, not empty.
     previous_embedding
         Of the slice before.
+    preprocessing
+        How the pixels become RGB uint8.
     """
     prompts = PromptSet(rough=RoughMask.of(previous))
-    embedding = predictor.embed(pixels)
+    embedding = predictor.embed(pixels, preprocessing)
     prediction = predictor.answer(prompts, None, embedding)
     lost = _why_lost(prediction, previous)
     if not lost and not _looks_alike(

@@ -78,26 +78,36 @@ class TiledEmbedding:
         Prediction
             Its mask is a crop, a `PlacedMask` at full resolution.
         """
-        place = None if previous is None else place_of(previous.mask)
-        last = None if place is None else place.tile
-        box = None
-        if previous is not None and isinstance(previous.mask, PlacedMask):
-            box = placed_box(previous.mask)
-        recent = [*reversed(self._recent)]
-        tile = choose_tile(
-            self.shape,
-            prompts,
-            mask=box,
-            last=last,
-            seen_at=self.image.seen_at(),
-            recent=recent,
-        )
+        tile, last = self._tile(prompts, previous)
         if previous is not None and last is not None and tile != last:
             logits = moved_logits(previous.low_res_logits, last, tile)
             previous = replace(previous, low_res_logits=logits)
         embedding = self.embed(predictor, tile)
         inside = predictor.answer(tile.prompts_inside(prompts), previous, embedding)
         return self.placed(inside, tile)
+
+    def is_at_hand(self, prompts: PromptSet, previous: Prediction | None) -> bool:
+        """Return whether prompts can be answered with no tile being embedded."""
+        return self._tile(prompts, previous)[0] in self._recent
+
+    def _tile(
+        self, prompts: PromptSet, previous: Prediction | None
+    ) -> tuple[Tile, Tile | None]:
+        """Return the tile that prompts are answered in, and that of the last answer."""
+        place = None if previous is None else place_of(previous.mask)
+        last = None if place is None else place.tile
+        box = None
+        if previous is not None and isinstance(previous.mask, PlacedMask):
+            box = placed_box(previous.mask)
+        tile = choose_tile(
+            self.shape,
+            prompts,
+            mask=box,
+            last=last,
+            seen_at=self.image.seen_at(),
+            recent=[*reversed(self._recent)],
+        )
+        return tile, last
 
     def predict(
         self, predictor: Predictor, prompts: PromptSet, *, multimask: bool

@@ -8,6 +8,7 @@ from typing import Self
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.project import settings
+from napari_infosam.project.channels import Channels
 from napari_infosam.project.database import Database
 from napari_infosam.project.folder import AnyPath, create_folder, find_folder
 from napari_infosam.project.lock import WindowLock
@@ -27,6 +28,8 @@ class OpenFolder:
         For embeddings; may be deleted at any time.
     shelf
         What pins, renames and deletes versions.
+    channels
+        What remembers which channels of a file the model is shown.
     """
 
     def __init__(self, path: Path, *, lock: bool = True) -> None:
@@ -45,6 +48,7 @@ class OpenFolder:
             with self._database.read() as connection:
                 self.model = settings.get(connection, "model")
             self.shelf = Shelf(self._database, path)
+            self.channels = Channels(self._database)
             self._resources = resources.pop_all()
 
     @classmethod

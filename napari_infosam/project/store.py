@@ -110,10 +110,32 @@ class Project(OpenFolder):
     ) -> ImageRecord:
         """Change how the model sees an image."""
         self._require_lock()
-        images.check_pixels(self.read_image(image_id), preprocessing)
+        record = self.image(image_id)
+        pixels = (
+            np.broadcast_to(np.zeros((), record.dtype), record.shape)
+            if record.is_huge
+            else self.read_image(image_id)
+        )
+        images.check_pixels(pixels, preprocessing)
         with self._database.write() as connection:
             images.update_preprocessing(connection, image_id, preprocessing)
             return images.select_image(connection, image_id)
+
+    def show_channels(self, image_id: int, channels: tuple[int, ...] | None) -> None:
+        """Let the model see other channels of an image, and of others of its file.
+
+        Parameters
+        ----------
+        channels
+            See `Preprocessing.channels`.
+        """
+        here = self.image(image_id)
+        for image in self.images():
+            of_file = here.source is not None and image.source == here.source
+            alike = of_file and image.shape[2:] == here.shape[2:]
+            how = image.preprocessing.model_copy(update={"channels": channels})
+            if (image.id == image_id or alike) and how != image.preprocessing:
+                self.set_preprocessing(image.id, how)
 
     def classes(self) -> list[ClassRecord]:
         """Return all classes; a new project has one, ``object``."""

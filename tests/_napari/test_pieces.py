@@ -11,9 +11,9 @@ from napari.utils.shortcuts import default_shortcuts
 
 from napari_infosam._napari.image_source import source_of
 from napari_infosam._napari.keys import KEYS, shown
-from napari_infosam._napari.layers import outlined
 from napari_infosam._napari.learning import duration
 from napari_infosam._napari.options_form import options_form
+from napari_infosam._napari.outlines import outlined
 from napari_infosam._napari.places import default_project, free_project
 from napari_infosam._napari.safe_import import prepare_torch
 from napari_infosam._napari.voice import Voice

@@ -24,7 +24,7 @@ from napari_infosam._napari.difference import (
     as_other,
     difference,
 )
-from napari_infosam._napari.layers import outlined
+from napari_infosam._napari.outlines import outlined
 from napari_infosam._napari.versus import PREVIOUS, Versus
 from napari_infosam.core.metrics import iou
 from napari_infosam.core.prompts import Point

@@ -111,6 +111,11 @@ class Window:
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Press, move in steps and release the left button."""
+        self.drag_on(start, end)
+        self.release_at(*end)
+
+    def drag_on(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Press and move in steps; the left button stays down."""
         places = [
             self.pixel(
                 start[0] + (end[0] - start[0]) * part,
@@ -124,7 +129,12 @@ class Window:
             self._mouse(QEvent.Type.MouseMove, place, none, left)
             # napari lets go of moves that follow each other more quickly
             self.qtbot.wait(MOVE_MS)
-        self._mouse(QEvent.Type.MouseButtonRelease, places[-1], left, none)
+
+    def release_at(self, row: float, column: float) -> None:
+        """Release the left button."""
+        left, none = Button.LeftButton, Button.NoButton
+        at = self.pixel(row, column)
+        self._mouse(QEvent.Type.MouseButtonRelease, at, left, none)
 
     def point_at(self, row: float, column: float) -> None:
         """Move the pointer without a button."""

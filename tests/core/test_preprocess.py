@@ -198,7 +198,7 @@ def test_a_channel_that_is_not_there_gets_a_sentence(shape):
         {"contrast": "fixed", "high": float("inf")},
         {"low": float("nan")},
         {"channels": ()},
-        {"channels": (0, 1)},
+        {"channels": (0, 1, 2, 3)},
         {"gamma": 2},
     ],
 )
