@@ -39,7 +39,8 @@ _OUTSIDE = 8.0
 class TiledEmbedding:
     """Embeddings of the tiles of one huge image, made when a prompt needs them.
 
-    Stands where the embedding of a small image does.
+    Safe to use from several threads, each with a predictor of its own. Stands where the
+    embedding of a small image does.
 
     Parameters
     ----------
@@ -83,14 +84,13 @@ class TiledEmbedding:
         box = None
         if previous is not None and isinstance(previous.mask, PlacedMask):
             box = placed_box(previous.mask)
-        recent = [*reversed(self._recent)]
         tile = choose_tile(
             self.shape,
             prompts,
             mask=box,
             last=last,
             seen_at=self.image.seen_at(),
-            recent=recent,
+            recent=self.at_hand(),
         )
         if previous is not None and last is not None and tile != last:
             logits = moved_logits(previous.low_res_logits, last, tile)
@@ -107,7 +107,7 @@ class TiledEmbedding:
             self.shape,
             prompts,
             seen_at=self.image.seen_at(),
-            recent=[*reversed(self._recent)],
+            recent=self.at_hand(),
         )
         moved = tile.prompts_inside(prompts)
         box = None if moved.box is None else moved.box.as_array()
@@ -120,6 +120,11 @@ class TiledEmbedding:
         )
         several = found if isinstance(found, list) else [found]
         return [self.placed(prediction, tile) for prediction in several]
+
+    def at_hand(self) -> list[Tile]:
+        """Return the tiles whose embeddings are at hand, the last one first."""
+        with self._lock:
+            return [*reversed(self._recent)]
 
     def embed(self, predictor: Predictor, tile: Tile) -> ImageEmbedding:
         """Return the embedding of a tile, from the nearest place that has it."""
