@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.huge_image import HugeImage
+from napari_infosam.core.overview import CoarseLevel
 from napari_infosam.core.tiles import is_huge
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ LISTED = "infosam listed"
 """In the metadata of a layer from the list of images: which project and which image."""
 LISTED_PATH = "infosam path"
 """In the same place: the path of its file, or None."""
+KNOWN_AS = "infosam content hash"
+"""In the metadata of a huge image that was opened from a project: which one it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,8 @@ def source_at(
 ) -> ImageSource:
     """Return the picture at a position on the leading axes of an image layer."""
     levels = list(layer.data) if layer.multiscale else [layer.data]
+    # what was only made to be seen adds nothing
+    levels = [level for level in levels if not isinstance(level, CoarseLevel)]
     data = levels[0]
     n_leading = layer.ndim - 2
     shape = tuple(int(n) for n in data.shape[n_leading : n_leading + 2])
@@ -101,12 +106,18 @@ def source_at(
         name += f" [{', '.join(map(str, slice_index))}]"
 
     path = path_of(layer)
+    known_as = str(layer.metadata.get(KNOWN_AS, ""))
 
     def read() -> NDArray[Any] | HugeImage:
         if is_huge(shape):
             rgb = bool(layer.rgb)
             image = HugeImage(
-                levels, index=slice_index, rgb=rgb, path=path, seen_at=seen_at
+                levels,
+                index=slice_index,
+                rgb=rgb,
+                path=path,
+                seen_at=seen_at,
+                digest=known_as,
             )
             return image.prepare()
         # a copy: what was clicked on must be what is stored

@@ -10,7 +10,6 @@ from psygnal import Signal
 from napari_infosam._napari.desk import DEFAULT_CLASS
 from napari_infosam._napari.strokes import Strokes
 from napari_infosam.core.huge_image import HugeImage
-from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.project.files import content_hash
 from napari_infosam.project.images import PALETTE
 
@@ -257,9 +256,8 @@ class PictureObjects:
 
 def _find_objects(project: Project, pixels: NDArray[Any] | HugeImage) -> Found:
     """Return the project's id of a picture and its label image, None if it has none."""
-    digest, plain = content_hash(pixels), Preprocessing()
-    for image in project.images():
-        if image.content_hash == digest and image.preprocessing == plain:
-            is_huge = isinstance(pixels, HugeImage)
-            return image.id, None if is_huge else project.label_image(image.id)
-    return None, None
+    if isinstance(pixels, HugeImage):
+        found = project.find_image(pixels.digest, pixels.path)
+        return None if found is None else found.id, None
+    found = project.find_image(content_hash(pixels))
+    return (None, None) if found is None else (found.id, project.label_image(found.id))

@@ -54,23 +54,28 @@ def find_home(
     source
         Where its layer was read from: a project, if that was opened as a file.
     """
-    if source is not None and source.endswith(SUFFIX) and _holds(Path(source), digest):
+    if (
+        source is not None
+        and source.endswith(SUFFIX)
+        and _holds(Path(source), digest, source)
+    ):
         return Path(source), True
     path, number = default, 2
     while path.exists():
-        if _holds(path, digest):
+        if _holds(path, digest, source):
             return path, True
         path = default.with_name(f"{default.stem} {number}{SUFFIX}")
         number += 1
     return path, False
 
 
-def _holds(path: Path, digest: str) -> bool:
-    if not (path / "project.sqlite").is_file():
+def _holds(folder: Path, digest: str, path: str | None) -> bool:
+    if not (folder / "project.sqlite").is_file():
         return False
     try:
-        with Project.open(path, lock=False) as project:
-            return any(image.content_hash == digest for image in project.images())
+        with Project.open(folder, lock=False) as project:
+            same = any(image.content_hash == digest for image in project.images())
+            return same or project.find_image(digest, path) is not None
     except InfosamError:
         return True  # to be opened, so that the person is told what is wrong with it
 
