@@ -73,13 +73,10 @@ def read_listed(
     path = None if row.path is None else Path(row.path)
     if path is not None and path.exists():
         huge = open_huge(path)
-        if huge is not None and len(huge.levels) == 1:
+        if huge is not None and not huge.is_ngff:
             levels = _with_overview(huge, report, cancelled)
             return Pixels(None, huge.rgb or None, levels=levels)
-        is_folder = path.suffix.lower() in FOLDERS
-        if huge is not None and not is_folder:
-            return Pixels(None, huge.rgb or None, levels=huge.levels)
-        if is_folder or os.path.getsize(path) > _TOO_LARGE:
+        if path.suffix.lower() in FOLDERS or os.path.getsize(path) > _TOO_LARGE:
             return Pixels(None)
         try:
             array = read_array(path)
@@ -102,11 +99,13 @@ def read_listed(
 def _with_overview(
     huge: HugeFile, report: Callable[[float], None], cancelled: Callable[[], bool]
 ) -> list[Any]:
-    """Return the level of a huge image with coarser ones, so that it can be shown.
+    """Return the levels of a huge image, with coarser ones if there is but one.
 
     Of a stack they are made when they are looked at, slice by slice.
     """
-    full = huge.levels[0]
+    full, *coarser = huge.levels
+    if coarser:
+        return huge.levels
     made = None
     if full.ndim == 2 + huge.rgb:
         made = read_overview(full, report, cancelled)

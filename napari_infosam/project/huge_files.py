@@ -27,10 +27,13 @@ class HugeFile:
         Arrays from the finest to the coarsest, ``(..., Y, X)`` or ``(..., Y, X, C)``.
     rgb
         Whether the last axis is colour.
+    is_ngff
+        Whether it is an OME-Zarr image: readers differ in what they make of its axes.
     """
 
     levels: list[Any]
     rgb: bool
+    is_ngff: bool = False
 
 
 def open_huge(path: Path) -> HugeFile | None:
@@ -43,9 +46,10 @@ def open_huge(path: Path) -> HugeFile | None:
         or a ``.npy`` file.
     """
     try:
+        is_ngff = False
         match path.suffix.lower():
             case ".zarr":
-                levels = _open_zarr(path)
+                levels, is_ngff = _open_zarr(path)
             case ".tif" | ".tiff":
                 levels = _open_tiff(path)
             case ".npy":
@@ -61,19 +65,20 @@ def open_huge(path: Path) -> HugeFile | None:
     shape = tuple(map(int, levels[0].shape))
     rgb = len(shape) > 2 and shape[-1] in _COLOURS
     plane = shape[-3:-1] if rgb else shape[-2:]
-    return HugeFile(levels, rgb) if is_huge(plane) else None
+    return HugeFile(levels, rgb, is_ngff) if is_huge(plane) else None
 
 
-def _open_zarr(path: Path) -> list[Any]:
+def _open_zarr(path: Path) -> tuple[list[Any], bool]:
+    """Return the levels, and whether they are those of an OME-Zarr image."""
     import zarr
 
     found = zarr.open(path, mode="r")
     if isinstance(found, zarr.Array):
-        return [found]
+        return [found], False
     attributes = dict(found.attrs)
     ngff: Any = attributes.get("ome", attributes)
     datasets = ngff["multiscales"][0]["datasets"]
-    return [found[dataset["path"]] for dataset in datasets]
+    return [found[dataset["path"]] for dataset in datasets], True
 
 
 def _open_tiff(path: Path) -> list[Any]:

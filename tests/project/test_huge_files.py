@@ -51,6 +51,7 @@ def test_huge_files_are_opened_without_being_read(tmp_path: Path, name: str) -> 
     assert found is not None
     assert len(found.levels) == (2 if name == "image.ome.zarr" else 1)
     assert not found.rgb
+    assert found.is_ngff == (name == "image.ome.zarr")
     level = found.levels[0]
     assert type(level) is not np.ndarray
     assert level.shape == (SIDE, SIDE)
