@@ -6,7 +6,8 @@ real napari window (under ``xvfb-run`` where there is no display). The image, 20
 
 Baseline of the memory is the process after the model has answered a click on a small
 image: what grows is what the huge image costs. ``--single`` leaves out the coarse
-levels; napari itself then reads the whole image, to show it.
+levels; napari itself then reads the whole image, to show it. ``--listed`` opens the
+single level from the list of images, which makes coarse levels of it.
 """
 
 from __future__ import annotations
@@ -118,7 +119,8 @@ def library(levels: list[Any], clicks: int) -> dict[str, Any]:
             raise SystemExit("no mask was found")
         return time.perf_counter() - start
 
-    where = places(clicks + 4)
+    where = places(clicks + 5)
+    results["cpu_seconds_of_parts"] = parts(predictor, image, where.pop())
     cpu = time.process_time()
     results["seconds_first_click"] = click(*where[0])
     results["cpu_seconds_first_click"] = time.process_time() - cpu
@@ -133,8 +135,34 @@ def library(levels: list[Any], clicks: int) -> dict[str, Any]:
     return results
 
 
-def window(levels: list[Any], clicks: int) -> dict[str, Any]:
-    """Click in a napari window, from the mouse event to the painted mask."""
+def parts(predictor: Any, image: Any, place: tuple[int, int]) -> dict[str, float]:
+    """Return the processor time of the parts of an answer in a new tile."""
+    from napari_infosam.core.prompts import Point, PromptSet
+    from napari_infosam.core.tiles import choose_tile
+
+    prompts = PromptSet((Point(place[1], place[0]),))
+    tile = choose_tile(image.plane, prompts)
+    start = time.process_time()
+    pixels = image.read_tile(tile)
+    read = time.process_time()
+    embedding = predictor.embed(pixels)
+    embedded = time.process_time()
+    predictor.answer(tile.prompts_inside(prompts), None, embedding)
+    answered = time.process_time()
+    return {
+        "read": round(read - start, 3),
+        "embed": round(embedded - read, 3),
+        "answer": round(answered - embedded, 3),
+    }
+
+
+def window(
+    levels: list[Any], clicks: int, listed: Path | None = None
+) -> dict[str, Any]:
+    """Click in a napari window, from the mouse event to the painted mask.
+
+    ``listed`` is opened from the list of images, in place of the levels.
+    """
     import napari
     from qtpy.QtCore import QPoint, Qt
     from qtpy.QtTest import QTest
@@ -175,13 +203,19 @@ def window(levels: list[Any], clicks: int) -> dict[str, Any]:
     session.clear()
     memory, results = Memory(), dict[str, Any]()
     start = time.perf_counter()
-    viewer.add_image(
-        levels if len(levels) > 1 else levels[0],
-        name="huge",
-        multiscale=len(levels) > 1,
-        contrast_limits=(0, 255),
-    )
-    wait(lambda: session.source is not None and session.source.name == "huge")
+    if listed is not None:
+        session.desk.choose(Path(tempfile.mkdtemp()) / "huge.infosam")
+        panel.images_view.changes.add([listed])
+        name = listed.name
+    else:
+        name = "huge"
+        viewer.add_image(
+            levels if len(levels) > 1 else levels[0],
+            name=name,
+            multiscale=len(levels) > 1,
+            contrast_limits=(0, 255),
+        )
+    wait(lambda: session.source is not None and session.source.name == name)
     wait(lambda: session.engine.is_ready)
     results["seconds_open"] = time.perf_counter() - start
     results["memory_growth_mb_open"] = memory.grown_mb()
@@ -210,12 +244,16 @@ def main() -> None:
     parser.add_argument("--clicks", type=int, default=10, help="further ones")
     parser.add_argument("--window", action="store_true")
     parser.add_argument("--single", action="store_true", help="no coarse levels")
+    parser.add_argument("--listed", action="store_true", help="--window: by the list")
     options = parser.parse_args()
     levels = write_image(options.folder)
-    if options.single:
+    if options.single or options.listed:
         levels = levels[:1]
-    measure = window if options.window else library
-    results = measure(levels, options.clicks)
+    if options.window:
+        listed = options.folder / f"huge-{SIDE}-1.zarr" if options.listed else None
+        results = window(levels, options.clicks, listed)
+    else:
+        results = library(levels, options.clicks)
     results = {
         k: round(v, 3) if isinstance(v, float) else v for k, v in results.items()
     }

@@ -18,7 +18,7 @@ from napari_infosam.core.huge_image import HugeImage
 from napari_infosam.core.placed import Place, PlacedMask, place_of
 from napari_infosam.core.prompts import Point
 from napari_infosam.core.tiles import is_huge
-from napari_infosam.project.windows import label_window
+from napari_infosam.project.windows import label_window, places_within
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -114,8 +114,8 @@ def reader_of_crop(crop: NDArray[np.uint8], row: int, column: int) -> Read:
 
     def read(rows: range, columns: range) -> NDArray[np.uint8]:
         part = blank(rows, columns)
-        inside_rows = _meeting(rows, row, crop.shape[0])
-        inside_columns = _meeting(columns, column, crop.shape[1])
+        inside_rows = places_within(rows, row, crop.shape[0])
+        inside_columns = places_within(columns, column, crop.shape[1])
         seen = crop[
             np.ix_(
                 np.array(rows[inside_rows], np.intp) - row,
@@ -126,13 +126,6 @@ def reader_of_crop(crop: NDArray[np.uint8], row: int, column: int) -> Read:
         return part
 
     return read
-
-
-def _meeting(places: range, start: int, size: int) -> slice:
-    """Return which of some places lie in a part of an axis."""
-    first = max(0, -((places.start - start) // places.step))
-    last = max(first, -((places.start - start - size) // places.step))
-    return slice(min(first, len(places)), min(last, len(places)))
 
 
 def keep_tile(

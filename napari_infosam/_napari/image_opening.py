@@ -168,7 +168,21 @@ class ImageOpening:
                 self._session.voice.report(error, f"opening {row.name}")
                 self._images.load()
 
-        self._executor.submit(lambda: read_listed(row, project), done, failed)
+        def report(part: float) -> None:
+            self._executor.post(lambda: show(part))
+
+        def show(part: float) -> None:
+            if token is self._token:
+                self._session.voice.say(
+                    f"Reading an overview of {row.name}: {part:.0%} … (another image "
+                    "of the list ends it)"
+                )
+
+        self._executor.submit(
+            lambda: read_listed(row, project, report, lambda: token is not self._token),
+            done,
+            failed,
+        )
 
     def _layer_of(self, listed_id: int) -> Image | None:
         """Return the layer on which an image is open already."""
@@ -192,7 +206,12 @@ class ImageOpening:
         with self._session.voice.guard(f"opening {row.name}"):
             self._save()
             self._link.objects.take_strokes()
-            if pixels.array is None:
+            if pixels.levels is not None:
+                layer = Image(
+                    pixels.levels, name=row.name, rgb=pixels.rgb, multiscale=True
+                )
+                added = [self._viewer.add_layer(layer)]
+            elif pixels.array is None:
                 added = self._viewer.open([str(row.path)])
             else:
                 layer = Image(pixels.array, name=row.name, rgb=pixels.rgb)
@@ -319,10 +338,10 @@ class ImageOpening:
             or not self._is_at(source, unfinished["slice"])
         ):
             return
-        target = unfinished["target"]
-        self._session.resume(
-            prompts_from_json(unfinished), None if target is None else int(target)
-        )
+        prompts, target = prompts_from_json(unfinished), unfinished["target"]
+        if prompts.rough is not None and prompts.rough.shape != source.shape:
+            raise ValueError(f"the rough mask is of a picture of {prompts.rough.shape}")
+        self._session.resume(prompts, None if target is None else int(target))
 
     def _is_at(self, source: ImageSource, position: Any) -> bool:
         key: Hashable = tuple(position)

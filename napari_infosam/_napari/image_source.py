@@ -13,6 +13,7 @@ from napari_infosam._napari.channels import CHOICE, choice_of, reader_of
 from napari_infosam.core.channels import PLAIN, ChannelChoice
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.huge_image import HugeImage
+from napari_infosam.core.overview import CoarseLevel
 from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.core.tiles import is_huge
 
@@ -24,6 +25,8 @@ LISTED = "infosam listed"
 """In the metadata of a layer from the list of images: which project and which image."""
 LISTED_PATH = "infosam path"
 """In the same place: the path of its file, or None."""
+KNOWN_AS = "infosam content hash"
+"""In the metadata of a huge image that was opened from a project: which one it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,8 @@ def source_at(
     An axis of channels is none of these.
     """
     levels = list(layer.data) if layer.multiscale else [layer.data]
+    # what was only made to be seen adds nothing
+    levels = [level for level in levels if not isinstance(level, CoarseLevel)]
     data = levels[0]
     n_leading = layer.ndim - 2
     shape = tuple(int(n) for n in data.shape[n_leading : n_leading + 2])
@@ -126,6 +131,7 @@ def source_at(
         name += f" [{', '.join(map(str, slice_index))}]"
 
     path = path_of(layer)
+    known_as = str(layer.metadata.get(KNOWN_AS, ""))
 
     def read() -> NDArray[Any] | HugeImage:
         if is_huge(shape):
@@ -135,6 +141,7 @@ def source_at(
                 rgb=bool(layer.rgb),
                 path=path,
                 seen_at=seen_at,
+                digest=known_as,
                 preprocessing=Preprocessing(channels=choice.seen),
             )
             return image.prepare()

@@ -128,10 +128,15 @@ class PromptLayers:
 
     def select_rough(self) -> None:
         """Make the layer of the rough mask if need be, and make it the active one."""
+        self.make_rough()
+        if self._image is not None:
+            self._viewer.layers.selection.active = self._layers[ROUGH]
+
+    def make_rough(self) -> None:
+        """Make the layer of the rough mask if there is none."""
         self._wanted.add(ROUGH)
         if self._image is not None:
             self.put_on(self._image, self._shape)
-            self._viewer.layers.selection.active = self._layers[ROUGH]
 
     def owns(self, layer: Layer | None) -> bool:
         """Return whether a layer is one of these."""

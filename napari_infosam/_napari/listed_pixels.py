@@ -11,13 +11,18 @@ import numpy as np
 
 from napari_infosam.core.channels import ChannelChoice
 from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.overview import pyramid, read_overview
 from napari_infosam.project.formats.pictures import SkipError, read_array
+from napari_infosam.project.huge_files import open_huge
 from napari_infosam.project.image_files import FOLDERS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from napari_infosam.project import Project
+    from napari_infosam.project.huge_files import HugeFile
     from napari_infosam.project.listing import ListedImage
 
 _TOO_LARGE = 512 * 2**20
@@ -32,6 +37,8 @@ class Pixels:
     ----------
     array
         As it goes into an image layer; None where napari is to open the file itself.
+    levels
+        Instead of an array: those of a huge image, from the finest to the coarsest.
     rgb
         Whether the last axis is colour; None where napari is to guess.
     is_copy
@@ -44,10 +51,23 @@ class Pixels:
     rgb: bool | None = None
     is_copy: bool = False
     choice: ChannelChoice | None = None
+    levels: list[Any] | None = None
 
 
-def read_listed(row: ListedImage, project: Project) -> Pixels:
+def read_listed(
+    row: ListedImage,
+    project: Project,
+    report: Callable[[float], None] = lambda _: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Pixels:
     """Return the pixels of an image; runs on a worker.
+
+    Parameters
+    ----------
+    report
+        Called with the part that is read of a huge image without coarse levels.
+    cancelled
+        Asked meanwhile whether nobody waits for it any more.
 
     Raises
     ------
@@ -56,8 +76,11 @@ def read_listed(row: ListedImage, project: Project) -> Pixels:
     """
     path = None if row.path is None else Path(row.path)
     if path is not None and path.exists():
-        suffix = path.suffix.lower()
-        if suffix in FOLDERS or os.path.getsize(path) > _TOO_LARGE:
+        huge = open_huge(path)
+        if huge is not None and not huge.is_ngff:
+            levels = _with_overview(huge, report, cancelled)
+            return Pixels(None, huge.rgb or None, levels=levels)
+        if path.suffix.lower() in FOLDERS or os.path.getsize(path) > _TOO_LARGE:
             return Pixels(None)
         try:
             array = read_array(path)
@@ -71,8 +94,41 @@ def read_listed(row: ListedImage, project: Project) -> Pixels:
             f"The file {row.path} is missing: put it back, or find it with Relink."
         )
     record = project.image(ids[0])
+    if record.is_huge:
+        raise InfosamError(_missing_huge(row))
     pixels = np.array(project.read_image(ids[0]))
     if record.axes == "YXC" and record.shape[2] not in (3, 4):
         choice = ChannelChoice(axis=0, seen=record.preprocessing.channels)
         return Pixels(np.moveaxis(pixels, -1, 0), False, path is not None, choice)
     return Pixels(pixels, record.axes == "YXC", path is not None)
+
+
+def _with_overview(
+    huge: HugeFile, report: Callable[[float], None], cancelled: Callable[[], bool]
+) -> list[Any]:
+    """Return the levels of a huge image, with coarser ones if there is but one.
+
+    Of a stack they are made when they are looked at, slice by slice.
+    """
+    full, *coarser = huge.levels
+    if coarser:
+        return huge.levels
+    made = None
+    if full.ndim == 2 + huge.rgb:
+        made = read_overview(full, report, cancelled)
+    if made is None:
+        return pyramid(full, rgb=huge.rgb)
+    return pyramid(full, rgb=huge.rgb, made=made[0], made_stride=made[1])
+
+
+def _missing_huge(row: ListedImage) -> str:
+    """Say why a huge image can not be shown, and what to do."""
+    if row.path is None:
+        return (
+            f"{row.name} was opened without a file, and is too large for a copy in the "
+            "project: open it again, and its objects are found."
+        )
+    return (
+        f"The file {row.path} is missing, and it is too large for a copy in the "
+        "project: put the file back, or find it with Relink."
+    )

@@ -287,15 +287,20 @@ def _find_objects(
 
     The same pixels with other channels are the same picture.
     """
-    digest = content_hash(pixels)
-    alike = [
-        image
-        for image in project.images()
-        if image.content_hash == digest
-        and image.preprocessing.model_copy(update={"channels": how.channels}) == how
-    ]
-    same = [image for image in alike if image.preprocessing == how]
-    for image in same or alike:
-        is_huge = isinstance(pixels, HugeImage)
-        return image, None if is_huge else project.label_image(image.id)
-    return None, None
+    path = None
+    if isinstance(pixels, HugeImage):
+        digest, path = pixels.digest, pixels.path
+    else:
+        digest = content_hash(pixels)
+    found = project.find_image(digest, path, how)
+    if found is None:
+        alike = (
+            image
+            for image in project.images()
+            if image.content_hash == digest
+            and image.preprocessing.model_copy(update={"channels": how.channels}) == how
+        )
+        found = next(alike, None)
+    if found is None or found.is_huge:
+        return found, None
+    return found, project.label_image(found.id)

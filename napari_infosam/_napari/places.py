@@ -54,7 +54,11 @@ def find_home(
     source
         Where its layer was read from: a project, if that was opened as a file.
     """
-    if source is not None and source.endswith(SUFFIX) and _holds(Path(source), digest):
+    if (
+        source is not None
+        and source.endswith(SUFFIX)
+        and _holds(Path(source), digest, source)
+    ):
         return Path(source), True
     path, number = default, 2
     while path.exists():
@@ -65,15 +69,16 @@ def find_home(
     return path, False
 
 
-def _holds(path: Path, digest: str, source: str | None = None) -> bool:
+def _holds(folder: Path, digest: str, path: str | None) -> bool:
     """Return whether a project has an image, or knows the channels of its file."""
-    if not (path / "project.sqlite").is_file():
+    if not (folder / "project.sqlite").is_file():
         return False
     try:
-        with Project.open(path, lock=False) as project:
-            if source is not None and project.channels.get(source) is not None:
+        with Project.open(folder, lock=False) as project:
+            if path is not None and project.channels.get(path) is not None:
                 return True
-            return any(image.content_hash == digest for image in project.images())
+            same = any(image.content_hash == digest for image in project.images())
+            return same or project.find_image(digest, path) is not None
     except InfosamError:
         return True  # to be opened, so that the person is told what is wrong with it
 

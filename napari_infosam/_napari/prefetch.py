@@ -92,7 +92,7 @@ class Prefetch:
             give_way()
             if stop.is_set():
                 return
-            pixels = read_listed(row, project)
+            pixels = read_listed(row, project, cancelled=stop.is_set)
             self._executor.post(lambda: keep(pixels))
             if pixels.array is not None and not stop.is_set():
                 _embed(predictor, pixels.array, pixels.rgb)

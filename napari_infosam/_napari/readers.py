@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.utils.notifications import show_warning
 
 from napari_infosam._napari.channels import CHOICE
+from napari_infosam._napari.huge_layers import features_of, huge_layers
 from napari_infosam.core.channels import ChannelChoice
 from napari_infosam.project import Project
 from napari_infosam.project.database import FILE_NAME
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
 
 LayerData = tuple[Any, dict[str, Any], str]
 AnyPaths = str | Sequence[str]
+Reader = Callable[[AnyPaths], list[LayerData] | list[tuple[None]]]
 
 
-def get_reader(path: AnyPaths) -> Callable[[AnyPaths], list[LayerData]] | None:
+def get_reader(path: AnyPaths) -> Reader | None:
     """Return what reads a project folder, or None if this is none.
 
     Parameters
@@ -36,11 +39,12 @@ def get_reader(path: AnyPaths) -> Callable[[AnyPaths], list[LayerData]] | None:
     return None
 
 
-def read_projects(path: AnyPaths) -> list[LayerData]:
+def read_projects(path: AnyPaths) -> list[LayerData] | list[tuple[None]]:
     """Return the image layers of projects, and a Labels layer above each.
 
     The projects are only read, so a window may have them open. Of all images the
-    first is shown, and is on top. Huge ones are left out: the project has no copy.
+    first is shown, and is on top. Huge ones are opened from their files, of which the
+    project has no copy; those whose files are not there are named and left out.
 
     Raises
     ------
@@ -48,14 +52,26 @@ def read_projects(path: AnyPaths) -> list[LayerData]:
         If a project can not be read.
     """
     layers: list[LayerData] = []
+    missing: list[str] = []
     for folder in reversed(_as_list(path)):
         with Project.open(folder, lock=False) as project:
             for image in reversed(project.images()):
                 if not image.is_huge:
                     layers += _layers(project, image)
+                elif found := huge_layers(project, image):
+                    layers += found
+                else:
+                    missing.append(f"{image.name} ({image.source or 'no file known'})")
     for _, settings, _ in layers[:-2]:
         settings["visible"] = False
-    return layers
+    if missing:
+        show_warning(
+            f"Left out, as the project has no copy of huge images and their files are "
+            f"not there: {', '.join(missing)}. Open the project in the InfoSAM panel "
+            "and find them with Relink, or open the images themselves."
+        )
+    # napari takes an empty list for a failure of the reader
+    return layers or [(None,)]
 
 
 def _as_list(path: AnyPaths) -> list[str]:
@@ -65,13 +81,6 @@ def _as_list(path: AnyPaths) -> list[str]:
 def _layers(project: Project, image: ImageRecord) -> list[LayerData]:
     """Return an image and its objects; where they overlap the later is on top."""
     objects = project.objects(image.id)
-    # the background has no class, and napari looks rows up by this index
-    features = {
-        "index": [0, *(record.instance_id for record in objects)],
-        "class": ["", *(record.class_name for record in objects)],
-        "score": [None, *(record.score for record in objects)],
-        "model": ["", *(record.model_version for record in objects)],
-    }
     labels = paint(objects, (image.shape[0], image.shape[1]))
     pixels: NDArray[Any] = project.read_image(image.id)
     settings: dict[str, Any] = {"name": image.name, "rgb": image.axes == "YXC"}
@@ -81,5 +90,9 @@ def _layers(project: Project, image: ImageRecord) -> list[LayerData]:
         settings |= {"rgb": False, "metadata": {CHOICE: choice}}
     return [
         (pixels, settings, "image"),
-        (labels, {"name": f"{image.name} objects", "features": features}, "labels"),
+        (
+            labels,
+            {"name": f"{image.name} objects", "features": features_of(objects)},
+            "labels",
+        ),
     ]

@@ -94,7 +94,10 @@ class RoughPainting:
 
         What is known already is left alone: a stroke may be on its way.
         """
-        layer, rough = self._layers.rough, self._session.prompts.rough
+        rough = self._session.prompts.rough
+        if rough is not None and self._layers.rough is None:
+            self._layers.make_rough()  # it comes from an earlier window
+        layer = self._layers.rough
         if layer is None:
             return
         shape = self._layers.shape

@@ -377,6 +377,11 @@ class ViewerLink:
         if self._session.source is None:
             self._session.voice.say("Open an image first, then paint on an object.")
             return
+        if self._session.source.is_huge:
+            self._session.voice.say(
+                "Huge images take no painted masks: click on the object, or draw a box."
+            )
+            return
         self.tool.active = True
         self._layers.select_rough()
         self._soon.start()  # the keys are to work on a layer that is new

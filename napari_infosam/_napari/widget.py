@@ -36,6 +36,7 @@ from napari_infosam._napari.proposals import Proposals
 from napari_infosam._napari.q_training_job import QTrainingJob
 from napari_infosam._napari.session import Session
 from napari_infosam._napari.small_widgets import TallArea, sentence
+from napari_infosam._napari.tile_prefetch import TilePrefetch
 from napari_infosam._napari.versus import Versus
 from napari_infosam._napari.versus_widget import VersusWidget
 from napari_infosam._napari.viewer_link import ViewerLink
@@ -113,6 +114,7 @@ class InfoSAMWidget(QWidget):
             self.improvement,
             self.continuous,
             self.versus,
+            TilePrefetch(self.session, ThreadExecutor()),
         )
         self._polling = QTrainingJob(self.session, self)
         self._build()

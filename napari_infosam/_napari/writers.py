@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.masks import iter_objects
+from napari_infosam.core.tiles import is_huge
 from napari_infosam.project.failures import one_sentence
 from napari_infosam.project.files import atomic_file
 from napari_infosam.project.formats.importing import DEFAULT_CLASS
@@ -74,7 +75,13 @@ def write_coco(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
 
 def _check(data: Any, meta: dict[str, Any]) -> NDArray[Any]:
     # the first level of a multiscale layer is the one at full size
-    labels: NDArray[Any] = np.asarray(data[0] if meta.get("multiscale") else data)
+    finest = data[0] if meta.get("multiscale") else data
+    if not isinstance(finest, np.ndarray) and is_huge(finest.shape[-2:]):
+        raise InfosamError(
+            f"The layer {meta['name']} is too large to be read as a whole: write its "
+            "project with 'infosam export'."
+        )
+    labels: NDArray[Any] = np.asarray(finest)
     if labels.ndim < 2:
         raise InfosamError(f"The layer {meta['name']} is no picture: choose another.")
     if not labels.any():

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from napari_infosam.core.events import Metrics, TrainingEvent
 
-OnProgress = Callable[[int, int], None]
+OnProgress = Callable[[float, float], None]
 
 
 def console(*, stderr: bool = True) -> Console:
@@ -59,7 +59,7 @@ def bar(description: str) -> Iterator[OnProgress]:
     with bars() as progress:
         task = progress.add_task(description, total=None)
 
-        def show(done: int, total: int) -> None:
+        def show(done: float, total: float) -> None:
             progress.update(task, completed=done, total=total)
 
         yield show

@@ -6,7 +6,6 @@ import hashlib
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
 
 SAMPLED = "sampled-"
 """Content hashes that are of a sample of the pixels begin so."""
+
+_LIKENESS = len(SAMPLED) + 40
+"""So much of such a hash is the same wherever the file lies."""
 
 _BAND = 2**24
 """So many values at most are read at once, 16 MiB of uint8."""
@@ -37,8 +39,8 @@ _COARSE = 2**21
 _PER_BLOCK = 4
 """So many pixels along each axis stand for those under a pixel of a tile."""
 
-_KEPT = 6
-"""Tiles whose pixels are kept."""
+_KEPT = 12
+"""Tiles whose pixels are kept: one, those around it, and a few more."""
 
 
 class ArrayLike(Protocol):
@@ -67,14 +69,18 @@ class HugeImage:
     rgb
         Whether the last axis are the channels.
     path
-        Where it lies, if that is known; tells images of one shape apart.
+        Where it lies, if that is known; tells images apart that are alike.
     seen_at
         Returns how many image pixels are one pixel of the screen at the moment.
     preprocessing
         Contrast and channels.
+    digest
+        Its `digest`, where a project knows which image it is.
 
     Attributes
     ----------
+    path
+        As given.
     shape
         (height, width), or (height, width, channels).
     dtype
@@ -90,10 +96,11 @@ class HugeImage:
         path: str | None = None,
         seen_at: Callable[[], float] = lambda: 1.0,
         preprocessing: Preprocessing | None = None,
+        digest: str = "",
     ) -> None:
         self._levels: list[ArrayLike] = list(levels)
         self._index = index
-        self._path = path
+        self.path = path
         self._n_channels = int(levels[0].shape[-1]) if rgb else 0
         self.seen_at = seen_at
         self.preprocessing = preprocessing or Preprocessing()
@@ -104,7 +111,8 @@ class HugeImage:
         self._kept: OrderedDict[Tile, NDArray[np.uint8]] = OrderedDict()
         self._lock = Lock()
         self._limits: list[tuple[float, float]] | None = None
-        self._digest = ""
+        self._digest = digest
+        self._is_prepared = False
 
     @property
     def ndim(self) -> int:
@@ -129,20 +137,21 @@ class HugeImage:
     # ------------------------------------------------------------------ sample
     def prepare(self) -> HugeImage:
         """Read the sample that contrast and hash come from; may take long."""
-        if not self._digest:
+        if not self._is_prepared:
             sample = self._sample()
             self._limits = _limits(sample, self.preprocessing)
-            self._digest = self._hash(sample)
+            self._digest = self._digest or self._hash(sample)
+            self._is_prepared = True
         return self
 
     @property
     def digest(self) -> str:
         """What tells this image from others, beginning with ``sampled-``.
 
-        A SHA-256 over path, size and time of change of the file where these are
-        known, position in the stack, type, shape and a sample of the pixels: all of
-        the coarsest level if that is small, else nine blocks. Two images that differ
-        elsewhere only, and in none of the rest, are taken for one.
+        Two parts of SHA-256 values. The first, see `likeness`, is of the position in
+        the stack, type, shape and a sample of the pixels: all of the coarsest level if
+        that is small, else nine blocks. The second is of the path. Two images at one
+        path that differ elsewhere only are taken for one.
         """
         self.prepare()
         return self._digest
@@ -164,13 +173,13 @@ class HugeImage:
         return np.concatenate(blocks)
 
     def _hash(self, sample: NDArray[Any]) -> str:
-        about = (
-            f"{self.dtype.name} {self.shape} {self._index} {_file_state(self._path)}"
-        )
-        digest = hashlib.sha256(about.encode())
+        about = f"{self.dtype.name} {self.shape} {self._index}"
+        pixels = hashlib.sha256(about.encode())
         sample = np.ascontiguousarray(sample, sample.dtype.newbyteorder("="))
-        digest.update(sample.reshape(-1).view(np.uint8).data)
-        return f"{SAMPLED}{digest.hexdigest()}"
+        pixels.update(sample.reshape(-1).view(np.uint8).data)
+        path = hashlib.sha256((self.path or "").encode(errors="backslashreplace"))
+        likeness = f"{SAMPLED}{pixels.hexdigest()}"[:_LIKENESS]
+        return f"{likeness}{path.hexdigest()[:24]}"
 
     # ------------------------------------------------------------------- tiles
     def read_tile(self, tile: Tile) -> NDArray[np.uint8]:
@@ -233,7 +242,7 @@ class HugeImage:
             raise
         except Exception as error:  # whatever a store, codec or task graph raises
             raise InfosamError(
-                f"A part of {self._path or 'the image'} can not be read ({error}): "
+                f"A part of {self.path or 'the image'} can not be read ({error}): "
                 "look whether the file is complete and within reach."
             ) from error
 
@@ -309,12 +318,6 @@ def _grown_to(part: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
     return part[: shape[0], : shape[1]]
 
 
-def _file_state(path: str | None) -> str:
-    """Return path, size and time of change, as far as they are known."""
-    if path is None:
-        return ""
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return path  # an address, or gone
-    return f"{path} {status.st_size} {status.st_mtime_ns}"
+def likeness(digest: str) -> str:
+    """Return the part of a huge image's digest that stays when its file is moved."""
+    return digest[:_LIKENESS]

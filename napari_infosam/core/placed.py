@@ -165,6 +165,27 @@ def rle_of_runs(runs: NDArray[np.int64], shape: tuple[int, int]) -> bytes:
     counts = np.diff(runs.ravel(), prepend=0, append=shape[0] * shape[1])
     # an encoding ends with the object where that reaches the last pixel
     counts = counts[: counts.size - (counts[-1] == 0)]
+    if not fits_coco(shape):
+        return _compressed(counts.tolist())
     encoded = coco.frPyObjects({"size": list(shape), "counts": counts.tolist()}, *shape)
     compressed: bytes = encoded["counts"]
     return compressed
+
+
+def fits_coco(shape: tuple[int, int]) -> bool:
+    """Return whether pycocotools can count the pixels of ``(H, W)``, in 32 bits."""
+    return shape[0] * shape[1] < 2**32
+
+
+def _compressed(counts: list[int]) -> bytes:
+    """Return the lengths of runs as pycocotools writes them, however long they are."""
+    text = bytearray()
+    for place, count in enumerate(counts):
+        rest = count - counts[place - 2] if place > 2 else count
+        is_over = False
+        while not is_over:
+            bits, rest = rest & 31, rest >> 5
+            # the highest bit of the last five is the sign
+            is_over = rest == (-1 if bits & 16 else 0)
+            text.append(ord("0") + bits + (0 if is_over else 32))
+    return bytes(text)

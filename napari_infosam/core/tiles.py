@@ -170,6 +170,40 @@ def choose_tile(
     return Tile(row, column, height, width, stride)
 
 
+def neighbours(
+    tile: Tile, shape: tuple[int, int], near: Point, side: int = MODEL_SIDE
+) -> list[Tile]:
+    """Return the tiles around one, in which further objects will be prompted.
+
+    They begin where `choose_tile` takes this one no more; at the border of the image
+    there are fewer.
+
+    Parameters
+    ----------
+    shape
+        (height, width) of the image.
+    near
+        The nearest tiles to this place come first.
+    side
+        Of a tile, in its own pixels.
+    """
+    step = int((1 - 2 * _STILL_INSIDE) * side) * tile.stride
+    found: list[Tile] = []
+    for down in (-step, 0, step):
+        for right in (-step, 0, step):
+            row, height = _within(tile.row + down, shape[0], tile.stride, side)
+            column, width = _within(tile.column + right, shape[1], tile.stride, side)
+            other = Tile(row, column, height, width, tile.stride)
+            if other != tile and other not in found:
+                found.append(other)
+
+    def away(other: Tile) -> float:
+        x, y = other.column + other.width / 2, other.row + other.height / 2
+        return math.hypot(x - near.x, y - near.y)
+
+    return sorted(found, key=away)
+
+
 def around(prompts: PromptSet, mask: Box | None = None) -> Box:
     """Return the box around prompts and a mask."""
     xs = [p.x for p in prompts.points]
@@ -191,10 +225,16 @@ def _along(
 ) -> tuple[int, int]:
     """Return where a tile begins on one axis and how far it goes."""
     length = side * stride
-    if length >= size:
-        return 0, size
     step = int(_GRID * length)
     start = round(((low + high) / 2 - length / 2) / step) * step
+    return _within(start, size, stride, side)
+
+
+def _within(start: int, size: int, stride: int, side: int) -> tuple[int, int]:
+    """Return where a tile begins and how far it goes, once it is moved inside."""
+    length = side * stride
+    if length >= size:
+        return 0, size
     # the last tile is moved back into the image, in whole pixels of its own
     last = -(-(size - length) // stride) * stride
     start = min(max(start, 0), last)

@@ -39,7 +39,8 @@ _OUTSIDE = 8.0
 class TiledEmbedding:
     """Embeddings of the tiles of one huge image, made when a prompt needs them.
 
-    Stands where the embedding of a small image does.
+    Safe to use from several threads, each with a predictor of its own. Stands where the
+    embedding of a small image does.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ class TiledEmbedding:
 
     def is_at_hand(self, prompts: PromptSet, previous: Prediction | None) -> bool:
         """Return whether prompts can be answered with no tile being embedded."""
-        return self._tile(prompts, previous)[0] in self._recent
+        return self._tile(prompts, previous)[0] in self.at_hand()
 
     def _tile(
         self, prompts: PromptSet, previous: Prediction | None
@@ -105,7 +106,7 @@ class TiledEmbedding:
             mask=box,
             last=last,
             seen_at=self.image.seen_at(),
-            recent=[*reversed(self._recent)],
+            recent=self.at_hand(),
         )
         return tile, last
 
@@ -117,7 +118,7 @@ class TiledEmbedding:
             self.shape,
             prompts,
             seen_at=self.image.seen_at(),
-            recent=[*reversed(self._recent)],
+            recent=self.at_hand(),
         )
         moved = tile.prompts_inside(prompts)
         box = None if moved.box is None else moved.box.as_array()
@@ -130,6 +131,11 @@ class TiledEmbedding:
         )
         several = found if isinstance(found, list) else [found]
         return [self.placed(prediction, tile) for prediction in several]
+
+    def at_hand(self) -> list[Tile]:
+        """Return the tiles whose embeddings are at hand, the last one first."""
+        with self._lock:
+            return [*reversed(self._recent)]
 
     def embed(self, predictor: Predictor, tile: Tile) -> ImageEmbedding:
         """Return the embedding of a tile, from the nearest place that has it."""

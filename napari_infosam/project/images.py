@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.core.huge_image import HugeImage
+from napari_infosam.core.huge_image import SAMPLED, HugeImage, likeness
 from napari_infosam.core.preprocess import Preprocessing, check_image
 from napari_infosam.project.failures import one_sentence
 from napari_infosam.project.files import content_hash, write_array
@@ -123,11 +123,16 @@ def insert_image(
     preprocessing: Preprocessing,
 ) -> ImageRecord:
     """Add an image, or return the record it already has."""
+    path = image.path if isinstance(image, HugeImage) else None
+    known = find_image(connection, digest, preprocessing, path or source)
+    if known is not None:
+        link(connection, known.id, known.name, known.source)
+        return known
     how = preprocessing.model_dump_json()
     connection.execute(
         "INSERT INTO images"
         " (name, content_hash, shape, axes, dtype, source, preprocessing, created)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
             _text(name),
             digest,
@@ -145,6 +150,48 @@ def insert_image(
     ).fetchone()
     link(connection, row["id"], row["name"], row["source"])
     return _image(row)
+
+
+def find_image(
+    connection: sqlite3.Connection,
+    digest: str,
+    preprocessing: Preprocessing,
+    path: str | None = None,
+) -> ImageRecord | None:
+    """Return the record of an image, or None.
+
+    A huge image is also found at another path: at the one that its row of the list
+    has now, or anywhere if there is no file at that any more.
+
+    Parameters
+    ----------
+    digest
+        Its content hash.
+    path
+        Where a huge one lies, if that is known.
+    """
+    how = preprocessing.model_dump_json()
+    row = connection.execute(
+        "SELECT * FROM images WHERE content_hash = ? AND preprocessing = ?",
+        (digest, how),
+    ).fetchone()
+    if row is not None:
+        return _image(row)
+    if not digest.startswith(SAMPLED):
+        return None
+    alike = connection.execute(
+        "SELECT images.*, path AS listed_path FROM images"
+        " LEFT JOIN listed_images ON image_id = images.id"
+        " LEFT JOIN listed ON listed.id = listed_id"
+        " WHERE substr(content_hash, 1, ?) = ? AND preprocessing = ?"
+        " ORDER BY path = ? DESC, images.id",
+        (len(likeness(digest)), likeness(digest), how, path),
+    )
+    for row in alike:
+        listed = row["listed_path"]
+        if listed is None or listed == path or not Path(listed).exists():
+            return _image(row)
+    return None
 
 
 def select_images(connection: sqlite3.Connection) -> list[ImageRecord]:

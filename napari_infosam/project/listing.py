@@ -192,6 +192,16 @@ class Listing:
             ).fetchone()
         return None if row is None else int(row[0])
 
+    def path_of_image(self, image_id: int) -> str | None:
+        """Return where the file of an image of the project is, if it has one."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT path FROM listed JOIN listed_images ON listed_id = listed.id"
+                " WHERE image_id = ?",
+                (image_id,),
+            ).fetchone()
+        return None if row is None else row[0]
+
     def image_ids(self, listed_id: int) -> list[int]:
         """Return the ids of its images in the project: none before the first accept."""
         with self._database.read() as connection:

@@ -101,6 +101,27 @@ class Project(OpenFolder):
         with self._database.read() as connection:
             return images.select_image(connection, image_id)
 
+    def find_image(
+        self,
+        digest: str,
+        path: str | None = None,
+        preprocessing: Preprocessing | None = None,
+    ) -> ImageRecord | None:
+        """Return the record of an image that may be in the project, or None.
+
+        Parameters
+        ----------
+        digest
+            Its content hash, see `napari_infosam.project.files.content_hash`.
+        path
+            Where a huge image lies: it is known again after its file was moved.
+        preprocessing
+            How the model sees it.
+        """
+        how = preprocessing or Preprocessing()
+        with self._database.read() as connection:
+            return images.find_image(connection, digest, how, path)
+
     def read_image(self, image_id: int) -> NDArray[Any]:
         """Return the pixels of an image as a read-only memory map."""
         return images.load_pixels(self.path, self.image(image_id))

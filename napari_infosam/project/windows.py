@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from napari_infosam.core.masks import BoolArray
     from napari_infosam.core.tiles import Tile
     from napari_infosam.project.records import ObjectRecord
+
+Runs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+"""Column, first row, and one past the last row, ``(N,)`` each."""
 
 
 def label_window(
@@ -30,10 +33,22 @@ def label_window(
     """
     window = np.zeros((len(rows), len(columns)), np.int32)
     for record in sorted(records, key=lambda record: record.instance_id):
-        window[mask_window(record.rle, record.shape[0], rows, columns)] = (
-            record.instance_id
-        )
+        box = record.box
+        seen_rows = places_within(rows, int(box.y0), int(box.y1 - box.y0) + 1)
+        seen_columns = places_within(columns, int(box.x0), int(box.x1 - box.x0) + 1)
+        part = window[seen_rows, seen_columns]
+        if part.size:
+            runs = column_runs(record.rle, record.shape[0])
+            seen = runs_window(runs, rows[seen_rows], columns[seen_columns])
+            part[seen] = record.instance_id
     return window
+
+
+def places_within(places: range, start: int, size: int) -> slice:
+    """Return which of some places, ascending, lie in a part of an axis."""
+    first = max(0, -((places.start - start) // places.step))
+    last = max(first, -((places.start - start - size) // places.step))
+    return slice(min(first, len(places)), min(last, len(places)))
 
 
 def mask_window(rle: bytes, height: int, rows: range, columns: range) -> BoolArray:
@@ -48,8 +63,13 @@ def mask_window(rle: bytes, height: int, rows: range, columns: range) -> BoolArr
     rows, columns
         As in `label_window`.
     """
+    return runs_window(column_runs(rle, height), rows, columns)
+
+
+def runs_window(runs: Runs, rows: range, columns: range) -> BoolArray:
+    """Return some rows and columns of a mask that is given by its `column_runs`."""
     changes = np.zeros((len(columns), len(rows) + 1), np.int32)
-    column, start, stop = _pieces(rle, height)
+    column, start, stop = runs
     place, offset = np.divmod(column - columns.start, columns.step)
     seen = (offset == 0) & (place >= 0) & (place < len(columns))
     first, last = (
@@ -63,7 +83,19 @@ def mask_window(rle: bytes, height: int, rows: range, columns: range) -> BoolArr
     return mask
 
 
-def in_tile(record: ObjectRecord, tile: Tile) -> BoolArray:
+class Masked(Protocol):
+    """An object with its mask: an `ObjectRecord`, or what a file holds of one."""
+
+    @property
+    def rle(self) -> bytes:
+        """Its compressed COCO encoding."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of the whole mask."""
+
+
+def in_tile(record: Masked, tile: Tile) -> BoolArray:
     """Return the mask of an object as a tile shows it, ``(h, w)`` of the tile."""
     middle = (tile.stride - 1) // 2
     rows = range(tile.row + middle, tile.row + middle + tile.height, tile.stride)
@@ -74,16 +106,8 @@ def in_tile(record: ObjectRecord, tile: Tile) -> BoolArray:
     return mask_window(record.rle, record.shape[0], rows[:height], columns[:width])
 
 
-def _pieces(
-    rle: bytes, height: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the runs of a mask, cut at the ends of columns.
-
-    Returns
-    -------
-    column, start, stop
-        ``(N,)`` each: column, first row, and one past the last row.
-    """
+def column_runs(rle: bytes, height: int) -> Runs:
+    """Return the runs of a mask, cut at the ends of columns."""
     edges = np.cumsum(run_lengths(rle))
     starts, stops = edges[: edges.size // 2 * 2].reshape(-1, 2).T
     some = stops > starts

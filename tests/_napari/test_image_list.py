@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from napari_infosam._napari import prefetch as ahead
 from napari_infosam._napari.image_filter import ImageFilter
@@ -22,6 +24,7 @@ from napari_infosam._napari.prefetch import Prefetch
 from napari_infosam._napari.unfinished import prompts_from_json, prompts_to_json
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.prompts import Box, Point, PromptSet
+from napari_infosam.core.rough_mask import RoughMask
 from napari_infosam.project import Project
 from napari_infosam.project.listing import ListedImage
 
@@ -305,9 +308,31 @@ points = st.builds(
 boxes = st.builds(Box, *[st.floats(-1e6, 1e6)] * 4)
 
 
-@given(st.builds(PromptSet, st.lists(points).map(tuple), st.none() | boxes))
+masks = arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 9)))
+rough_masks = masks.filter(np.any).map(RoughMask.of)
+
+
+@given(
+    st.builds(
+        PromptSet,
+        st.lists(points).map(tuple),
+        st.none() | boxes,
+        st.none() | rough_masks,
+        st.none() | st.integers(0, 2),
+    )
+)
 def test_prompts_come_back_from_json(prompts: PromptSet) -> None:
-    assert prompts_from_json(prompts_to_json(prompts)) == prompts
+    text = json.dumps(prompts_to_json(prompts))
+    assert prompts_from_json(json.loads(text)) == prompts
+
+
+def test_notes_of_earlier_versions_and_broken_masks() -> None:
+    old = {"points": [[3, 4, True]], "box": None}
+    assert prompts_from_json(old) == PromptSet((Point(3, 4),))
+    broken = {"size": [50, 60], "counts": RoughMask.of(np.ones((5, 6), bool)).rle}
+    broken["counts"] = broken["counts"].decode()
+    with pytest.raises(ValueError, match="30 pixels"):
+        prompts_from_json({**old, "rough": broken})
 
 
 def test_the_next_image_is_read_and_embedded_ahead(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -202,6 +202,48 @@ def test_a_project_goes_on_where_it_was_left(
     again.wait(lambda: again.proposal_area() > 0)
     again.key(Key.Key_C)
     assert again.shown_objects() == {1}
+
+
+def test_a_rough_mask_and_the_meaning_of_a_click_come_back(
+    listed: Window, open_window: OpenWindow
+) -> None:
+    """As after a crash: what was noted in the background is all there is."""
+    window = listed
+    row, column = DISCS[0]
+    window.click(row, column)
+    window.wait_answer()
+    window.key(Key.Key_E)
+    window.wait_answer()
+    chosen = window.session.prompts
+    assert chosen.choice is not None
+    project, current = window.session.desk.project, window.panel.images.current
+    assert project is not None
+    assert current is not None
+
+    def noted() -> dict[str, Any]:
+        return project.listing.left(current).unfinished or {}
+
+    window.wait(lambda: noted().get("choice") == chosen.choice)
+    again = reopen(window, open_window)
+    again.wait(lambda: again.session.prompts == chosen)
+    again.wait_answer()
+    assert again.session.work.meaning == chosen.choice
+    again.key(Key.Key_Escape)
+
+    again.key(Key.Key_P)
+    again.layer(layers.ROUGH).brush_size = 16
+    again.drag((row, column - 10), (row, column + 10))
+    again.wait(lambda: again.session.prompts.rough is not None)
+    painted = again.session.prompts
+    project, current = again.session.desk.project, again.panel.images.current
+    again.wait(lambda: noted().get("rough"))
+    last = reopen(again, open_window)
+    last.wait(lambda: last.session.prompts == painted)
+    shown = np.asarray(last.layer(layers.ROUGH).data) > 0
+    np.testing.assert_array_equal(shown, painted.rough.mask())
+    last.wait_answer()
+    last.key(Key.Key_C)
+    assert last.shown_objects() == {1}
 
 
 @pytest.mark.slow

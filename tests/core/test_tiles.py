@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_infosam.core.prompts import Box, Point, PromptSet
-from napari_infosam.core.tiles import Tile, around, choose_tile, is_huge
+from napari_infosam.core.tiles import Tile, around, choose_tile, is_huge, neighbours
 
 SIDE = 64
 
@@ -111,3 +111,23 @@ def test_the_tile_of_a_mask_stays_until_the_mask_meets_its_border() -> None:
 def test_only_large_images_are_huge() -> None:
     assert not is_huge((5000, 6000))
     assert is_huge((20_000, 20_000))
+
+
+@given(images(), st.floats(0.1, 20), st.floats(-0.7, 0.7), st.floats(-0.7, 0.7))
+def test_the_next_prompt_beside_a_tile_lies_in_a_neighbour(
+    image: tuple[tuple[int, int], PromptSet], seen_at: float, down: float, right: float
+) -> None:
+    shape, prompts = image
+    point = PromptSet(prompts.points[:1] or (Point(0, 0),))
+    tile = choose_tile(shape, point, seen_at=seen_at, side=SIDE)
+    around_it = neighbours(tile, shape, point.points[0], side=SIDE)
+    assert len(set(around_it)) == len(around_it) <= 8
+    assert tile not in around_it
+    # from the middle, a little less than a tile away
+    y = tile.row + tile.height / 2 + down * SIDE * tile.stride
+    x = tile.column + tile.width / 2 + right * SIDE * tile.stride
+    if 0 <= y <= shape[0] - 1 and 0 <= x <= shape[1] - 1:
+        beside = PromptSet((Point(x, y),))
+        at_hand = [tile, *around_it]
+        again = choose_tile(shape, beside, seen_at=seen_at, recent=at_hand, side=SIDE)
+        assert again in at_hand

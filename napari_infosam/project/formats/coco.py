@@ -32,11 +32,11 @@ from napari_infosam.project.formats.pictures import SkipError
 from napari_infosam.project.painting import run_lengths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from napari_infosam.core.masks import BoolArray
     from napari_infosam.project.formats.importing import Images, Target
-    from napari_infosam.project.formats.items import Picture, Selection
+    from napari_infosam.project.formats.items import Done, Picture, Selection
 
 FILE_NAME = "annotations.json"
 
@@ -96,10 +96,8 @@ class _File(_Record):
 _FILE = TypeAdapter(_File)
 
 
-def write(
-    selection: Selection, path: Path, done: Callable[[], None], *, polygons: bool
-) -> None:
-    """Write all images into one file; ``done`` is called after each."""
+def write(selection: Selection, path: Path, done: Done, *, polygons: bool) -> None:
+    """Write all images into one file."""
     document = make_document(
         selection.pictures, selection.colours, done, polygons=polygons
     )
@@ -110,7 +108,7 @@ def write(
 def make_document(
     pictures: Iterable[Picture],
     classes: Mapping[str, str],
-    done: Callable[[], None] = lambda: None,
+    done: Done = lambda _: None,
     *,
     polygons: bool = False,
 ) -> dict[str, Any]:
@@ -123,7 +121,7 @@ def make_document(
     classes
         Their names and colours; the ids count from one in this order.
     done
-        Called after each image.
+        Called with 1 after each image.
     polygons
         Write polygons along the edges of pixels instead of run lengths. Objects with
         holes are cut into pieces without.
@@ -139,7 +137,7 @@ def make_document(
                 {"id": next(ids), "image_id": image_id, "category_id": category}
                 | _annotation(item, polygons)
             )
-        done()
+        done(1)
     return {
         "info": {"description": "Objects accepted in napari-infosam"},
         "images": images,

@@ -18,6 +18,7 @@ from napari_infosam.project.files import sync_directory
 from napari_infosam.project.formats.items import Selection, select
 
 if TYPE_CHECKING:
+    from napari_infosam.project.formats.items import Done
     from napari_infosam.project.store import Project
 
 Format = Literal["labels", "coco", "yolo", "geojson", "ome-zarr"]
@@ -48,7 +49,7 @@ def export_project(
     polygons: bool = False,
     png: bool = False,
     unreviewed: bool = False,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[float, int], None] | None = None,
 ) -> ExportReport:
     """Write the accepted objects of a project, completely or not at all.
 
@@ -72,7 +73,8 @@ def export_project(
     unreviewed
         Export objects that no person has accepted as well.
     on_progress
-        Called with (images done, images in all) after each image.
+        Called with (images done, images in all) after each image, and after parts of
+        huge ones. What it raises ends the export, of which nothing stays.
 
     Raises
     ------
@@ -89,13 +91,13 @@ def export_project(
             f"{out.name} would hold one image, but {len(selection.pictures)} have "
             "objects: name a folder."
         )
-    n_done = 0
+    n_done = 0.0
 
-    def done() -> None:
+    def done(number: float) -> None:
         nonlocal n_done
-        n_done += 1
+        n_done += number
         if on_progress:
-            on_progress(n_done, len(selection.pictures))
+            on_progress(round(n_done, 6), len(selection.pictures))
 
     draft = out.with_name(f".{out.name}-{uuid4().hex}")
     with one_sentence(out):
@@ -144,7 +146,7 @@ def _write_file(
     selection: Selection,
     kind: Format,
     path: Path,
-    done: Callable[[], None],
+    done: Done,
     *,
     polygons: bool,
 ) -> None:
@@ -157,7 +159,7 @@ def _write_file(
         from napari_infosam.project.formats import geojson
 
         geojson.write_picture(selection.pictures[0], selection.colours, path)
-        done()
+        done(1)
     with path.open("r+b") as file:
         os.fsync(file.fileno())
 
@@ -166,7 +168,7 @@ def _write_folder(
     selection: Selection,
     kind: Format,
     folder: Path,
-    done: Callable[[], None],
+    done: Done,
     polygons: bool,
     png: bool,
 ) -> list[str]:

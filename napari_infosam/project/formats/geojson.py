@@ -30,10 +30,10 @@ from napari_infosam.project.formats.pictures import SkipError
 from napari_infosam.project.formats.polygons import fill, outline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from napari_infosam.project.formats.importing import Images, Target
-    from napari_infosam.project.formats.items import Picture, Selection
+    from napari_infosam.project.formats.items import Done, Picture, Selection
 
 SUFFIX = ".geojson"
 
@@ -105,11 +105,11 @@ _FILE: TypeAdapter[_Collection] = TypeAdapter(
 )
 
 
-def write(selection: Selection, folder: Path, done: Callable[[], None]) -> None:
-    """Write one file for each image; ``done`` is called after each."""
+def write(selection: Selection, folder: Path, done: Done) -> None:
+    """Write one file for each image."""
     for picture in selection.pictures:
         write_picture(picture, selection.colours, folder / f"{picture.stem}{SUFFIX}")
-        done()
+        done(1)
 
 
 def write_picture(picture: Picture, classes: Mapping[str, str], path: Path) -> None:

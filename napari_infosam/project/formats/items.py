@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +12,20 @@ from pycocotools import mask as coco
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.masks import BoolArray, decode_rle, encode_rle
-from napari_infosam.project.painting import pixels_of
+from napari_infosam.core.placed import fits_coco
+from napari_infosam.project.painting import pixels_of, run_lengths
+from napari_infosam.project.windows import column_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
     from napari_infosam.project.records import ClassRecord, ImageRecord, ObjectRecord
     from napari_infosam.project.store import Project
+
+    Done = Callable[[float], None]
+    """Called with a number of images, or a part of one, that are written."""
 
 IMPORTED = "import"
 """Model version of objects whose file does not name one."""
@@ -72,11 +78,17 @@ class Item:
     @property
     def area(self) -> int:
         """Number of pixels."""
+        if not fits_coco(self.shape):
+            return int(run_lengths(self.rle)[1::2].sum())
         return int(coco.area(self._encoded))
 
     @property
     def xywh(self) -> tuple[int, int, int, int]:
         """The box along pixel edges: left, top, width, height."""
+        if not fits_coco(self.shape):
+            column, start, stop = column_runs(self.rle, self.shape[0])
+            x, y = int(column[0]), int(start.min())
+            return x, y, int(column[-1]) + 1 - x, int(stop.max()) - y
         x, y, width, height = coco.toBbox(self._encoded).astype(int).tolist()
         return x, y, width, height
 
@@ -108,10 +120,7 @@ class Picture:
     @property
     def stack(self) -> tuple[str, tuple[int, ...]] | None:
         """Name of the stack it is a slice of, and the position in it."""
-        found = _SLICE.fullmatch(self.name)
-        if found is None:
-            return None
-        return found["stack"], tuple(map(int, found["position"].split(", ")))
+        return stack_of(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +193,14 @@ def select(project: Project, *, unreviewed: bool = False) -> Selection:
     return Selection(project, tuple(pictures), tuple(project.classes()))
 
 
+def stack_of(name: str) -> tuple[str, tuple[int, ...]] | None:
+    """Return which stack an image is a slice of, and where in it, by its name."""
+    found = _SLICE.fullmatch(name)
+    if found is None:
+        return None
+    return found["stack"], tuple(map(int, found["position"].split(", ")))
+
+
 def plain_stem(name: str) -> str:
     """Return a name without the suffix of an image file."""
     return _SUFFIX.sub("", name)
@@ -231,11 +248,22 @@ def paint_items(
     return np.ascontiguousarray(columns.reshape(shape[1], shape[0]).T)
 
 
-def hidden(items: Iterable[Item], values: Iterable[int], labels: NDArray[Any]) -> int:
-    """Return how many objects lie in part or altogether under others."""
+def value_counts(labels: NDArray[Any]) -> Counter[int]:
+    """Return how many pixels of a label image, or a part of it, have each value."""
     found, counts = np.unique(labels, return_counts=True)
-    seen = dict(zip(found.tolist(), counts.tolist(), strict=True))
+    return Counter(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+
+
+def hidden(items: Iterable[Item], values: Iterable[int], seen: Counter[int]) -> int:
+    """Return how many objects lie in part or altogether under others.
+
+    Parameters
+    ----------
+    items, values
+        The objects and their values in the label image.
+    seen
+        The `value_counts` of all of it.
+    """
     return sum(
-        seen.get(value, 0) < item.area
-        for item, value in zip(items, values, strict=True)
+        seen[value] < item.area for item, value in zip(items, values, strict=True)
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
+import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.tiles import is_huge
 from napari_infosam.project.failures import one_sentence
+from napari_infosam.project.formats.blocks import SIDE, LabelBlocks
 from napari_infosam.project.formats.importing import DEFAULT_CLASS, refuse
 from napari_infosam.project.formats.items import (
     IMPORTED,
@@ -22,17 +26,17 @@ from napari_infosam.project.formats.items import (
     paint_items,
     plain_stem,
     unique_stems,
+    value_counts,
 )
 from napari_infosam.project.images import COLOUR
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from napari_infosam.core.masks import BoolArray
-    from napari_infosam.project.formats.items import Picture, Selection
+    from napari_infosam.project.formats.items import Done, Picture, Selection
 
 TABLE = "infosam-objects.csv"
 """Beside the label images: what they can not hold of their objects."""
@@ -68,10 +72,13 @@ class _File:
         return tuple(max(axis) + 1 for axis in zip(*self.planes, strict=True))
 
 
-def write(
-    selection: Selection, folder: Path, done: Callable[[], None], *, png: bool
-) -> list[str]:
-    """Write label images and their table; ``done`` is called after each image.
+def write(selection: Selection, folder: Path, done: Done, *, png: bool) -> list[str]:
+    """Write label images and their table.
+
+    Parameters
+    ----------
+    done
+        Called with a number of images, or a part of one, that are written.
 
     Returns
     -------
@@ -84,13 +91,18 @@ def write(
         table.writerow(_COLUMNS)
         for target in _files(selection.pictures, stacks=not png):
             path = folder / f"{target.name}{'.png' if png else '.tif'}"
-            lost = (_write_png if png else _write_tiff)(path, target)
+            if png:
+                lost = _write_png(path, target)
+            elif is_huge(target.shape):
+                lost = _write_tiles(path, target, done)
+            else:
+                lost = _write_tiff(path, target)
             if lost:
                 n = sum(map(len, target.planes.values()))
                 notes.append(f"{path.name}: {lost} of {n} objects lie under others")
             _write_rows(table, path.name, target, selection.colours)
-            for _ in range(target.n_pictures):
-                done()
+            if png or not is_huge(target.shape):
+                done(target.n_pictures)
     return notes
 
 
@@ -137,6 +149,11 @@ def _write_png(path: Path, file: _File) -> int:
     from PIL import Image
 
     ((_, items),) = file.planes.items()
+    if is_huge(file.shape):
+        raise InfosamError(
+            f"{file.name} has {file.shape[0]} x {file.shape[1]} pixels, too many for a "
+            "PNG file, which is made as a whole: export TIFF files."
+        )
     labels, lost = _paint(items, file.shape)
     if labels.max() > _HIGHEST_PNG:
         raise InfosamError(
@@ -149,20 +166,7 @@ def _write_png(path: Path, file: _File) -> int:
 
 def _write_tiff(path: Path, file: _File) -> int:
     """Write all planes; return how many objects others hide."""
-    import tifffile
-
-    highest = max(
-        value for items in file.planes.values() for value in label_values(items)
-    )
-    dtype = label_dtype(highest)
-    leading = file.stack_shape
-    before = any(index < 0 for position in file.planes for index in position)
-    if before or math.prod(leading) > _MOST_PLANES:
-        far = min(file.planes) if before else max(file.planes)
-        raise InfosamError(
-            f"{file.name} has an object in slice {far}, such a stack of label images "
-            "is not written: export PNG files or COCO."
-        )
+    dtype, leading = _checked(file)
     lost = 0
 
     def planes() -> Iterator[NDArray[Any]]:
@@ -176,23 +180,78 @@ def _write_tiff(path: Path, file: _File) -> int:
             lost += hides
             yield labels.astype(dtype)
 
+    _save_tiff(path, file, planes(), dtype, compressionargs={"level": 1})
+    return lost
+
+
+def _write_tiles(path: Path, file: _File, done: Done) -> int:
+    """Write the planes of a huge picture tile by tile; return as `_write_tiff`."""
+    dtype, leading = _checked(file)
+    empty = zlib.compress(bytes(SIDE * SIDE * np.dtype(dtype).itemsize), 9)
+    seen = {position: Counter[int]() for position in file.planes}
+
+    def tiles() -> Iterator[bytes]:
+        for position in np.ndindex(leading):
+            items = file.planes.get(position, [])
+            blocks = LabelBlocks(items, label_values(items), file.shape, dtype)
+            filled, (n_rows, n_columns) = set(blocks.filled), blocks.grid
+            for block in np.ndindex(n_rows, n_columns):
+                # nobody asks for what comes after the last tile
+                if block[1] == n_columns - 1:
+                    done(file.n_pictures / math.prod(leading) / n_rows)
+                if block not in filled:
+                    yield empty
+                    continue
+                labels = blocks.read(block)
+                seen[position] += value_counts(labels)
+                missing = [(0, SIDE - size) for size in labels.shape]
+                yield zlib.compress(np.pad(labels, missing).tobytes(), 1)
+
+    _save_tiff(path, file, tiles(), dtype, tile=(SIDE, SIDE))
+    return sum(
+        hidden(items, label_values(items), seen[position])
+        for position, items in file.planes.items()
+    )
+
+
+def _checked(file: _File) -> tuple[type[np.uint16 | np.uint32], tuple[int, ...]]:
+    """Return type and leading axes of a label image, if it can be written."""
+    highest = max(
+        value for items in file.planes.values() for value in label_values(items)
+    )
+    leading = file.stack_shape
+    before = any(index < 0 for position in file.planes for index in position)
+    if before or math.prod(leading) > _MOST_PLANES:
+        far = min(file.planes) if before else max(file.planes)
+        raise InfosamError(
+            f"{file.name} has an object in slice {far}, such a stack of label images "
+            "is not written: export PNG files or COCO."
+        )
+    return label_dtype(highest), leading
+
+
+def _save_tiff(
+    path: Path, file: _File, data: Iterator[Any], dtype: type, **how: Any
+) -> None:
+    import tifffile
+
+    leading = file.stack_shape
     tifffile.imwrite(
         path,
-        planes(),
+        data,
         shape=(*leading, *file.shape),
         dtype=dtype,
         compression="zlib",
-        compressionargs={"level": 1},
         photometric="minisblack",
         metadata={"axes": "TZYX"[-2 - len(leading) :]} if len(leading) <= 2 else None,
+        **how,
     )
-    return lost
 
 
 def _paint(items: list[Item], shape: tuple[int, int]) -> tuple[NDArray[np.int32], int]:
     values = label_values(items)
     labels = paint_items(items, values, shape)
-    return labels, hidden(items, values, labels)
+    return labels, hidden(items, values, value_counts(labels))
 
 
 def _write_rows(table: Any, name: str, file: _File, colours: dict[str, str]) -> None:

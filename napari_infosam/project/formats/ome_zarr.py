@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +13,10 @@ import numpy as np
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.masks import iter_objects
 from napari_infosam.core.preprocess import check_image
+from napari_infosam.core.tiles import is_huge
 from napari_infosam.project.failures import one_sentence
 from napari_infosam.project.files import content_hash
+from napari_infosam.project.formats.blocks import SIDE, LabelBlocks
 from napari_infosam.project.formats.importing import (
     Draft,
     Target,
@@ -26,27 +30,26 @@ from napari_infosam.project.formats.items import (
     label_dtype,
     label_values,
     paint_items,
+    value_counts,
 )
 from napari_infosam.project.images import COLOUR
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import zarr
     from numpy.typing import NDArray
 
-    from napari_infosam.project.formats.items import Selection
+    from napari_infosam.project.formats.items import Done, Selection
 
 SUFFIX = ".ome.zarr"
 LABELS = "objects"
 
 _VERSION = "0.4"
-_CHUNK = 1024
+_CHUNK = SIDE
 _RGB = (("red", "FF0000"), ("green", "00FF00"), ("blue", "0000FF"))
 
 
-def write(selection: Selection, folder: Path, done: Callable[[], None]) -> list[str]:
-    """Write one store for each image; ``done`` is called after each.
+def write(selection: Selection, folder: Path, done: Done) -> list[str]:
+    """Write one store for each image; that of a huge one has no pixels, but labels.
 
     Returns
     -------
@@ -56,11 +59,18 @@ def write(selection: Selection, folder: Path, done: Callable[[], None]) -> list[
     notes = []
     for picture in selection.pictures:
         store = folder / f"{picture.stem}{SUFFIX}"
-        lost = _write_picture(picture, selection, store)
+        if is_huge(picture.shape):
+            lost = _write_huge_picture(picture, selection, store, done)
+            notes.append(
+                f"{picture.name}: its pixels are too many to be copied, the store has "
+                "its labels alone"
+            )
+        else:
+            lost = _write_picture(picture, selection, store)
+            done(1)
         if lost:
             n = len(picture.items)
             notes.append(f"{picture.name}: {lost} of {n} objects lie under others")
-        done()
     return notes
 
 
@@ -89,40 +99,94 @@ def _write_picture(picture: Picture, selection: Selection, store: Path) -> int:
     group = parent.create_group(LABELS)
     group.attrs["multiscales"] = _write_levels(group, labels, "yx", LABELS)
     group.attrs["image-label"] = _image_label(picture, values)
-    return hidden(picture.items, values, labels)
+    return hidden(picture.items, values, value_counts(labels))
+
+
+def _write_huge_picture(
+    picture: Picture, selection: Selection, store: Path, done: Done
+) -> int:
+    """Write the labels of a huge image block by block; return as `_write_picture`."""
+    import zarr
+
+    root = zarr.open_group(store, mode="w-", zarr_format=2)
+    source = picture.record.source if picture.record else None
+    root.attrs["infosam"] = {
+        "name": picture.name,
+        "classes": selection.colours,
+        "source": source,
+    }
+    parent = root.create_group("labels")
+    parent.attrs["labels"] = [LABELS]
+    group = parent.create_group(LABELS)
+    values = label_values(picture.items)
+    dtype = label_dtype(max(values))
+    n_levels = max(0, math.ceil(math.log2(max(picture.shape) / _CHUNK))) + 1
+    seen = Counter[int]()
+    for level in range(n_levels):
+        blocks = LabelBlocks(
+            picture.items, values, picture.shape, dtype, stride=2**level
+        )
+        array = _new_level(group, level, blocks.shape, dtype)
+        # what is not written is zero
+        for block in blocks.filled:
+            labels = blocks.read(block)
+            row, column = block[0] * SIDE, block[1] * SIDE
+            height, width = labels.shape
+            array[row : row + height, column : column + width] = labels
+            if level == 0:
+                seen += value_counts(labels)
+            done(1 / n_levels / len(blocks.filled))
+    group.attrs["multiscales"] = _multiscales("yx", LABELS, n_levels)
+    group.attrs["image-label"] = _image_label(picture, values)
+    return hidden(picture.items, values, seen)
 
 
 def _write_levels(
     group: zarr.Group, image: NDArray[Any], axes: str, name: str
 ) -> list[dict[str, Any]]:
     """Write an image at full size, half, a quarter, ...; return its metadata."""
+    level, number = image, 0
+    while True:
+        _new_level(group, number, level.shape, level.dtype)[...] = level
+        number += 1
+        if max(level.shape[-2:]) <= _CHUNK:
+            return _multiscales(axes, name, number)
+        # every second pixel: labels and any type of intensities stay what they are
+        level = level[..., ::2, ::2]
+
+
+def _new_level(
+    group: zarr.Group, number: int, shape: tuple[int, ...], dtype: Any
+) -> zarr.Array[Any]:
+    """Make the array of a level, the finest is number 0."""
     import numcodecs
 
-    datasets: list[dict[str, Any]] = []
-    level, factor = image, 1
-    while True:
-        array = group.create_array(
-            str(len(datasets)),
-            shape=level.shape,
-            dtype=level.dtype,
-            chunks=(1,) * (level.ndim - 2)
-            + tuple(max(1, min(side, _CHUNK)) for side in level.shape[-2:]),
-            compressors=numcodecs.Blosc(cname="zstd", clevel=3),
-            chunk_key_encoding={"name": "v2", "separator": "/"},
-        )
-        array[...] = level
-        scale = [1.0] * (level.ndim - 2) + [float(factor)] * 2
-        datasets.append(
-            {
-                "path": str(len(datasets)),
-                "coordinateTransformations": [{"type": "scale", "scale": scale}],
-            }
-        )
-        if max(level.shape[-2:]) <= _CHUNK:
-            break
-        # every second pixel: labels and any type of intensities stay what they are
-        level, factor = level[..., ::2, ::2], factor * 2
+    chunks = tuple(max(1, min(side, _CHUNK)) for side in shape[-2:])
+    return group.create_array(
+        str(number),
+        shape=shape,
+        dtype=dtype,
+        chunks=(1,) * (len(shape) - 2) + chunks,
+        compressors=numcodecs.Blosc(cname="zstd", clevel=3),
+        chunk_key_encoding={"name": "v2", "separator": "/"},
+    )
+
+
+def _multiscales(axes: str, name: str, n_levels: int) -> list[dict[str, Any]]:
+    """Return the metadata of levels that are each half as fine as the one before."""
     kinds = {"c": "channel", "y": "space", "x": "space"}
+    datasets = [
+        {
+            "path": str(number),
+            "coordinateTransformations": [
+                {
+                    "type": "scale",
+                    "scale": [1.0] * (len(axes) - 2) + [float(2**number)] * 2,
+                }
+            ],
+        }
+        for number in range(n_levels)
+    ]
     return [
         {
             "version": _VERSION,
@@ -221,6 +285,8 @@ def _read_store(store: Path) -> tuple[Target, list[Item], dict[str, str]]:
     import zarr
 
     root = zarr.open_group(store, mode="r")
+    if "multiscales" not in _ngff(root) and "labels" in root:
+        raise refuse(store, "it has no pixels: labels of huge images are not read")
 
     def read() -> NDArray[Any]:
         return _pixels(root, store)

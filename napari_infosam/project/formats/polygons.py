@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
-from napari_infosam.project.painting import pixels_of
+from napari_infosam.project.windows import column_runs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,13 +37,8 @@ def outline(rle: bytes, shape: tuple[int, int]) -> Any:
     shape
         (height, width) of the mask.
     """
-    pixels = pixels_of(rle)
-    columns, rows = np.divmod(pixels, shape[0])
-    # runs go down a column, and end with it
-    starts = np.flatnonzero((np.diff(pixels, prepend=-2) != 1) | (rows == 0))
-    ends = np.append(starts[1:], pixels.size) - 1
-    x = columns[starts]
-    runs = shapely.union_all(shapely.box(x, rows[starts], x + 1, rows[ends] + 1))
+    x, top, bottom = column_runs(rle, shape[0])
+    runs = shapely.union_all(shapely.box(x, top, x + 1, bottom))
     # without the corners of the runs along straight edges
     return shapely.orient_polygons(shapely.simplify(runs, 0))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,7 @@ import yaml
 from PIL import Image
 
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.core.preprocess import to_rgb_uint8
+from napari_infosam.core.preprocess import Preprocessing, to_rgb_uint8
 from napari_infosam.project.failures import one_sentence
 from napari_infosam.project.formats.importing import (
     DEFAULT_CLASS,
@@ -21,12 +23,18 @@ from napari_infosam.project.formats.importing import (
 from napari_infosam.project.formats.items import Item, plain_stem
 from napari_infosam.project.formats.pictures import SUFFIXES, SkipError
 from napari_infosam.project.formats.polygons import fill_ring, one_ring, outline
+from napari_infosam.project.windows import in_tile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
+    from numpy.typing import NDArray
+
+    from napari_infosam.core.tiles import Tile
     from napari_infosam.project.formats.importing import Images, Target
-    from napari_infosam.project.formats.items import Selection
+    from napari_infosam.project.formats.items import Done, Picture, Selection
+    from napari_infosam.project.records import ImageRecord
+    from napari_infosam.project.tile_store import Tiles
 
 FILE_NAME = "data.yaml"
 
@@ -36,8 +44,8 @@ _FAR = 2.0
 _PARTS = ("train", "val", "test")
 
 
-def write(selection: Selection, folder: Path, done: Callable[[], None]) -> list[str]:
-    """Write a data set into a folder; ``done`` is called after each image.
+def write(selection: Selection, folder: Path, done: Done) -> list[str]:
+    """Write a data set into a folder; of huge images their stored tiles.
 
     Returns
     -------
@@ -49,21 +57,30 @@ def write(selection: Selection, folder: Path, done: Callable[[], None]) -> list[
         (folder / "images" / part).mkdir(parents=True)
         (folder / "labels" / part).mkdir(parents=True)
     joined = 0
+    notes = []
     for picture in selection.pictures:
         part = (picture.record and picture.record.split) or "train"
-        pixels = selection.pixels(picture)
-        how = picture.record.preprocessing if picture.record else None
-        Image.fromarray(to_rgb_uint8(pixels, how)).save(
-            folder / "images" / part / f"{picture.stem}.png", compress_level=1
-        )
-        lines = []
-        for item in picture.items:
-            shape = outline(item.rle, item.shape)
-            joined += shape.geom_type != "Polygon" or bool(shape.interiors)
-            lines.append(_line(numbers[item.class_name or DEFAULT_CLASS], shape, item))
-        target = folder / "labels" / part / f"{picture.stem}.txt"
-        target.write_text("".join(lines), "utf-8")
-        done()
+        sheets, unseen = _sheets(selection, picture)
+        for sheet in sheets:
+            Image.fromarray(sheet.read()).save(
+                folder / "images" / part / f"{sheet.stem}.png", compress_level=1
+            )
+            lines = []
+            for item in sheet.items():
+                shape = outline(item.rle, item.shape)
+                joined += shape.geom_type != "Polygon" or bool(shape.interiors)
+                number = numbers[item.class_name or DEFAULT_CLASS]
+                lines.append(_line(number, shape, item))
+            target = folder / "labels" / part / f"{sheet.stem}.txt"
+            target.write_text("".join(lines), "utf-8")
+            done(1 / len(sheets))
+        if unseen:
+            notes.append(
+                f"{picture.name}: {unseen} of {len(picture.items)} objects lie in none "
+                "of its stored tiles"
+            )
+        if not sheets:
+            done(1)
     # without a path: readers then start from where this file is
     description = {
         "train": "images/train",
@@ -72,7 +89,6 @@ def write(selection: Selection, folder: Path, done: Callable[[], None]) -> list[
     }
     text = yaml.safe_dump(description, sort_keys=False, allow_unicode=True)
     (folder / FILE_NAME).write_text(text, "utf-8")
-    notes = []
     if joined:
         notes.append(
             f"{joined} objects have holes or several parts, joined by lines of no width"
@@ -80,6 +96,64 @@ def write(selection: Selection, folder: Path, done: Callable[[], None]) -> list[
     if not any((folder / "images" / "train").iterdir()):
         notes.append("train has no image, the first one of a project validates")
     return notes
+
+
+@dataclass(frozen=True, slots=True)
+class _Sheet:
+    """A picture of the data set: an image, or a tile of a huge one."""
+
+    stem: str
+    read: Callable[[], NDArray[np.uint8]]
+    items: Callable[[], Iterable[Item]]
+
+
+def _sheets(selection: Selection, picture: Picture) -> tuple[list[_Sheet], int]:
+    """Return the pictures made of an image, and how many objects are in none."""
+    record = picture.record
+    if record is None or not record.is_huge:
+
+        def read() -> NDArray[np.uint8]:
+            return to_rgb_uint8(selection.pixels(picture), how)
+
+        how = record.preprocessing if record else None
+        return [_Sheet(picture.stem, read, lambda: picture.items)], 0
+    tiles, boxes = selection.project.tiles, [item.xywh for item in picture.items]
+    sheets, seen = [], set[int]()
+    for tile in tiles.stored(record.id):
+        inside = [n for n, box in enumerate(boxes) if _meets(tile, box)]
+        seen.update(inside)
+        sheets.append(
+            _Sheet(
+                f"{picture.stem}_y{tile.row}_x{tile.column}_s{tile.stride}",
+                partial(_read_tile, tiles, record, tile),
+                partial(_cut, [picture.items[n] for n in inside], tile),
+            )
+        )
+    return sheets, len(boxes) - len(seen)
+
+
+def _read_tile(tiles: Tiles, record: ImageRecord, tile: Tile) -> NDArray[np.uint8]:
+    # its contrast is that which the model sees already
+    how = Preprocessing(channels=record.preprocessing.channels)
+    return to_rgb_uint8(tiles.read(record.id, tile), how)
+
+
+def _meets(tile: Tile, box: tuple[int, int, int, int]) -> bool:
+    x, y, width, height = box
+    return (
+        x < tile.column + tile.width
+        and x + width > tile.column
+        and y < tile.row + tile.height
+        and y + height > tile.row
+    )
+
+
+def _cut(items: Iterable[Item], tile: Tile) -> Iterator[Item]:
+    """Yield what a tile shows of objects, in its own pixels."""
+    for item in items:
+        mask = in_tile(item, tile)
+        if mask.any():
+            yield Item.of_mask(mask, class_name=item.class_name)
 
 
 def _line(number: int, shape: Any, item: Item) -> str:
