@@ -93,7 +93,9 @@ def shown(action: str) -> str:
 
 
 def _readable(key: str) -> str:
-    return key.replace("Control", "Ctrl").replace("Escape", "Esc").replace("-", "+")
+    for name, written in (("Control", "Ctrl"), ("Escape", "Esc"), ("Page", "Page ")):
+        key = key.replace(name, written)
+    return key.replace("-", "+")
 
 
 def is_typing() -> bool:

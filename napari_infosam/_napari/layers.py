@@ -19,6 +19,7 @@ from napari_infosam._napari.huge_picture import (
     blank,
     reader_of_crop,
 )
+from napari_infosam._napari.object_colors import vivid_colormap
 from napari_infosam._napari.outlines import outlined
 from napari_infosam._napari.placing import place, seen_at
 from napari_infosam._napari.preview_layer import fill_preview, make_preview_layer
@@ -258,7 +259,12 @@ class PromptLayers:
         elif name == ROUGH:
             layer = make_rough_layer(name, self._shape, self._on_rough)
         else:
-            layer = Labels(self._empty(name, np.uint16), name=name, opacity=0.5)
+            layer = Labels(
+                self._empty(name, np.uint16),
+                name=name,
+                opacity=0.5,
+                colormap=vivid_colormap(),
+            )
             layer.events.paint.connect(lambda: self._on_paint())
         return layer
 
@@ -336,7 +342,9 @@ class PromptLayers:
         elif layer is not None:
             layer.data = labels
         elif self._image is not None and OBJECTS in self._layers:
-            layer = Labels(labels, name=PROPOSALS, opacity=0.45)
+            layer = Labels(
+                labels, name=PROPOSALS, opacity=0.45, colormap=vivid_colormap()
+            )
             layer.editable = False
             self._layers[PROPOSALS] = layer
             layers = self._viewer.layers

@@ -16,7 +16,14 @@ from qtpy.QtWidgets import (
 )
 
 from napari_infosam._napari.keys import shown
-from napari_infosam._napari.objects_model import VERSION, ObjectsModel
+from napari_infosam._napari.objects_model import (
+    AREA,
+    CLASS,
+    IOU,
+    NUMBER,
+    VERSION,
+    ObjectsModel,
+)
 from napari_infosam._napari.small_widgets import (
     Fold,
     Toggles,
@@ -41,7 +48,7 @@ _OVERLAPS: tuple[tuple[Overlap, str], ...] = (
     ("replace", "New object takes them"),
 )
 _TABLE_PIXELS = 170
-_WIDTHS = (40, 84, 52, 42)
+_WIDTHS = {NUMBER: 40, AREA: 52, IOU: 42, VERSION: 62}
 _NOTHING_CHOSEN = (
     f"Choose objects in the list first, or with {shown('choose')} over them."
 )
@@ -152,10 +159,10 @@ class ObjectsWidget(QWidget):
             rows.setDefaultSectionSize(22)
             rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
             columns.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-            columns.setSectionResizeMode(VERSION, QHeaderView.ResizeMode.Stretch)
+            columns.setSectionResizeMode(CLASS, QHeaderView.ResizeMode.Stretch)
             columns.setMinimumSectionSize(30)
             columns.setHighlightSections(False)
-            for column, width in enumerate(_WIDTHS):
+            for column, width in _WIDTHS.items():
                 table.setColumnWidth(column, width)
         table.clicked.connect(self._on_clicked)
         chosen = table.selectionModel()

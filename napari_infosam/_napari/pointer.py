@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -114,14 +115,15 @@ class Pointer:
         boxing = self._tool.boxing and event.button == LEFT and not self._tool.panning
         start, anchor = np.array(event.pos), _row_column(image, event)
         dragged = False
-        yield
-        while event.type == "mouse_move":
-            dragged |= is_far(event.pos, start)
-            if boxing and dragged:
-                self._preview(anchor, _row_column(image, event))
-            # a click must not move the picture, nor a box
-            event.handled = event.handled or boxing or not dragged
+        with self._holding_still(boxing):
             yield
+            while event.type == "mouse_move":
+                dragged |= is_far(event.pos, start)
+                if boxing and dragged:
+                    self._preview(anchor, _row_column(image, event))
+                # a click must not move the picture, nor a box
+                event.handled = event.handled or boxing or not dragged
+                yield
         dragged |= is_far(event.pos, start)  # a quick drag may have had no move
         if boxing and dragged:
             self._place_box(anchor, _row_column(image, event))
@@ -130,6 +132,21 @@ class Pointer:
         elif not dragged:
             negative = self._tool.is_negative(reversed_by_hand=by_hand)
             self._place_point(anchor, positive=not negative)
+
+    @contextmanager
+    def _holding_still(self, still: bool) -> Iterator[None]:
+        """Keep the picture where it is.
+
+        To call moves handled is not enough: napari passes those on late that follow
+        each other quickly, or while it draws, and by then the camera has moved.
+        """
+        camera = self._viewer.scene.camera
+        before = camera.mouse_pan
+        camera.mouse_pan = before and not still
+        try:
+            yield
+        finally:
+            camera.mouse_pan = before
 
     def decides_at(self, where: tuple[float, float]) -> bool:
         """Return whether a click decides about a proposal, and is no prompt."""

@@ -43,6 +43,7 @@ class PropagateWidget(QWidget):
             actions["forwards"],
         )
         self.progress = QProgressBar()
+        self.progress.setFormat("%v of %m slices")
         self.progress.setToolTip("Slices that were looked at")
         self.cancel = button(
             "Cancel", "Stop here; what was found so far stays", propagation.cancel

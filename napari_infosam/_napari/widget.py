@@ -120,6 +120,8 @@ class InfoSAMWidget(QWidget):
         self._build()
         self.session.engine.changed.connect(self._show_status)
         self.link.together.changed.connect(self._show_status)
+        self.proposals.changed.connect(self._show_status)
+        self.link.tool.changed.connect(self._show_status)
         # when the curves of a training come, after they have taken their place
         self._fit_soon = QTimer(self)
         self._fit_soon.setSingleShot(True)
@@ -224,6 +226,21 @@ class InfoSAMWidget(QWidget):
             return "Open an image to begin: File > Open Sample > InfoSAM has some."
         if session.prompts:
             return "The mask is being computed …"
+        return self._what_to_do()
+
+    def _what_to_do(self) -> str:
+        """Return what a person can do while no object is in work."""
+        tool, offered = self.link.tool, len(self.proposals.offered)
+        if offered:
+            what = "1 object is" if offered == 1 else f"{offered} objects are"
+            return f"{what} proposed. Accept ({shown('accept')}), or go on."
+        if not tool.active:
+            return "Clicks are napari's at the moment: press Points to segment."
+        if tool.painting:
+            return "Paint nearly all of an object; the model draws its edge."
+        if tool.boxing:
+            which = "each object" if tool.box_each else "an object"
+            return f"Drag a box around {which}."
         return "Click on an object to segment it."
 
     def show_help(self) -> None:
@@ -306,6 +323,8 @@ class InfoSAMWidget(QWidget):
         self.session.voice.said.disconnect(self._on_said)
         self.session.engine.changed.disconnect(self._show_status)
         self.session.prompts_changed.disconnect(self._forget_said)
+        self.proposals.changed.disconnect(self._show_status)
+        self.link.tool.changed.disconnect(self._show_status)
         self.session.learning.changed.disconnect(self._fit_later)
         self.improvement.changed.disconnect(self._fit_later)
         self._fit_soon.stop()

@@ -85,6 +85,18 @@ def test_t_lets_plain_clicks_be_negative(window: Window) -> None:
     assert not window.panel.link.tool.negative
 
 
+def test_the_camera_lets_go_while_a_box_is_drawn(window: Window) -> None:
+    # in tests napari passes every move on at once, and none late to the camera
+    window.key(Key.Key_B)
+    pans: list[bool] = []
+    window.viewer.scene.camera.events.mouse_pan.connect(
+        lambda event: pans.append(event.value)
+    )
+    row, column = DISCS[0]
+    window.drag((row - 20, column - 20), (row + 20, column + 20))
+    assert pans == [False, True]
+
+
 def test_a_box_is_drawn_by_dragging_in_box_mode(window: Window) -> None:
     center = np.array(window.viewer.scene.camera.center)
     window.key(Key.Key_B)

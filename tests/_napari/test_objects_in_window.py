@@ -478,3 +478,10 @@ def test_five_thousand_objects_are_listed_at_once(
     start = time.perf_counter()
     click_title(window, AREA)
     assert time.perf_counter() - start < 1
+
+
+def test_no_object_is_grey(window: Window) -> None:
+    layer = window.layer(layers.OBJECTS)
+    for number in range(1, 50):
+        color = layer.get_color(number)[:3]
+        assert max(color) - min(color) > 0.3

@@ -317,3 +317,18 @@ def test_another_kind_of_image_replaces_the_layers_content(window: Window) -> No
     assert window.proposal_area() > 0
     window.key(Key.Key_Z, Modifier.ControlModifier)
     assert window.n_points == 0
+
+
+def test_the_line_below_says_what_to_do_in_each_mode(window: Window) -> None:
+    status, mode = window.panel.status, window.panel.annotate.mode
+    assert status.text().startswith("Click on an object")
+    window.press(mode.buttons[-1])
+    assert "press Points" in status.text()
+    window.press(mode.buttons[0])
+    window.key(Key.Key_B)
+    assert status.text() == "Drag a box around an object."
+    window.key(Key.Key_B, Modifier.ShiftModifier)
+    assert status.text() == "Drag a box around each object."
+    row, column = DISCS[0]
+    window.drag((row - 20, column - 20), (row + 20, column + 20))
+    window.wait(lambda: status.text().startswith("1 object is proposed."))
