@@ -125,6 +125,8 @@ class Session:
     def set_image(self, source: ImageSource | None) -> None:
         """Annotate another picture; prompts of the old one wait for its return."""
         old = self.source
+        if source is None and old is None:
+            return  # what was said last stays in sight
         if source is not None and old is not None and source.key == old.key:
             if source.choice != old.choice:
                 self._see_anew(source)
