@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from napari_infosam.project import ImageRecord, ObjectRecord, Project
 
+_AS_PROPOSED = 0.98
+"""IoU with the last proposal from which on a mask counts as that proposal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -40,11 +43,14 @@ class Sample:
         ``(H, W, 3)`` RGB uint8.
     rles
         COCO run-length encodings of its objects, each a mask of ``(H, W)``.
+    proposed
+        Those of them that are a model's own answer, accepted as it was.
     """
 
     name: str
     picture: RGBImage
     rles: tuple[bytes, ...]
+    proposed: frozenset[bytes] = frozenset()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -105,8 +111,10 @@ def load_split(
             continue
         for index in sorted({o.slice_index for o in objects}):
             picture = to_rgb_uint8(pixels[index], image.preprocessing)
-            rles = tuple(o.rle for o in objects if o.slice_index == index)
-            parts[image.split].append(Sample(image.name, picture, rles))
+            here = [o for o in objects if o.slice_index == index]
+            rles = tuple(o.rle for o in here)
+            proposed = frozenset(o.rle for o in here if is_proposal(o))
+            parts[image.split].append(Sample(image.name, picture, rles, proposed))
     if unreadable and not (parts["train"] and parts["val"]):
         raise unreadable[0]
     for reason in unreadable:
@@ -125,10 +133,21 @@ def tile_samples(
     for tile, found in project.tiles.shared_out(image.id, objects).items():
         pixels = project.tiles.read(image.id, tile)
         masks = [in_tile(record, tile) for record in found]
-        rles = tuple(encode_rle(mask) for mask in masks if mask.any())
+        encoded = [encode_rle(mask) if mask.any() else b"" for mask in masks]
+        rles = tuple(filter(None, encoded))
+        pairs = zip(found, encoded, strict=True)
+        proposed = frozenset(rle for record, rle in pairs if is_proposal(record))
         if rles:
-            samples.append(Sample(image.name, to_rgb_uint8(pixels, how), rles))
+            picture = to_rgb_uint8(pixels, how)
+            samples.append(Sample(image.name, picture, rles, proposed))
     return samples
+
+
+def is_proposal(record: ObjectRecord) -> bool:
+    """Return whether a mask is what a model answered, and nobody corrected it."""
+    if record.proposal_ious:
+        return record.proposal_ious[-1] >= _AS_PROPOSED
+    return record.score is not None
 
 
 def split_objects(samples: Sequence[Sample]) -> Split:

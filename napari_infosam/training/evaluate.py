@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,6 +50,8 @@ class ObjectResult:
         Predicted less true IoU, absolute, on the mean of all these answers.
     seconds
         Of all clicks.
+    proposed
+        Whether the mask that counts as true was a model's own answer.
     """
 
     ious: tuple[float, ...]
@@ -58,6 +60,7 @@ class ObjectResult:
     boundary_iou_box: float = 0.0
     score_error: float = 0.0
     seconds: float = 0.0
+    proposed: bool = False
 
     def iou_after(self, clicks: int) -> float:
         """Return the IoU after this many clicks (1 is the first)."""
@@ -184,7 +187,8 @@ def evaluate(
             embedding = embeddings[number]
         else:
             embedding = predictor.embed(sample.picture)
-        return _measure(predictor, embedding, sample.mask(index), max_clicks)
+        result = _measure(predictor, embedding, sample.mask(index), max_clicks)
+        return replace(result, proposed=sample.rles[index] in sample.proposed)
 
     numbers = [number for number, s in enumerate(samples) for _ in s.rles]
     indices = [index for s in samples for index in range(len(s.rles))]

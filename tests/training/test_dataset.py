@@ -8,6 +8,7 @@ from skimage.draw import ellipse
 
 from napari_infosam.core.masks import encode_rle
 from napari_infosam.core.preprocess import Preprocessing, to_rgb_uint8
+from napari_infosam.core.prompts import Point, PromptSet
 from napari_infosam.training.dataset import (
     Sample,
     count_objects,
@@ -102,6 +103,26 @@ def test_only_reviewed_objects_that_are_not_deleted(project_of, cells):
     assert encode_rle(mask) not in found
     assert gone.rle not in found
     assert len(found) == 1
+
+
+def test_masks_that_a_model_proposed_are_known(project_of):
+    with project_of([2]) as project:
+        image = project.images()[0]
+        masks = np.zeros((4, *image.shape[:2]), bool)
+        for number, mask in enumerate(masks):
+            mask[10 * number : 10 * number + 5, :5] = True
+        click = PromptSet((Point(2.0, 2.0, True),))
+        first = project.commit(
+            image.id, masks[0], prompts=click, score=0.9, proposal_ious=[1.0]
+        )
+        project.commit(
+            image.id, masks[1], prompts=click, score=0.9, proposal_ious=[0.6]
+        )
+        at_once = project.commit(image.id, masks[2], score=0.9)
+        project.commit(image.id, masks[3])
+        split = load_split(project)
+        found = split.train[0].proposed | split.validation[0].proposed
+    assert found == {first.rle, at_once.rle}
 
 
 def test_the_picture_is_what_the_window_shows(project_of, cells):

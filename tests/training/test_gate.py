@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,24 @@ def test_the_same_results_never_pass(table):
 def test_the_same_results_on_constant_objects(level):
     same = evaluation(np.full((5, 6), level))
     assert not judge(same, {"base": same}).accepted
+
+
+def test_who_proposed_the_masks_has_no_advantage():
+    """The active version meets its own answers again, to the pixel."""
+    answers = np.full((8, 6), 1.0)
+    drawn = np.full((16, 6), 0.7)
+    active = evaluation(np.vstack([answers, drawn]))
+    student = evaluation(np.vstack([answers - 0.08, drawn + 0.03]))
+    assert not judge(student, {"v001": active}).accepted
+
+    def with_origins(of: Evaluation) -> Evaluation:
+        proposed = (replace(o, proposed=i < 8) for i, o in enumerate(of.objects))
+        return replace(of, objects=tuple(proposed))
+
+    active, student = with_origins(active), with_origins(student)
+    assert judge(student, {"v001": active}).accepted
+    worse = with_origins(evaluation(np.vstack([answers - 0.2, drawn + 0.03])))
+    assert not judge(worse, {"v001": active}).accepted
 
 
 def test_a_clear_gain_passes(table):
