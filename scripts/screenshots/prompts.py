@@ -6,7 +6,7 @@ from pathlib import Path
 
 from napari_infosam._napari import layers
 from scripts.screenshots.person import CTRL, Key, window
-from scripts.screenshots.photographs import GLAND, glands
+from scripts.screenshots.photographs import COINS, GLAND, coins, glands
 
 _CANVAS = (470, 400)
 
@@ -50,3 +50,11 @@ def take(folder: Path, _home: Path) -> None:
         one.wait(lambda: one.session.prompts.rough != first)
         one.wait_answer()
         one.shoot("paint", annotate.mode)
+
+    with window(folder, ("coins", coins()), size=_CANVAS) as one:
+        one.wait_ready()
+        one.zoom_to(51, 240, 3.0)
+        one.point_at(*COINS[2])
+        one.wait(lambda: layers.PREVIEW in one.viewer.layers)
+        one.wait(lambda: len(one.layer(layers.PREVIEW).data))
+        one.shoot("preview", one.panel.annotate.mode)
