@@ -40,6 +40,7 @@ def stored(window: Window) -> np.ndarray:
 def brush(window: Window, mode: str, value: int | None = None, size: int = 6) -> Any:
     """Take one of napari's tools into the hand."""
     layer = window.layer(layers.OBJECTS)
+    QApplication.processEvents()  # the first accept made the project
     window.viewer.layers.selection.active = layer
     layer.mode = mode
     layer.brush_size = size
