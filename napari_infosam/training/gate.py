@@ -130,8 +130,9 @@ def _table(evaluation: Evaluation) -> NDArray[np.float64]:
     table = np.array(
         [[*map(o.iou_after, (1, 3, 5)), o.iou_box] for o in evaluation.objects]
     )
-    most = np.array([GOOD_ENOUGH if o.proposed else 1.0 for o in evaluation.objects])
-    return np.minimum(table, most[:, None])
+    proposed = np.array([o.proposed for o in evaluation.objects])
+    table[proposed] = np.minimum(table[proposed], GOOD_ENOUGH)
+    return table
 
 
 def _clicks(evaluation: Evaluation) -> NDArray[np.float64]:
