@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 ACCEPTABLE = 0.85
 """IoU at which the simulated annotator accepts a proposal."""
 
+GOOD_ENOUGH = 0.9
+"""IoU at which it stops clicking where it measures a model."""
+
 Click: TypeAlias = Callable[["BoolArray", "BoolArray", tuple[Point, ...]], Point | None]
 """Where to click next, given truth, proposal and earlier clicks; see `next_click`."""
 

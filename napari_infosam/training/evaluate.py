@@ -20,15 +20,12 @@ from napari_infosam.core.metrics import (
 )
 from napari_infosam.core.prompts import PromptSet
 from napari_infosam.models.threads import Workers
-from napari_infosam.training.annotator import clicking
+from napari_infosam.training.annotator import GOOD_ENOUGH, clicking
 from napari_infosam.training.dataset import Sample, count_objects
 
 if TYPE_CHECKING:
     from napari_infosam.models.prediction import ImageEmbedding
     from napari_infosam.models.predictor import Predictor
-
-GOOD_ENOUGH = 0.9
-"""The simulated annotator stops here, after `REPORTED_CLICKS` clicks."""
 
 REPORTED_CLICKS = 5
 

@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_infosam.core.metrics import clicks_to_reach
-from napari_infosam.training.annotator import ACCEPTABLE
-from napari_infosam.training.evaluate import GOOD_ENOUGH
+from napari_infosam.training.annotator import ACCEPTABLE, GOOD_ENOUGH
 
 if TYPE_CHECKING:
     from napari_infosam.training.evaluate import Evaluation
