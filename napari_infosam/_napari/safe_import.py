@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from contextlib import suppress
 
 
@@ -14,7 +15,11 @@ def prepare_torch() -> None:
     its own LLVM, and Mesa's OpenGL drivers have another one in the global namespace
     of the process: without deep binding triton calls into Mesa's, and the whole
     window dies of a segmentation fault while the model is loaded.
+
+    torch also warns that it replaces kernels of its own (2.14); napari would show that
+    as if the person had to do something about it.
     """
+    warnings.filterwarnings("ignore", "Warning only once for all operators")
     deep = getattr(os, "RTLD_DEEPBIND", None)
     if deep is None or "triton" in sys.modules:
         return
