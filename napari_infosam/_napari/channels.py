@@ -58,7 +58,7 @@ def kinds_of(layer: Image, layers: Sequence[Image]) -> list[Kind]:
     """
     if layer.rgb:
         return [Kind("Colours of the image", COLORS, PLAIN)]
-    data = layer.data[0] if layer.multiscale else layer.data
+    data = finest(layer)
     plain = "Slices of a stack" if layer.ndim > 2 else "This layer alone"
     found = [Kind(plain, (), PLAIN)]
     if is_huge(tuple(data.shape[-2:])):
@@ -144,15 +144,16 @@ def reader_of(
         Position on the leading axes that hold no channels.
     """
     if choice.axis is not None:
-        axis, data = choice.axis, _finest(layer)
+        axis, data = choice.axis, finest(layer)
         place = (*slice_index[:axis], slice(None), *slice_index[axis:])
         return lambda: np.moveaxis(np.array(data[place]), 0, -1).copy()
-    by_name = {other.name: _finest(other) for other in layers}
+    by_name = {other.name: finest(other) for other in layers}
     parts = [by_name[name] for name in choice.layers]
     return lambda: np.stack([np.asarray(p[slice_index]) for p in parts], axis=-1)
 
 
-def _finest(layer: Image) -> Any:
+def finest(layer: Image) -> Any:
+    """Return the pixels of a layer at full size."""
     return layer.data[0] if layer.multiscale else layer.data
 
 
@@ -164,5 +165,5 @@ def _lies_on(other: Image, layer: Image) -> bool:
     """Return whether a layer may be a further channel of another one."""
     if other.rgb or other.ndim != layer.ndim:
         return False
-    same_shape = tuple(_finest(other).shape) == tuple(_finest(layer).shape)
+    same_shape = tuple(finest(other).shape) == tuple(finest(layer).shape)
     return same_shape and bool(np.allclose(other.extent.world, layer.extent.world))

@@ -85,7 +85,7 @@ def paint() -> None:
 
 def polarity() -> None:
     """Change what a plain click says."""
-    panel().link.toggle_polarity()
+    panel().link.tool.toggle_polarity()
 
 
 def preview() -> None:
@@ -186,7 +186,7 @@ def _with_chosen(action: str, act: Callable[[Sequence[int]], None]) -> None:
 
 def next_image() -> None:
     """Go to the next slice or image."""
-    panel().link.next_image()
+    panel().link.stepping.next_picture()
 
 
 def next_listed() -> None:

@@ -254,13 +254,14 @@ class Engine:
                 cancelled=cancelled,
             )
             self._base_of = (request.name, request.device)
+            # what importing left behind: here, and not in the midst of the first clicks
+            gc.collect()
         model = self._base
         if request.project is not None:
             model = load_version(request.project, request.version, base=model)
         if self._cache is None:
             self._cache = EmbeddingCache(self._cache_dir)
         _ = model.encoder_hash  # hashed here: seconds for the largest models
-        gc.collect()  # here, and not in the midst of the first clicks
         return Predictor(model, self._cache)
 
     def _take_cores(self) -> None:

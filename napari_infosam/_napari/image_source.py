@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_infosam._napari.channels import CHOICE, choice_of, reader_of
+from napari_infosam._napari.channels import CHOICE, choice_of, finest, reader_of
 from napari_infosam.core.channels import PLAIN, ChannelChoice
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.huge_image import HugeImage
@@ -197,7 +197,7 @@ def slices_beyond(
     axes = slice_axes(layer, choice)
     used = dims.last_used - (dims.ndim - layer.ndim)
     at = axes.index(used) if used in axes else len(axes) - 1
-    data = layer.data[0] if layer.multiscale else layer.data
+    data = finest(layer)
     places = range(int(data.shape[axes[at]]))
     beyond = places[here[at] + 1 :] if step > 0 else places[: here[at]][::-1]
     return [
@@ -236,7 +236,7 @@ def _slice_index(layer: Image, dims: Dims, choice: ChannelChoice) -> tuple[int, 
     if not axes:
         return ()
     position = layer.world_to_data(dims.point)
-    limits = (layer.data[0] if layer.multiscale else layer.data).shape
+    limits = finest(layer).shape
     return tuple(
         int(np.clip(round(float(position[axis])), 0, limits[axis] - 1)) for axis in axes
     )

@@ -248,6 +248,7 @@ class PromptLayers:
             )
             layer.events.data.connect(self._on_native_edit)
         elif name == PROPOSAL:
+            self._shown = None
             layer = Labels(
                 self._empty(name, np.uint8),
                 name=name,
@@ -269,7 +270,6 @@ class PromptLayers:
         return layer
 
     def _empty(self, name: str, dtype: type[np.unsignedinteger[Any]]) -> Any:
-        self._shown = None
         if is_huge(self._shape):
             self.windows[name] = WindowedPicture(self._shape)
             return self.windows[name].levels

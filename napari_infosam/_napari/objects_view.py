@@ -82,6 +82,10 @@ class ObjectsView:
             self.show()
             self.changed.emit()
 
+    def toggle_colors(self) -> None:
+        """Colour objects by class, or each with a colour of its own again."""
+        self.by_class = not self.by_class
+
     # ------------------------------------------------------------------- show
     def show(self) -> None:
         """Show what was accepted in the picture."""

@@ -270,7 +270,7 @@ class ObjectsWidget(QWidget):
         objects.choose([*kept, *selected])
 
     def _on_clicked(self, index: QModelIndex) -> None:
-        self._link.jump_to(self.model.number(index.row()))
+        self._link.stepping.jump_to(self.model.number(index.row()))
 
     def _on_colors_chosen(self, number: int) -> None:
         self._link.objects.by_class = bool(number)

@@ -10,6 +10,7 @@ from psygnal import Signal
 from napari_infosam._napari.desk import DEFAULT_CLASS
 from napari_infosam._napari.strokes import Strokes
 from napari_infosam.core.huge_image import HugeImage
+from napari_infosam.project.channels import show_channels
 from napari_infosam.project.files import content_hash
 from napari_infosam.project.images import PALETTE
 
@@ -104,7 +105,7 @@ class PictureObjects:
             if source.source is not None:
                 project.channels.put(source.source, source.choice)
             if here is not None:
-                project.show_channels(here, source.choice.seen)
+                show_channels(project, here, source.choice.seen)
 
     def enter_project(self) -> None:
         """Be about the same picture in another project."""

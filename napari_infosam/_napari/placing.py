@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from napari.layers import Image, Layer
     from napari.viewer import Viewer
 
@@ -56,3 +58,19 @@ def covers(upper: Image, lower: Image) -> bool:
         return False
     (low, high), (start, end) = (layer.extent.world[:, -2:] for layer in (upper, lower))
     return bool((low < end).all() and (start < high).all())
+
+
+def bring_to_sight(image: Image, images: Iterable[Image]) -> None:
+    """Hide what covers an image: what is seen must be what is annotated.
+
+    Parameters
+    ----------
+    images
+        All image layers, from the bottom to the top.
+    """
+    image.visible = True
+    above = False
+    for layer in images:
+        if above and layer.visible and covers(layer, image):
+            layer.visible = False
+        above |= layer == image

@@ -75,6 +75,12 @@ class Preview:
             self.want(None)
             self.switched.emit()
 
+    def toggle(self) -> None:
+        """Show what a click would give before there is one, or no longer."""
+        self.is_on = not self.is_on
+        now = "on: the dashed line shows what a click gives" if self.is_on else "off"
+        self._session.voice.say(f"Preview {now}.")
+
     def want(self, prompts: PromptSet | None, length: float = 1.0) -> None:
         """Preview other prompts; what was wanted before is wanted no longer.
 

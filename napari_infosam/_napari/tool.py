@@ -74,6 +74,10 @@ class Tool:
             self._negative = value
             self.changed.emit()
 
+    def toggle_polarity(self) -> None:
+        """Change what a plain click says: object, or background."""
+        self.negative = not self.negative
+
     def is_negative(self, *, reversed_by_hand: bool) -> bool:
         """Return whether a click is negative, given a held key or the right button."""
         return self._negative != reversed_by_hand

@@ -15,19 +15,15 @@ from napari_infosam._napari.channels import CHOICE, choice_of, choose, recall
 from napari_infosam._napari.gl_state import forget_vertex_arrays
 from napari_infosam._napari.held_key import HeldKey
 from napari_infosam._napari.hover import Hover
-from napari_infosam._napari.image_source import (
-    path_of,
-    slice_axes,
-    slices_beyond,
-    source_of,
-)
+from napari_infosam._napari.image_source import path_of, source_of
 from napari_infosam._napari.keys import KeyBindings
 from napari_infosam._napari.layers import PromptLayers
 from napari_infosam._napari.many_actions import ManyActions
 from napari_infosam._napari.objects_view import ObjectsView
-from napari_infosam._napari.placing import covers, fit, seen_at
+from napari_infosam._napari.placing import bring_to_sight, fit, seen_at
 from napari_infosam._napari.pointer import Pointer
 from napari_infosam._napari.rough_painting import RoughPainting
+from napari_infosam._napari.stepping import Stepping
 from napari_infosam._napari.together import Together
 from napari_infosam._napari.tool import Tool
 from napari_infosam.core.channels import PLAIN, ChannelChoice
@@ -36,6 +32,7 @@ from napari_infosam.core.errors import InfosamError
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
+    from napari.layers import Labels
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QWidget
 
@@ -118,15 +115,16 @@ class ViewerLink:
             parent,
         )
         self.many = many = ManyActions(session, proposals, self)
+        self.stepping = stepping = Stepping(viewer, session, self, self._pointer)
         actions: dict[str, Callable[[], object]] = {
             "points": self.use_points,
             "box": self.toggle_box,
             "paint": self.use_paint,
-            "polarity": self.toggle_polarity,
-            "preview": self.toggle_preview,
+            "polarity": self.tool.toggle_polarity,
+            "preview": preview.toggle,
             "meaning": session.next_meaning,
-            "forwards": partial(self.propagate, 1),
-            "backwards": partial(self.propagate, -1),
+            "forwards": partial(stepping.propagate, 1),
+            "backwards": partial(stepping.propagate, -1),
             "accept_all": session.propagation.accept_all,
             "accept": self.accept,
             "box_each": many.toggle_box_each,
@@ -141,9 +139,9 @@ class ViewerLink:
             "continue": partial(self._under_pointer, session.continue_at),
             "split": partial(self._under_pointer, session.split_at),
             "choose": partial(self._under_pointer, session.choose_at),
-            "merge": self.merge_chosen,
-            "colors": self.toggle_colors,
-            "next": self.next_image,
+            "merge": lambda: session.objects.merge(session.objects.chosen),
+            "colors": self.objects.toggle_colors,
+            "next": stepping.next_picture,
             "difference": versus.toggle_overlay,
             "next_image": lambda: self.step_wanted.emit(1),
             "previous_image": lambda: self.step_wanted.emit(-1),
@@ -220,6 +218,11 @@ class ViewerLink:
         """The image layer that is annotated."""
         return self._image
 
+    @property
+    def objects_layer(self) -> Labels | None:
+        """The layer of the accepted objects."""
+        return self._layers.objects
+
     def images(self) -> list[Image]:
         """Return all image layers, from the bottom to the top."""
         return [layer for layer in self._viewer.layers if isinstance(layer, Image)]
@@ -230,7 +233,7 @@ class ViewerLink:
         if old is None or not np.array_equal(old.extent.world, image.extent.world):
             fit(self._viewer, image)
         self._select_points = True
-        self._bring_to_sight(image)
+        bring_to_sight(image, self.images())
         self._settle()
 
     @property
@@ -249,15 +252,6 @@ class ViewerLink:
         """Go on with the channels with which objects were accepted before."""
         if self._image is not None and CHOICE not in self._image.metadata:
             self.choose_channels(self.channels.model_copy(update={"seen": seen}))
-
-    def _bring_to_sight(self, image: Image) -> None:
-        """Hide what covers an image: what is seen must be what is annotated."""
-        image.visible = True
-        above = False
-        for layer in self.images():
-            if above and layer.visible and covers(layer, image):
-                layer.visible = False
-            above |= layer == image
 
     def _first_image(self) -> Image | None:
         active = self._viewer.layers.selection.active
@@ -283,7 +277,7 @@ class ViewerLink:
         self.tool.painting = rough is not None and event.value == rough
         if isinstance(event.value, Image) and event.value != self._image:
             self._image = event.value
-            self._bring_to_sight(event.value)
+            bring_to_sight(event.value, self.images())
             self._soon.start()
 
     def _later(self, _event: Any = None) -> None:
@@ -394,16 +388,6 @@ class ViewerLink:
         else:
             self.use_box()
 
-    def toggle_polarity(self) -> None:
-        """Change what a plain click says: object, or background."""
-        self.tool.negative = not self.tool.negative
-
-    def toggle_preview(self) -> None:
-        """Show what a click would give before there is one, or no longer."""
-        self.preview.is_on = not self.preview.is_on
-        now = "on: the dashed line shows what a click gives"
-        self._session.voice.say(f"Preview {now if self.preview.is_on else 'off'}.")
-
     def accept(self) -> None:
         """Accept the proposal, or all that are proposed; next is a positive click."""
         if not self._session.prompts and self.proposals.offered:
@@ -427,70 +411,3 @@ class ViewerLink:
             self._session.voice.say("Open an image first.")
         else:
             action(*where)
-
-    def propagate(self, step: int) -> None:
-        """Follow the object in sight through the next slices of a stack.
-
-        Parameters
-        ----------
-        step
-            1 forwards, -1 backwards.
-        """
-        session, image, where = self._session, self._image, self._pointer.position()
-        if image is None or not slice_axes(image, self.channels):
-            session.voice.say("This image is no stack: it has no slices to go through.")
-            return
-        chosen = session.objects.chosen
-        number = chosen[0] if len(chosen) == 1 else 0
-        if not number and where is not None:
-            number = session.objects.number_at(*where)
-        sources = slices_beyond(image, self._viewer.dims, step, self.images())
-        session.propagation.start(sources, number)
-
-    def merge_chosen(self) -> None:
-        """Make one object of those that are chosen."""
-        self._session.objects.merge(self._session.objects.chosen)
-
-    def toggle_colors(self) -> None:
-        """Colour objects by class, or each with a colour of its own again."""
-        self.objects.by_class = not self.objects.by_class
-
-    def jump_to(self, number: int) -> None:
-        """Centre the view on an object, and select its label for the brush."""
-        record, image = self._session.objects.find(number), self._image
-        layer = self._layers.objects
-        if record is None or image is None or layer is None:
-            return
-        box = record.box
-        middle = ((box.y0 + box.y1) / 2, (box.x0 + box.x1) / 2)
-        displayed = list(self._viewer.dims.displayed[-2:])
-        world = list(self._viewer.dims.point)
-        for axis, value in zip(displayed, layer.data_to_world(middle), strict=True):
-            world[axis] = value
-        depth = self._viewer.scene.camera.center[0]
-        self._viewer.scene.camera.center = (depth, *(world[axis] for axis in displayed))
-        layer.selected_label = number
-
-    def next_image(self) -> None:
-        """Go to the next slice of a stack, or to the next image layer."""
-        if self._image is None:
-            self._session.voice.say("Open an image first.")
-            return
-        if axes := slice_axes(self._image, self.channels):
-            axis = self._viewer.dims.ndim - self._image.ndim + axes[-1]
-            step = self._viewer.dims.current_step[axis]
-            if step < self._viewer.dims.nsteps[axis] - 1:
-                self._viewer.dims.set_current_step(axis, step + 1)
-                return
-        if self.follow_on():
-            return
-        images = self.images()
-        if len(images) < 2:
-            self._session.voice.say("This is the last picture.")
-            return
-        place = next(i for i, layer in enumerate(images) if layer == self._image)
-        # downwards in the layer list, whose first line is the last layer
-        following = images[place - 1]
-        if covers(self._image, following):
-            self._image.visible = False
-        self.choose(following)

@@ -11,6 +11,7 @@ from napari_infosam.project import settings
 
 if TYPE_CHECKING:
     from napari_infosam.project.database import Database
+    from napari_infosam.project.store import Project
 
 
 class Channels:
@@ -41,6 +42,25 @@ class Channels:
         """Remember what was chosen for a file."""
         with self._database.write() as connection:
             settings.put(connection, _key(path), choice.model_dump_json())
+
+
+def show_channels(
+    project: Project, image_id: int, channels: tuple[int, ...] | None
+) -> None:
+    """Let the model see other channels of an image, and of others of its file.
+
+    Parameters
+    ----------
+    channels
+        See `Preprocessing.channels`.
+    """
+    here = project.image(image_id)
+    for image in project.images():
+        of_file = here.source is not None and image.source == here.source
+        alike = of_file and image.shape[2:] == here.shape[2:]
+        how = image.preprocessing.model_copy(update={"channels": channels})
+        if (image.id == image_id or alike) and how != image.preprocessing:
+            project.set_preprocessing(image.id, how)
 
 
 def _key(path: str) -> str:

@@ -142,22 +142,6 @@ class Project(OpenFolder):
             images.update_preprocessing(connection, image_id, preprocessing)
             return images.select_image(connection, image_id)
 
-    def show_channels(self, image_id: int, channels: tuple[int, ...] | None) -> None:
-        """Let the model see other channels of an image, and of others of its file.
-
-        Parameters
-        ----------
-        channels
-            See `Preprocessing.channels`.
-        """
-        here = self.image(image_id)
-        for image in self.images():
-            of_file = here.source is not None and image.source == here.source
-            alike = of_file and image.shape[2:] == here.shape[2:]
-            how = image.preprocessing.model_copy(update={"channels": channels})
-            if (image.id == image_id or alike) and how != image.preprocessing:
-                self.set_preprocessing(image.id, how)
-
     def classes(self) -> list[ClassRecord]:
         """Return all classes; a new project has one, ``object``."""
         with self._database.read() as connection:

@@ -132,11 +132,10 @@ def tile_samples(
     samples = []
     for tile, found in project.tiles.shared_out(image.id, objects).items():
         pixels = project.tiles.read(image.id, tile)
-        masks = [in_tile(record, tile) for record in found]
-        encoded = [encode_rle(mask) if mask.any() else b"" for mask in masks]
-        rles = tuple(filter(None, encoded))
-        pairs = zip(found, encoded, strict=True)
-        proposed = frozenset(rle for record, rle in pairs if is_proposal(record))
+        masks = [(record, in_tile(record, tile)) for record in found]
+        seen = [(record, encode_rle(mask)) for record, mask in masks if mask.any()]
+        rles = tuple(rle for _, rle in seen)
+        proposed = frozenset(rle for record, rle in seen if is_proposal(record))
         if rles:
             picture = to_rgb_uint8(pixels, how)
             samples.append(Sample(image.name, picture, rles, proposed))

@@ -4,8 +4,8 @@ Better means: on the same held-out objects, paired, by clicks and by IoU, than t
 active version and than the base, by more than a margin that chance does not pass.
 
 A mask that was accepted as a model proposed it is that model's own answer: nobody could
-come nearer to it. There an IoU of 0.90 counts as all of it, so that the version that
-answered while the held-out objects were accepted is not the winner for ever.
+come nearer to it. There an IoU of 0.90 counts as all of it, which narrows the advantage
+of the version that answered while the held-out objects were accepted.
 """
 
 from __future__ import annotations

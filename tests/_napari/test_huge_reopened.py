@@ -38,6 +38,17 @@ def slide(tmp_path: Path) -> Path:
     return path
 
 
+def opened(
+    open_window: OpenWindow, slide: Path, monkeypatch: pytest.MonkeyPatch
+) -> Window:
+    """Open a window with the slide in its list, and wait until it is embedded."""
+    window = open_window()
+    add(window, slide.parent, monkeypatch)
+    window.wait(lambda: names(window) == ["slide.zarr"])
+    window.wait_ready()
+    return window
+
+
 def accept(window: Window, *places: tuple[int, int]) -> None:
     window.viewer.scene.camera.center = (0, *places[0])
     window.viewer.scene.camera.zoom = 1.0
@@ -53,12 +64,9 @@ def shown_at(window: Window, place: tuple[int, int]) -> int:
 def test_it_is_listed_reopened_and_relinked(
     open_window: OpenWindow, slide: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    window = open_window()
-    add(window, slide.parent, monkeypatch)
-    window.wait(lambda: names(window) == ["slide.zarr"])
+    window = opened(open_window, slide, monkeypatch)
     # napari reads what is in view: there are coarse levels that the file has not
     assert isinstance(window.layer("slide.zarr").data[1], CoarseLevel)
-    window.wait_ready()
     accept(window, *DISCS[:2])
     project_path = window.session.desk.path
 
@@ -93,10 +101,7 @@ def test_it_is_listed_reopened_and_relinked(
 def test_a_project_folder_opens_it_with_its_objects(
     open_window: OpenWindow, slide: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    window = open_window()
-    add(window, slide.parent, monkeypatch)
-    window.wait(lambda: names(window) == ["slide.zarr"])
-    window.wait_ready()
+    window = opened(open_window, slide, monkeypatch)
     accept(window, DISCS[0])
     path = window.session.desk.path
     window.panel.close_down()

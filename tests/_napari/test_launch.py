@@ -79,7 +79,7 @@ def test_of_several_paths_the_first_is_seen_with_the_prompts_above_it(
     assert [i.visible for i in images(viewer).values()] == [False, False, True]
     zoom = viewer.scene.camera.zoom
 
-    panel.link.next_image()
+    panel.link.stepping.next_picture()
     assert panel.link.image.name == "b"
     assert [i.visible for i in images(viewer).values()] == [False, True, False]
     assert viewer.scene.camera.zoom < 0.7 * zoom  # 70 rows instead of 30

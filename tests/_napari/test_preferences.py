@@ -48,7 +48,7 @@ def test_the_overlap_is_remembered(open_window: OpenWindow) -> None:
     box = window.panel.annotate.objects.overlap
     box.setCurrentIndex(2)
     box.activated.emit(2)
-    window.panel.link.toggle_colors()
+    window.panel.link.objects.toggle_colors()
     window.panel.close_down()
     file = Path(get_plugin_settings(preferences.PLUGIN).config_path)
     kept = yaml.safe_load(file.read_text())
@@ -89,7 +89,7 @@ def test_the_dialog_changes_what_the_window_does(
     assert window.session.desk.path == tmp_path / "mine" / "discs.infosam"
 
     # the other way round: what is changed elsewhere is seen here
-    window.panel.link.toggle_colors()
+    window.panel.link.objects.toggle_colors()
     assert dialog.fields["colors"].currentData() == "each"
     window.press(dialog.restore)
     assert window.session.objects.overlap == "allow"

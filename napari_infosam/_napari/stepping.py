@@ -1,0 +1,97 @@
+"""On to the next picture, along a stack, or to an object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_infosam._napari.image_source import slice_axes, slices_beyond
+from napari_infosam._napari.placing import covers
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+    from napari_infosam._napari.pointer import Pointer
+    from napari_infosam._napari.session import Session
+    from napari_infosam._napari.viewer_link import ViewerLink
+
+
+class Stepping:
+    """Goes elsewhere in the viewer, and takes an object along.
+
+    Parameters
+    ----------
+    viewer, session
+        Where one is, and what one works on.
+    link
+        Who knows the image.
+    pointer
+        Knows what the mouse is over.
+    """
+
+    def __init__(
+        self, viewer: Viewer, session: Session, link: ViewerLink, pointer: Pointer
+    ) -> None:
+        self._viewer = viewer
+        self._session = session
+        self._link = link
+        self._pointer = pointer
+
+    def next_picture(self) -> None:
+        """Go to the next slice of a stack, or to the next image layer."""
+        image = self._link.image
+        if image is None:
+            self._session.voice.say("Open an image first.")
+            return
+        if axes := slice_axes(image, self._link.channels):
+            axis = self._viewer.dims.ndim - image.ndim + axes[-1]
+            step = self._viewer.dims.current_step[axis]
+            if step < self._viewer.dims.nsteps[axis] - 1:
+                self._viewer.dims.set_current_step(axis, step + 1)
+                return
+        if self._link.follow_on():
+            return
+        images = self._link.images()
+        if len(images) < 2:
+            self._session.voice.say("This is the last picture.")
+            return
+        place = next(i for i, layer in enumerate(images) if layer == image)
+        # downwards in the layer list, whose first line is the last layer
+        following = images[place - 1]
+        if covers(image, following):
+            image.visible = False
+        self._link.choose(following)
+
+    def propagate(self, step: int) -> None:
+        """Follow the object in sight through the next slices of a stack.
+
+        Parameters
+        ----------
+        step
+            1 forwards, -1 backwards.
+        """
+        session, link, where = self._session, self._link, self._pointer.position()
+        image = link.image
+        if image is None or not slice_axes(image, link.channels):
+            session.voice.say("This image is no stack: it has no slices to go through.")
+            return
+        chosen = session.objects.chosen
+        number = chosen[0] if len(chosen) == 1 else 0
+        if not number and where is not None:
+            number = session.objects.number_at(*where)
+        sources = slices_beyond(image, self._viewer.dims, step, link.images())
+        session.propagation.start(sources, number)
+
+    def jump_to(self, number: int) -> None:
+        """Centre the view on an object, and select its label for the brush."""
+        record, layer = self._session.objects.find(number), self._link.objects_layer
+        if record is None or layer is None:
+            return
+        box = record.box
+        middle = ((box.y0 + box.y1) / 2, (box.x0 + box.x1) / 2)
+        displayed = list(self._viewer.dims.displayed[-2:])
+        world = list(self._viewer.dims.point)
+        for axis, value in zip(displayed, layer.data_to_world(middle), strict=True):
+            world[axis] = value
+        depth = self._viewer.scene.camera.center[0]
+        self._viewer.scene.camera.center = (depth, *(world[axis] for axis in displayed))
+        layer.selected_label = number
