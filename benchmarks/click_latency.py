@@ -3,7 +3,7 @@
 The clock starts before the mouse event is delivered to napari's canvas, and stops when
 the frame that has the mask is on the screen. Measured idle and while a training runs.
 
-Run: ``xvfb-run -a python benchmarks/click_latency.py`` (three minutes on two cores).
+Run: ``xvfb-run -a python benchmarks/click_latency.py`` (a minute on two cores).
 """
 
 from __future__ import annotations
