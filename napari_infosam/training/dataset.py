@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -43,14 +43,15 @@ class Sample:
         ``(H, W, 3)`` RGB uint8.
     rles
         COCO run-length encodings of its objects, each a mask of ``(H, W)``.
-    proposed
-        Those of them that are a model's own answer, accepted as it was.
+    authors
+        By run-length encoding, the version whose own answer a mask is; only of those
+        that were accepted as they were answered.
     """
 
     name: str
     picture: RGBImage
     rles: tuple[bytes, ...]
-    proposed: frozenset[bytes] = frozenset()
+    authors: Mapping[bytes, str] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -113,8 +114,8 @@ def load_split(
             picture = to_rgb_uint8(pixels[index], image.preprocessing)
             here = [o for o in objects if o.slice_index == index]
             rles = tuple(o.rle for o in here)
-            proposed = frozenset(o.rle for o in here if is_proposal(o))
-            parts[image.split].append(Sample(image.name, picture, rles, proposed))
+            authors = {o.rle: o.model_version for o in here if is_proposal(o)}
+            parts[image.split].append(Sample(image.name, picture, rles, authors))
     if unreadable and not (parts["train"] and parts["val"]):
         raise unreadable[0]
     for reason in unreadable:
@@ -135,10 +136,10 @@ def tile_samples(
         masks = [(record, in_tile(record, tile)) for record in found]
         seen = [(record, encode_rle(mask)) for record, mask in masks if mask.any()]
         rles = tuple(rle for _, rle in seen)
-        proposed = frozenset(rle for record, rle in seen if is_proposal(record))
+        authors = {rle: o.model_version for o, rle in seen if is_proposal(o)}
         if rles:
             picture = to_rgb_uint8(pixels, how)
-            samples.append(Sample(image.name, picture, rles, proposed))
+            samples.append(Sample(image.name, picture, rles, authors))
     return samples
 
 

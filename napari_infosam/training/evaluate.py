@@ -45,10 +45,13 @@ class ObjectResult:
         For the tight box alone.
     score_error
         Predicted less true IoU, absolute, on the mean of all these answers.
+    score_bias
+        The same with its sign: above zero where too much was promised.
     seconds
         Of all clicks.
-    proposed
-        Whether the mask that counts as true was a model's own answer.
+    author
+        The version whose own answer the mask is that counts as true; None where it is
+        nobody's.
     """
 
     ious: tuple[float, ...]
@@ -56,8 +59,9 @@ class ObjectResult:
     dice_box: float
     boundary_iou_box: float = 0.0
     score_error: float = 0.0
+    score_bias: float = 0.0
     seconds: float = 0.0
-    proposed: bool = False
+    author: str | None = None
 
     def iou_after(self, clicks: int) -> float:
         """Return the IoU after this many clicks (1 is the first)."""
@@ -72,6 +76,10 @@ class Evaluation:
     n_images: int
     max_clicks: int
     seconds_per_click: float
+
+    def only(self, indices: Sequence[int]) -> Evaluation:
+        """Return the results of some of the objects."""
+        return replace(self, objects=tuple(self.objects[i] for i in indices))
 
     def iou_after(self, clicks: int) -> float:
         """Return the mean IoU after this many clicks."""
@@ -112,6 +120,11 @@ class Evaluation:
         """Mean absolute difference of predicted and true IoU: the calibration error."""
         return float(np.mean([o.score_error for o in self.objects]))
 
+    @property
+    def score_bias(self) -> float:
+        """Mean of predicted less true IoU: above zero where too much is promised."""
+        return float(np.mean([o.score_bias for o in self.objects]))
+
     def figures(self) -> dict[str, float]:
         """Return everything that is measured, under the names that people read."""
         return {
@@ -128,6 +141,7 @@ class Evaluation:
             "dice_box": self.dice_box,
             "boundary_iou_box": self.boundary_iou_box,
             "score_error": self.score_error,
+            "score_bias": self.score_bias,
             "seconds_per_click": self.seconds_per_click,
         }
 
@@ -185,7 +199,7 @@ def evaluate(
         else:
             embedding = predictor.embed(sample.picture)
         result = _measure(predictor, embedding, sample.mask(index), max_clicks)
-        return replace(result, proposed=sample.rles[index] in sample.proposed)
+        return replace(result, author=sample.authors.get(sample.rles[index]))
 
     numbers = [number for number, s in enumerate(samples) for _ in s.rles]
     indices = [index for s in samples for index in range(len(s.rles))]
@@ -219,6 +233,7 @@ def _measure(
         dice(boxed.mask, mask),
         boundary_iou(boxed.mask, mask),
         float(np.abs(errors).mean()),
+        float(errors.mean()),
         seconds,
     )
 

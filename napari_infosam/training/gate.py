@@ -4,8 +4,10 @@ Better means: on the same held-out objects, paired, by clicks and by IoU, than t
 active version and than the base, by more than a margin that chance does not pass.
 
 A mask that was accepted as a model proposed it is that model's own answer: nobody could
-come nearer to it. There an IoU of 0.90 counts as all of it, which narrows the advantage
-of the version that answered while the held-out objects were accepted.
+come nearer to it. A student is compared with a rival on what others than this rival
+answered, where there is enough of it; but with the base on everything, because students
+resemble each other. And where a mask is anybody's answer, an IoU of 0.90 counts as all of
+it.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_infosam.core.metrics import clicks_to_reach
+from napari_infosam.project.versions import BASE
 from napari_infosam.training.annotator import ACCEPTABLE, GOOD_ENOUGH
 
 if TYPE_CHECKING:
@@ -35,6 +38,9 @@ MORE_STUCK = 0.05
 
 MORE_CLICKS = 0.25
 """Clicks to 0.90 IoU that may be lost in the mean; more only within their noise."""
+
+LEAST_OTHERS = 10
+"""Objects on which a rival can be met without those that it answered itself."""
 
 KINDS = (
     "IoU after 1 click",
@@ -71,7 +77,7 @@ def judge(candidate: Evaluation, rivals: Mapping[str, Evaluation]) -> Verdict:
         Results by name on the same objects, for example ``{"base": ..., "v002": ...}``.
     """
     for name, rival in rivals.items():
-        refusal, practice_lost = _refusal(candidate, rival)
+        refusal, practice_lost = _refusal(*_on_neutral_ground(candidate, rival, name))
         if refusal:
             reason = f"Not better than {name}: {refusal}."
             return Verdict(False, reason, practice_lost)
@@ -86,6 +92,16 @@ def judge(candidate: Evaluation, rivals: Mapping[str, Evaluation]) -> Verdict:
         f"{min(rival.noc(0.85) for rival in rivals.values()):.1f}, on "
         f"{len(candidate.objects)} held-out objects.",
     )
+
+
+def _on_neutral_ground(
+    candidate: Evaluation, rival: Evaluation, name: str
+) -> tuple[Evaluation, Evaluation]:
+    """Return both on the objects that the rival did not answer, if these are enough."""
+    others = [i for i, o in enumerate(rival.objects) if o.author != name]
+    if name == BASE or len(others) < LEAST_OTHERS:
+        return candidate, rival
+    return candidate.only(others), rival.only(others)
 
 
 def _refusal(candidate: Evaluation, rival: Evaluation) -> tuple[str, bool]:
@@ -129,7 +145,7 @@ def _table(evaluation: Evaluation) -> NDArray[np.float64]:
     table = np.array(
         [[*map(o.iou_after, (1, 3, 5)), o.iou_box] for o in evaluation.objects]
     )
-    proposed = np.array([o.proposed for o in evaluation.objects])
+    proposed = np.array([o.author is not None for o in evaluation.objects])
     table[proposed] = np.minimum(table[proposed], GOOD_ENOUGH)
     return table
 
@@ -139,7 +155,7 @@ def _clicks(evaluation: Evaluation) -> NDArray[np.float64]:
     most = evaluation.max_clicks
     return np.array(
         [
-            clicks_to_reach(o.ious, ACCEPTABLE if o.proposed else GOOD_ENOUGH, most)
+            clicks_to_reach(o.ious, ACCEPTABLE if o.author else GOOD_ENOUGH, most)
             for o in evaluation.objects
         ]
     )

@@ -113,7 +113,12 @@ def test_masks_that_a_model_proposed_are_known(project_of):
             mask[10 * number : 10 * number + 5, :5] = True
         click = PromptSet((Point(2.0, 2.0, True),))
         first = project.commit(
-            image.id, masks[0], prompts=click, score=0.9, proposal_ious=[1.0]
+            image.id,
+            masks[0],
+            prompts=click,
+            model_version="v001",
+            score=0.9,
+            proposal_ious=[1.0],
         )
         project.commit(
             image.id, masks[1], prompts=click, score=0.9, proposal_ious=[0.6]
@@ -121,8 +126,8 @@ def test_masks_that_a_model_proposed_are_known(project_of):
         at_once = project.commit(image.id, masks[2], score=0.9)
         project.commit(image.id, masks[3])
         split = load_split(project)
-        found = split.train[0].proposed | split.validation[0].proposed
-    assert found == {first.rle, at_once.rle}
+        found = {**split.train[0].authors, **split.validation[0].authors}
+    assert found == {first.rle: "v001", at_once.rle: "base"}
 
 
 def test_the_picture_is_what_the_window_shows(project_of, cells):

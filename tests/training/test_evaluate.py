@@ -83,7 +83,7 @@ def test_who_knows_everything_needs_one_click():
     assert result.noc(0.9) == 1
     assert result.nof(0.9) == 0
     assert result.dice_box == result.boundary_iou_box == 1
-    assert result.score_error == 0  # it says 1, and is right
+    assert result.score_error == result.score_bias == 0  # it says 1, and is right
     assert (metrics.n_images, metrics.n_objects) == (1, 2)
 
 
@@ -97,6 +97,7 @@ def test_who_knows_nothing_needs_all_clicks():
     assert (metrics.iou_1, metrics.iou_5, metrics.iou_box) == (0, 0, 0)
     assert metrics.max_clicks == 7
     assert result.boundary_iou_box == 0
+    assert result.score_error == result.score_bias == 1  # it says 1, and is wrong
 
 
 def test_a_pixel_is_clicked_once():

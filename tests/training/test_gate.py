@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_infosam.training.evaluate import Evaluation, ObjectResult
-from napari_infosam.training.gate import KINDS, MARGIN, judge
+from napari_infosam.training.gate import KINDS, LEAST_OTHERS, MARGIN, judge
 
 OBJECTS = 24
 
@@ -53,22 +53,52 @@ def test_the_same_results_on_constant_objects(level):
     assert not judge(same, {"base": same}).accepted
 
 
-def test_who_proposed_the_masks_has_no_advantage():
-    """The active version meets its own answers again, to the pixel."""
+def answered_by(of: Evaluation, *authors: str | None) -> Evaluation:
+    """Return results on masks that are the answers of these, or nobody's."""
+    pairs = zip(of.objects, authors, strict=True)
+    return replace(of, objects=tuple(replace(o, author=a) for o, a in pairs))
+
+
+def test_an_answer_that_was_accepted_counts_as_well_at_ninety():
+    """The base meets its own answers again, to the pixel."""
     answers = np.full((8, 6), 1.0)
     drawn = np.full((16, 6), 0.7)
-    active = evaluation(np.vstack([answers, drawn]))
+    base = evaluation(np.vstack([answers, drawn]))
     student = evaluation(np.vstack([answers - 0.08, drawn + 0.03]))
-    assert not judge(student, {"v001": active}).accepted
+    assert not judge(student, {"base": base}).accepted
+    authors = ["base"] * 8 + [None] * 16
+    base, student = answered_by(base, *authors), answered_by(student, *authors)
+    assert judge(student, {"base": base}).accepted
+    worse = evaluation(np.vstack([answers - 0.2, drawn + 0.03]))
+    assert not judge(answered_by(worse, *authors), {"base": base}).accepted
 
-    def with_origins(of: Evaluation) -> Evaluation:
-        proposed = (replace(o, proposed=i < 8) for i, o in enumerate(of.objects))
-        return replace(of, objects=tuple(proposed))
 
-    active, student = with_origins(active), with_origins(student)
-    assert judge(student, {"v001": active}).accepted
-    worse = with_origins(evaluation(np.vstack([answers - 0.2, drawn + 0.03])))
-    assert not judge(worse, {"v001": active}).accepted
+@pytest.mark.parametrize("others", [LEAST_OTHERS, LEAST_OTHERS - 1])
+def test_a_version_is_met_on_what_it_did_not_answer(others):
+    """Far off the answers of the active version, and better on all that is not its."""
+    answers = np.full((14, 6), 1.0)
+    drawn = np.full((others, 6), 0.7)
+    active = evaluation(np.vstack([answers, drawn]))
+    student = evaluation(np.vstack([answers - 0.3, drawn + 0.1]))
+    for author, accepted in (("v001", others == LEAST_OTHERS), ("base", False)):
+        authors = [author] * 14 + ["base"] * others
+        verdict = judge(
+            answered_by(student, *authors), {"v001": answered_by(active, *authors)}
+        )
+        assert verdict.accepted is accepted
+
+
+def test_the_base_is_met_on_everything():
+    """What students answered favours a student."""
+    answers = np.full((14, 6), 1.0)
+    drawn = np.full((14, 6), 0.7)
+    base = evaluation(np.vstack([answers, drawn]))
+    student = evaluation(np.vstack([answers - 0.3, drawn + 0.1]))
+    authors = ["base"] * 14 + ["v001"] * 14
+    verdict = judge(
+        answered_by(student, *authors), {"base": answered_by(base, *authors)}
+    )
+    assert not verdict.accepted
 
 
 def test_a_clear_gain_passes(table):
