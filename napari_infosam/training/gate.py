@@ -6,8 +6,8 @@ active version and than the base, by more than a margin that chance does not pas
 A mask that was accepted as a model proposed it is that model's own answer: nobody could
 come nearer to it. A student is compared with a rival on what others than this rival
 answered, where there is enough of it; but with the base on everything, because students
-resemble each other. And where a mask is anybody's answer, an IoU of 0.90 counts as all of
-it.
+resemble each other. And where a mask is anybody's answer, an IoU of 0.90 counts as all
+of it.
 """
 
 from __future__ import annotations
