@@ -1,11 +1,8 @@
-"""A session that changes a project at random until it is killed."""
+"""What a session changes at random until it is killed."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from itertools import count
-from pathlib import Path
 
 import numpy as np
 
@@ -54,9 +51,3 @@ def changes(project: Project, seed: int) -> Iterator[None]:
         else:
             project.edits.replace(int(rng.choice(ids)), mask())
         yield
-
-
-if __name__ == "__main__":
-    with Project.open(Path(sys.argv[1])) as opened:
-        for number, _ in zip(count(1), changes(opened, int(sys.argv[2])), strict=False):
-            print(number, flush=True)
