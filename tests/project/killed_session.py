@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_infosam.core.prompts import Point, PromptSet
-from napari_infosam.project import Project
+
+if TYPE_CHECKING:
+    from napari_infosam.project import Project
 
 KINDS = (
     *["commit"] * 5,

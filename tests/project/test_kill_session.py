@@ -17,7 +17,6 @@ from . import killed_session
 from .conftest import gradient
 from .killing import kill_amid
 
-
 SESSION = """
 import runpy
 from napari_infosam.project import Project
