@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Run every test, then the tests of the window once more on PyQt6. Arguments go to all
-# calls of pytest, for example: scripts/test.sh -m "not slow"
+# Run every test, then those that need Qt once more on PyQt6. Arguments go to all calls
+# of pytest, for example: scripts/test.sh -m "not slow"
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -35,4 +35,5 @@ OMP_NUM_THREADS=1 pyqt5 --ignore=tests/_napari "${on_each_core[@]}" "$@"
 
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$window_threads}
 pyqt5 tests/_napari ${windows[@]+"${windows[@]}"} "$@"
-pyqt6 tests/_napari tests/test_imports.py ${windows[@]+"${windows[@]}"} "$@"
+pyqt6 tests/_napari tests/test_imports.py -m "not bench and not session" \
+    ${windows[@]+"${windows[@]}"} "$@"
