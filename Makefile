@@ -19,7 +19,7 @@ demo: ## run the whole loop on the bundled sample with the simulated annotator
 	@scripts/setup.sh run
 	@$(DEMO)
 
-test: ## lint, every test, and the tests of the window again on PyQt6
+test: ## lint, every test, and those of the window again on PyQt6
 	@scripts/setup.sh test
 	@scripts/lint.sh
 	@scripts/test.sh

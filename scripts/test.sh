@@ -1,26 +1,39 @@
 #!/usr/bin/env bash
-# Run every test, then the tests of the window once more on PyQt6. Arguments go to all
-# calls of pytest, for example: scripts/test.sh -m "not slow"
+# Run every test, then those that need Qt once more on PyQt6. Arguments go to all calls
+# of pytest, for example: scripts/test.sh -m "not slow"
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cores=$(getconf _NPROCESSORS_ONLN)
+cores=$((cores < 4 ? cores : 4))
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
 
-in_window=(env)
+on_each_core=(-n "$cores" --dist loadfile --no-loadscope-reorder)
 if [ "$(uname -s)" = Linux ] && [ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
-    in_window=(xvfb-run -a -s "-screen 0 1600x1000x24")
+    # pytest-xvfb gives every worker a screen of its own
+    screen=()
+    windows=("${on_each_core[@]}")
+    window_threads=1
+else
+    # one pointer and one keyboard: one window at a time
+    screen=(--no-xvfb)
+    windows=()
+    window_threads=$cores
 fi
 
+pyqt5() {
+    QT_API=pyqt5 PYTEST_QT_API=pyqt5 INFOSAM_EXPECT_QT=PyQt5 \
+        .venv/bin/python -m pytest ${screen[@]+"${screen[@]}"} "$@"
+}
+pyqt6() {
+    QT_API=pyqt6 PYTEST_QT_API=pyqt6 INFOSAM_EXPECT_QT=PyQt6 \
+        .venv-qt6/bin/python -m pytest ${screen[@]+"${screen[@]}"} "$@"
+}
+
 # many small tests: one on each core is faster than one on all of them
-QT_API=pyqt5 PYTEST_QT_API=pyqt5 INFOSAM_EXPECT_QT=PyQt5 OMP_NUM_THREADS=1 \
-    "${in_window[@]}" .venv/bin/python -m pytest --ignore=tests/_napari \
-    -n "$((cores < 4 ? cores : 4))" --dist loadfile "$@"
+OMP_NUM_THREADS=1 pyqt5 --ignore=tests/_napari "${on_each_core[@]}" "$@"
 
-# one window at a time: mouse and keyboard are watched by the clock
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((cores < 4 ? cores : 4))}
-QT_API=pyqt5 PYTEST_QT_API=pyqt5 INFOSAM_EXPECT_QT=PyQt5 \
-    "${in_window[@]}" .venv/bin/python -m pytest tests/_napari "$@"
-
-QT_API=pyqt6 PYTEST_QT_API=pyqt6 INFOSAM_EXPECT_QT=PyQt6 \
-    "${in_window[@]}" .venv-qt6/bin/python -m pytest tests/_napari tests/test_imports.py "$@"
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$window_threads}
+pyqt5 tests/_napari ${windows[@]+"${windows[@]}"} "$@"
+pyqt6 tests/_napari tests/test_imports.py -m "not bench and not session" \
+    ${windows[@]+"${windows[@]}"} "$@"

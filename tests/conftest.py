@@ -52,6 +52,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # what takes long begins first: at the end no core waits for another
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     on_gpu = [item for item in items if item.get_closest_marker("gpu")]
     if not on_gpu:
         return

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -261,28 +260,29 @@ def test_import_refuses_a_folder_that_is_no_project(
     assert len(list(pairs[0].iterdir())) == 2
 
 
-def _hold(path: Path, ready: Any, done: Any) -> None:
-    with Project.open(path):
-        ready.set()
-        done.wait(60)
+HOLD = """
+import sys
+from napari_infosam.project import Project
+
+with Project.open(sys.argv[1]):
+    print("open", flush=True)
+    sys.stdin.read()
+"""
 
 
 def test_import_refuses_a_project_that_is_open_elsewhere(
     filled: Path, pairs: tuple[Path, Path]
 ) -> None:
-    context = multiprocessing.get_context("spawn")
-    ready, done = context.Event(), context.Event()
-    other = context.Process(target=_hold, args=(filled, ready, done))
-    other.start()
-    try:
-        assert ready.wait(60)
+    command = [sys.executable, "-c", HOLD, str(filled)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"open\n"
         result = run("import", filled, "--images", pairs[0], "--masks", pairs[1])
         assert_bad_input(result, str(filled), "open")
         # readers may look all the same
         assert run_json("versions", filled)["active"] == "base"
-    finally:
-        done.set()
-        other.join()
 
 
 # -------------------------------------------------------------- in and out again

@@ -129,7 +129,7 @@ def test_an_image_folder_of_junk_is_bad_input(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_whole_loop(project: Path, pairs: tuple[Path, Path]) -> None:
-    trained = answer("finetune", project, "--stage", "quick", "--max-seconds", "20")
+    trained = answer("finetune", project, "--stage", "quick", "--max-seconds", "8")
     assert trained["version"] == "v001"
     assert trained["candidate"]["n_objects"] == trained["base"]["n_objects"] > 0
     assert trained["reason"]
@@ -163,7 +163,7 @@ def test_the_whole_loop(project: Path, pairs: tuple[Path, Path]) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT to another process")
 def test_ctrl_c_keeps_what_was_learnt(project: Path) -> None:
-    with started("finetune", project, "--max-seconds", 200) as process:
+    with started("finetune", project, "--max-seconds", 50) as process:
         # the first look comes after a fifth of the time, and a checkpoint before it
         read_until(process, "Held-out IoU")
         process.send_signal(signal.SIGINT)

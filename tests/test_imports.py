@@ -52,6 +52,11 @@ def test_import_is_light_and_quick(tmp_path):
         ("napari_infosam.cli", {"torch", "qtpy", "napari"}),
         ("napari_infosam.models", {"qtpy", "napari"}),
         ("napari_infosam._napari", {"torch"}),
+        # what is marked as a session runs on one Qt only
+        ("napari_infosam._napari.session", {"qtpy", "napari"}),
+        ("napari_infosam._napari.image_list", {"qtpy", "napari"}),
+        ("napari_infosam._napari.proposals", {"qtpy", "napari"}),
+        ("napari_infosam._napari.what_next", {"qtpy", "napari"}),
     ],
 )
 def test_layers_do_not_drag_each_other_in(module, unwanted, tmp_path):

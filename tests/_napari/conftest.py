@@ -51,6 +51,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _one_base_model() -> Iterator[None]:
     """Load the base model once, and embed no picture twice; all of it is real."""
     prepare_torch()
+    import napari.window  # noqa: F401 (and all that windows share)
+
+    import napari_infosam._napari.widget  # noqa: F401
     import napari_infosam.models as models
     from napari_infosam.models import loading
 
@@ -68,7 +71,8 @@ def _one_base_model() -> Iterator[None]:
         patch.setattr(models, "load_model", load_model)
         patch.setattr(loading, "load_model", load_model)
         patch.setattr(models, "EmbeddingCache", lambda *_: memory)
-        # napari collects garbage for every layer it removes: not through all of torch
+        # napari collects garbage for every layer it removes: not through all of torch,
+        # and of napari itself
         bundled("auto")
         gc.collect()
         gc.freeze()

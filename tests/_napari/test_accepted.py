@@ -15,6 +15,8 @@ from napari_infosam.project import history as journal
 
 from .helpers import DISCS, AtOnce, disc, picture, source
 
+pytestmark = pytest.mark.session
+
 Said = list[tuple[str, bool]]
 
 

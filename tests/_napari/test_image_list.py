@@ -33,6 +33,8 @@ from .helpers import AtOnce, picture, source
 if TYPE_CHECKING:
     from napari_infosam._napari.session import Session
 
+pytestmark = pytest.mark.session
+
 Said = list[tuple[str, bool]]
 
 

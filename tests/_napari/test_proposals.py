@@ -17,6 +17,8 @@ from .helpers import DISCS, AtOnce, disc, picture, source
 if TYPE_CHECKING:
     from napari_infosam._napari.session import Session
 
+pytestmark = pytest.mark.session
+
 Said = list[tuple[str, bool]]
 BOXES = [Box(c - 19, r - 19, c + 19, r + 19) for r, c in DISCS]
 

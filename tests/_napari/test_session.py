@@ -20,6 +20,8 @@ from napari_infosam.project import Project, VersionRecord
 
 from .helpers import DISCS, AtOnce, disc, picture, source
 
+pytestmark = pytest.mark.session
+
 Said = list[tuple[str, bool]]
 
 

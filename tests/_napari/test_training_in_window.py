@@ -58,7 +58,7 @@ def is_over(process: psutil.Process) -> bool:
 def test_a_version_is_learned_while_prompts_go_on(window: Window) -> None:
     accept_all(window)
     learn = window.panel.learn
-    start(window, 15)
+    start(window, 5)
 
     window.click(*DISCS[0])
     window.wait_answer()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,8 +25,6 @@ from napari_infosam.synthetic import make_set
 from .helpers import DISCS
 
 if TYPE_CHECKING:
-    from pytestqt.qtbot import QtBot
-
     from napari_infosam._napari.session import Session
 
     from .window import Window
@@ -153,8 +152,9 @@ def test_a_pinned_version_answers_on_when_a_better_one_is_learnt(
 
 
 @pytest.mark.slow
+@pytest.mark.session
 def test_a_student_that_a_real_training_made_is_offered_beside_a_pinned_version(
-    session: Session, said: list[tuple[str, bool]], qtbot: QtBot
+    session: Session, said: list[tuple[str, bool]]
 ) -> None:
     project, learning = session.desk.require(), session.learning
     for cell in make_set(2, seed=3):
@@ -165,7 +165,9 @@ def test_a_student_that_a_real_training_made_is_offered_beside_a_pinned_version(
     session.desk.activate(pinned)
     project.shelf.pin(pinned)
     session.desk.finetune(FinetuneOptions(max_epochs=12, learning_rate=5e-4))
-    qtbot.waitUntil(lambda: learning.poll() or not learning.is_running, timeout=250_000)
+    while learning.is_running:
+        learning.poll()
+        time.sleep(0.05)
     record = project.versions()[-1]
     assert (record.id, record.parent) == ("v002", pinned)
     assert record.status == "accepted", record.reason

@@ -23,6 +23,8 @@ from .test_image_list import save
 if TYPE_CHECKING:
     from napari_infosam._napari.session import Session
 
+pytestmark = pytest.mark.session
+
 
 @pytest.fixture
 def images(session: Session, tmp_path: Path) -> Iterator[ImageList]:

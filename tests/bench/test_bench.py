@@ -233,7 +233,7 @@ def plan_of(data: list[Path], rows: str, **changes) -> Plan:
         "n_test": 1,
         "n_others": 0,
         "model": "vit_t",
-        "options": FinetuneOptions(max_seconds=1e6, max_steps=1, threads=2),
+        "options": FinetuneOptions(max_seconds=1e6, max_steps=1, threads=1),
         "protocol": Protocol(max_clicks=2, max_objects=1),
     }
     return Plan(**{**known, **changes})
@@ -349,7 +349,7 @@ def test_the_published_recipe_on_the_papers_layout(tmp_path):
         [data],
         "adapter+infosam",
         n_train=None,
-        options=FinetuneOptions.published(max_seconds=1e6, max_steps=1, threads=2),
+        options=FinetuneOptions.published(max_seconds=1e6, max_steps=1, threads=1),
         protocol=Protocol(1, 1, "points"),
     )
     table = run_bench(plan, tmp_path / "out").read_text()

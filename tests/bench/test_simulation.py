@@ -405,7 +405,7 @@ def test_bad_input_is_one_sentence(small, tmp_path, options, says):
 def test_the_real_loop_on_synthetic_cells(tmp_path):
     """Trainings in a process of their own; what the gate says is open."""
     data = write_folder(tmp_path / "cells", 4)
-    options = FinetuneOptions(max_steps=2, max_seconds=60, threads=2)
+    options = FinetuneOptions(max_steps=2, max_seconds=60, threads=1)
     person = Person(jitter=3, every=7)
     plan = plan_of(
         data, "none,infosam", n_images=3, max_objects=2, options=options, person=person

@@ -1,16 +1,16 @@
-"""A session that changes a project at random until it is killed."""
+"""What a session changes at random until it is killed."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from itertools import count
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_infosam.core.prompts import Point, PromptSet
-from napari_infosam.project import Project
+
+if TYPE_CHECKING:
+    from napari_infosam.project import Project
 
 KINDS = (
     *["commit"] * 5,
@@ -54,9 +54,3 @@ def changes(project: Project, seed: int) -> Iterator[None]:
         else:
             project.edits.replace(int(rng.choice(ids)), mask())
         yield
-
-
-if __name__ == "__main__":
-    with Project.open(Path(sys.argv[1])) as opened:
-        for number, _ in zip(count(1), changes(opened, int(sys.argv[2])), strict=False):
-            print(number, flush=True)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
-import subprocess
-import sys
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +14,14 @@ import pytest
 from napari_infosam.project import Project
 
 from .conftest import gradient
+from .killing import kill_amid
 
 WINDOW = """
-import sys
 import numpy as np
 from napari_infosam.core.prompts import Point, PromptSet
 from napari_infosam.project import Project
 
-project = Project.open(sys.argv[1])
+project = Project.open(folder)
 shape = project.image(1).shape
 seed = 1000 * len(project.images())
 image = project.add_image(np.full(shape, seed, np.uint16), str(seed))
@@ -35,23 +33,14 @@ while True:
     if seed % 5 == 0:
         project.delete(record.id)
         project.undo()
-    print(record.id, seed, flush=True)
+    mouth.send((record.id, seed))
 """
 
 
 def kill_a_window(folder: Path, rng: random.Random) -> dict[int, int]:
     """Return ids and seeds of the objects that a window wrote until it was killed."""
-    command = [sys.executable, "-c", WINDOW, str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(rng.randrange(1, 40))]
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(rng.uniform(0, 0.02))
-        process.kill()
-        lines += process.stdout.readlines()
-    # the last line may have been cut
-    words = [line.split() for line in lines if line.endswith("\n")]
-    return {int(object_id): int(seed) for object_id, seed in words}
+    words, seconds = rng.randrange(1, 40), rng.uniform(0, 0.02)
+    return dict(kill_amid(WINDOW, words, seconds, folder=folder))
 
 
 @pytest.mark.parametrize(

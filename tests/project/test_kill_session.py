@@ -5,9 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
-import subprocess
-import sys
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -17,20 +15,25 @@ from napari_infosam.project import Project
 
 from . import killed_session
 from .conftest import gradient
+from .killing import kill_amid
+
+SESSION = """
+import runpy
+from napari_infosam.project import Project
+
+changes = runpy.run_path(module)["changes"]
+with Project.open(folder) as project:
+    for number, _ in enumerate(changes(project, seed), 1):
+        mouth.send(number)
+"""
 
 
 def kill_a_session(folder: Path, seed: int, rng: random.Random) -> int:
     """Return how many changes a session acknowledged before it was killed."""
-    command = [sys.executable, killed_session.__file__, str(folder), str(seed)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(rng.randrange(1, 30))]
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(rng.uniform(0, 0.01))
-        process.kill()
-        lines += process.stdout.readlines()
-    # the last line may have been cut
-    return max(int(line) for line in lines if line.endswith("\n"))
+    words, seconds = rng.randrange(1, 30), rng.uniform(0, 0.01)
+    module = killed_session.__file__
+    said = kill_amid(SESSION, words, seconds, module=module, folder=folder, seed=seed)
+    return max(said)
 
 
 def state(project: Project) -> list[tuple[object, ...]]:
