@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QModelIndex, Qt, QTimer
+from qtpy.QtCore import QModelIndex, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
@@ -20,7 +20,13 @@ from qtpy.QtWidgets import (
 
 from napari_infosam._napari.image_filter import ImageFilter
 from napari_infosam._napari.image_opening import pictures_of
-from napari_infosam._napari.images_model import NAME, OBJECTS, STATE, ImagesModel
+from napari_infosam._napari.images_model import (
+    NAME,
+    OBJECTS,
+    SIDE,
+    STATE,
+    ImagesModel,
+)
 from napari_infosam._napari.keys import shown
 from napari_infosam._napari.small_widgets import (
     Fold,
@@ -41,10 +47,11 @@ if TYPE_CHECKING:
     from napari_infosam._napari.image_list import ImageList
     from napari_infosam._napari.list_changes import ListChanges
     from napari_infosam._napari.session import Session
+    from napari_infosam._napari.thumbnails import Thumbnails
     from napari_infosam._napari.viewer_link import ViewerLink
     from napari_infosam._napari.what_next import WhatNext
 
-_TABLE_PIXELS = 150
+_TABLE_PIXELS = 178
 _SHOW_WORK_MS = 500
 _EMPTY = "The list is empty: add a folder, files or the open layers first."
 
@@ -56,8 +63,8 @@ class ImagesWidget(QWidget):
     ----------
     viewer, session, link
         The window's.
-    images, changes, what_next
-        The list, what adds to it, and what suggests an image of it.
+    images, changes, what_next, thumbnails
+        The list, what adds to it, what suggests an image of it, and small pictures.
     """
 
     def __init__(
@@ -68,6 +75,7 @@ class ImagesWidget(QWidget):
         images: ImageList,
         changes: ListChanges,
         what_next: WhatNext,
+        thumbnails: Thumbnails,
     ) -> None:
         super().__init__()
         self._viewer = viewer
@@ -76,7 +84,8 @@ class ImagesWidget(QWidget):
         self._images = images
         self.changes = changes
         self.what_next = WhatNextWidget(what_next, images)
-        self.model = ImagesModel(images)
+        self._thumbnails = thumbnails
+        self.model = ImagesModel(images, thumbnails)
         # quick work shows no bar
         self._work_timer = QTimer(self)
         self._work_timer.setSingleShot(True)
@@ -90,6 +99,7 @@ class ImagesWidget(QWidget):
         self.changes.working_changed.connect(self._show_work)
         session.desk.changed.connect(self._show_classes)
         link.images_changed.connect(self._show_all)
+        link.images_changed.connect(self._renew)
         self._show_classes()
         self._show_all()
         self._show_current()
@@ -107,6 +117,7 @@ class ImagesWidget(QWidget):
         self.changes.working_changed.disconnect(self._show_work)
         self._session.desk.changed.disconnect(self._show_classes)
         self._link.images_changed.disconnect(self._show_all)
+        self._link.images_changed.disconnect(self._renew)
 
     # ----------------------------------------------------------------- build
     def _build(self) -> None:
@@ -178,6 +189,7 @@ class ImagesWidget(QWidget):
         table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         table.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         table.setShowGrid(False)
+        table.setIconSize(QSize(SIDE, SIDE))
         table.setWordWrap(False)
         table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         table.setFixedHeight(_TABLE_PIXELS)
@@ -185,7 +197,7 @@ class ImagesWidget(QWidget):
         rows, columns = table.verticalHeader(), table.horizontalHeader()
         if rows is not None and columns is not None:
             rows.hide()
-            rows.setDefaultSectionSize(22)
+            rows.setDefaultSectionSize(SIDE + 2)
             rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
             columns.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
             columns.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
@@ -259,6 +271,11 @@ class ImagesWidget(QWidget):
         self.section.set_title(title)
         self.steps.setVisible(bool(rows))
         self._show_buttons()
+
+    def _renew(self) -> None:
+        """Look whether other channels of the image are seen now."""
+        if self._images.current is not None:
+            self._thumbnails.look_again({self._images.current})
 
     def _show_filter(self) -> None:
         """Show that nothing is filtered any more."""

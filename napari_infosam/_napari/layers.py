@@ -60,6 +60,11 @@ _PROPOSAL_COLORS: dict[int | None, Any] = {
     **{0: "transparent", 1: _FILL, 2: _EDGE, None: _EDGE},
     **COLORS,
 }
+_OFFER_COLORS: dict[int | None, Any] = {
+    **{0: "transparent", 1: (*_EDGE[:3], 0.12), 2: _EDGE},
+    **{3: (0.0, 0.0, 0.0, 1.0), None: _EDGE},
+}
+"""Hardly filled and dashed: what is offered is told from what is accepted."""
 _BOX = "#00d5ff"
 _POINT_PIXELS = 16
 _EDGE_PIXELS = 3
@@ -321,29 +326,33 @@ class PromptLayers:
         return max(self._shape) / 250
 
     def show_many(
-        self, boxes: Sequence[Box], labels: NDArray[np.int32] | None, box: Box | None
+        self, boxes: Sequence[Box], picture: NDArray[np.uint8] | None, box: Box | None
     ) -> None:
-        """Show boxes that are for an object each, and a label image of proposals.
+        """Show boxes that are for an object each, and the proposals.
 
         Parameters
         ----------
         boxes
             The boxes; `show_box` leaves them in sight.
-        labels
-            ``(H, W)``, or None: there is a layer for them only while there are some.
+        picture
+            ``(H, W)`` values of `napari_infosam._napari.outlines.dash_outlined`, or
+            None: there is a layer for them only while there are some.
         box
             The box of the object in work, which is shown besides.
         """
         self._many = tuple(boxes)
         self.show_box(box)
         layer = self._layers.get(PROPOSALS)
-        if labels is None:
+        if picture is None:
             self._take_out(PROPOSALS)
         elif layer is not None:
-            layer.data = labels
+            layer.data = picture
         elif self._image is not None and OBJECTS in self._layers:
             layer = Labels(
-                labels, name=PROPOSALS, opacity=0.45, colormap=vivid_colormap()
+                picture,
+                name=PROPOSALS,
+                opacity=1.0,
+                colormap=DirectLabelColormap(color_dict=_OFFER_COLORS),
             )
             layer.editable = False
             self._layers[PROPOSALS] = layer

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_infosam._napari.outlines import dash_outlined, edge_width
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -77,14 +79,15 @@ class Offers:
             if offer.box is not None or offer.small.score >= self.min_score
         }
 
-    def labels(self, shape: tuple[int, int]) -> NDArray[np.int32] | None:
-        """Return the ``(H, W)`` numbers of what is shown; None without any."""
+    def picture(self, shape: tuple[int, int]) -> NDArray[np.uint8] | None:
+        """Return ``(H, W)`` values of `dash_outlined` masks; None without any."""
         shown = self.shown()
         if not shown:
             return None
-        image = np.zeros(shape, np.int32)
-        for number, offer in shown.items():
-            image[offer.small.place][offer.small.part] = number
+        image, width = np.zeros(shape, np.uint8), edge_width(shape)
+        for offer in shown.values():
+            part = offer.small.part
+            image[offer.small.place][part] = dash_outlined(part, width)[part]
         return image
 
     def number_at(self, row: float, column: float) -> int:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _MOST_DASHES = 1500
 """Of a ragged mask the dashes are longer, so that they are drawn quickly."""
+_DASH_WIDTHS = 4
+"""Dashes of `dash_outlined` are so many times as long as the edge is wide."""
 _LOOKED_AT = 1024
 """Of a larger mask only so many rows and columns are looked at."""
 
@@ -26,13 +28,51 @@ def outlined(mask: BoolArray) -> NDArray[np.uint8]:
     mask
         ``(H, W)`` bool.
     """
-    width = max(1, round(max(mask.shape) / 600))
+    return mask.astype(np.uint8) * 2 - _inner(mask, edge_width(mask.shape))
+
+
+def edge_width(shape: tuple[int, ...]) -> int:
+    """Return how many pixels wide an edge is drawn in a picture ``(H, W)``."""
+    return max(1, round(max(shape) / 600))
+
+
+def dash_outlined(part: BoolArray, width: int) -> NDArray[np.uint8]:
+    """Return a picture of a mask whose edge is dashed in two colours.
+
+    Parameters
+    ----------
+    part
+        ``(h, w)`` bool, the part of a picture that the mask lies in.
+    width
+        Of the edge, in pixels.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(h, w)`` uint8: 1 inside, 2 and 3 in turn along the edge, 0 outside.
+    """
+    padded = np.pad(part, width)
+    inner = _inner(padded, width)[width:-width, width:-width]
+    picture = part.astype(np.uint8)
+    rows, columns = np.nonzero(part & ~inner)
+    height, breadth = part.shape
+    # around the middle of an ellipse dashes are about equally long
+    angle = np.arctan2((2 * rows + 1) / height - 1, (2 * columns + 1) / breadth - 1)
+    turn = angle / (2 * np.pi) + 0.5
+    around = np.pi / 2 * (height + breadth)
+    n_dashes = 2 * max(2, round(around / (2 * _DASH_WIDTHS * width)))
+    picture[rows, columns] = 2 + (turn * n_dashes).astype(np.uint8) % 2
+    return picture
+
+
+def _inner(mask: BoolArray, width: int) -> BoolArray:
+    """Return what of a mask ``(H, W)`` is further than its edge from the outside."""
     inner = mask.copy()
     inner[width:] &= mask[:-width]
     inner[:-width] &= mask[width:]
     inner[:, width:] &= mask[:, :-width]
     inner[:, :-width] &= mask[:, width:]
-    return mask.astype(np.uint8) * 2 - inner
+    return inner
 
 
 def dashes(mask: BoolArray, length: float) -> NDArray[np.float32]:

@@ -105,9 +105,13 @@ class Proposals:
         """Whether there is nothing to accept or to clear."""
         return not self._offers and not self.boxes
 
-    def labels(self) -> NDArray[np.int32] | None:
-        """Return the ``(H, W)`` numbers of what is offered; None without any."""
-        return None if self._source is None else self._offers.labels(self._source.shape)
+    def picture(self) -> NDArray[np.uint8] | None:
+        """Return ``(H, W)`` dashed masks of what is offered; None without any.
+
+        Values as of `napari_infosam._napari.outlines.dash_outlined`.
+        """
+        source = self._source
+        return None if source is None else self._offers.picture(source.shape)
 
     def number_at(self, row: float, column: float) -> int:
         """Return the number of what is offered at a pixel, or 0."""

@@ -290,11 +290,15 @@ def silently(*objects: QObject) -> Iterator[None]:
             blocker.unblock()
 
 
-def swatch(color: str) -> QIcon:
-    """Return a square of one colour."""
-    picture = QPixmap(12, 12)
+def swatch(color: str, side: int = 12) -> QIcon:
+    """Return a square of one colour, so many pixels wide."""
+    picture = QPixmap(side, side)
     picture.fill(QColor(color))
+    return icon_of(picture)
+
+
+def icon_of(picture: QPixmap) -> QIcon:
+    """Return an icon that a selected row does not tint."""
     icon = QIcon(picture)
-    # a selected row would tint it
     icon.addPixmap(picture, QIcon.Mode.Selected)
     return icon

@@ -337,7 +337,7 @@ class ViewerLink:
     def _show_proposals(self) -> None:
         if self._session.source is not None:
             own, proposals = self._session.prompts.box, self.proposals
-            self._layers.show_many(proposals.boxes, proposals.labels(), own)
+            self._layers.show_many(proposals.boxes, proposals.picture(), own)
 
     def _take_boxes(self) -> None:
         each = self.tool.boxing and self.tool.box_each

@@ -36,6 +36,7 @@ from napari_infosam._napari.proposals import Proposals
 from napari_infosam._napari.q_training_job import QTrainingJob
 from napari_infosam._napari.session import Session
 from napari_infosam._napari.small_widgets import TallArea, sentence
+from napari_infosam._napari.thumbnails import Thumbnails
 from napari_infosam._napari.tile_prefetch import TilePrefetch
 from napari_infosam._napari.versus import Versus
 from napari_infosam._napari.versus_widget import VersusWidget
@@ -154,9 +155,11 @@ class InfoSAMWidget(QWidget):
             self,
         )
         self.what_next = WhatNext(self.session, self.images, ThreadExecutor())
+        thumbnails = Thumbnails(self.images, ThreadExecutor())
         self._lists: tuple[Closable, ...] = (
             opening,
             prefetch,
+            thumbnails,
             changes,
             self.what_next,
             self.images,
@@ -165,7 +168,13 @@ class InfoSAMWidget(QWidget):
         self.link.review_wanted.connect(self.images.review)
         self.link.follow_on = opening.follow_on
         self.images_view = ImagesWidget(
-            viewer, self.session, self.link, self.images, changes, self.what_next
+            viewer,
+            self.session,
+            self.link,
+            self.images,
+            changes,
+            self.what_next,
+            thumbnails,
         )
         self.images.reset.connect(self._fit_later)
 

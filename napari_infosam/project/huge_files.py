@@ -1,4 +1,4 @@
-"""Files of huge images, opened without reading them."""
+"""Files of images, above all of huge ones, opened without reading them."""
 
 from __future__ import annotations
 
@@ -42,6 +42,21 @@ def open_huge(path: Path) -> HugeFile | None:
     Parameters
     ----------
     path
+        See `open_lazily`.
+    """
+    found = open_lazily(path)
+    if found is None:
+        return None
+    shape = tuple(map(int, found.levels[0].shape))
+    return found if is_huge(shape[-3:-1] if found.rgb else shape[-2:]) else None
+
+
+def open_lazily(path: Path) -> HugeFile | None:
+    """Open a file of any size without reading it; None if it is of another kind.
+
+    Parameters
+    ----------
+    path
         A zarr array or an OME-Zarr image, a TIFF (with its pyramid, if it has one),
         or a ``.npy`` file.
     """
@@ -62,10 +77,8 @@ def open_huge(path: Path) -> HugeFile | None:
         return None
     if not levels or levels[0].ndim < 2:
         return None
-    shape = tuple(map(int, levels[0].shape))
-    rgb = len(shape) > 2 and shape[-1] in _COLOURS
-    plane = shape[-3:-1] if rgb else shape[-2:]
-    return HugeFile(levels, rgb, is_ngff) if is_huge(plane) else None
+    shape = levels[0].shape
+    return HugeFile(levels, len(shape) > 2 and int(shape[-1]) in _COLOURS, is_ngff)
 
 
 def _open_zarr(path: Path) -> tuple[list[Any], bool]:

@@ -13,7 +13,7 @@ from napari_infosam._napari.image_source import source_of
 from napari_infosam._napari.keys import KEYS, shown
 from napari_infosam._napari.learning import duration
 from napari_infosam._napari.options_form import options_form
-from napari_infosam._napari.outlines import outlined
+from napari_infosam._napari.outlines import dash_outlined, outlined
 from napari_infosam._napari.places import default_project, free_project
 from napari_infosam._napari.safe_import import prepare_torch
 from napari_infosam._napari.voice import Voice
@@ -73,6 +73,18 @@ def test_a_view_that_shows_no_plane_is_refused() -> None:
     viewer.dims.ndisplay = 3
     with pytest.raises(InfosamError, match="2D"):
         source_of(layer, viewer.dims)
+
+
+def test_what_is_offered_is_dashed_along_its_edge() -> None:
+    part = np.ones((40, 20), bool)
+    picture = dash_outlined(part, 2)
+    assert (picture[2:-2, 2:-2] == 1).all()
+    along = picture[0]
+    assert set(along.tolist()) == {2, 3}
+    lengths = np.diff(np.flatnonzero(np.diff(along)))
+    assert lengths.max() <= 12
+    tiny = dash_outlined(np.ones((1, 1), bool), 1)
+    assert tiny.item() in (2, 3)
 
 
 def test_a_proposal_is_filled_and_outlined() -> None:

@@ -99,15 +99,15 @@ def test_everything_in_view_is_proposed_and_nothing_twice(
         offer = proposals.offered[found]
         assert iou(offer.small.mask(), disc(number)) > 0.8
     assert not proposals.number_at(*DISCS[0])  # it was accepted before
-    labels = proposals.labels()
-    assert labels is not None
+    picture = proposals.picture()
+    assert picture is not None
     assert session.labels is not None
-    assert not (labels > 0)[session.labels > 0].any()
+    assert not (picture > 0)[session.labels > 0].any()
 
     n_offered = len(proposals.offered)
     proposals.min_score = 2
     assert not proposals.offered
-    assert proposals.labels() is None
+    assert proposals.picture() is None
     proposals.min_score = 0.88
     assert len(proposals.offered) == n_offered
 
