@@ -9,6 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QVBoxLayout, QWidget
 
 from napari_infosam._napari.channels import COLORS, Kind, kind_of, kinds_of
+from napari_infosam._napari.legible import without_icons
 from napari_infosam._napari.small_widgets import allow, choice, sentence, silently
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class ChannelsDialog(QDialog):
         below = sentence("explained")
         below.setText(_EXPLAINED)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        without_icons(buttons)
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
         layout.addLayout(form)

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_infosam._napari.keys import KEYS, MOUSE, shown
+from napari_infosam._napari.legible import without_icons
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,6 +90,7 @@ class HelpDialog(QDialog):
         below = QLabel(_ALWAYS_BELOW)
         below.setWordWrap(True)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        without_icons(buttons)
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
         layout.addWidget(self.area, 1)

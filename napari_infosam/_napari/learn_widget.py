@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -14,13 +14,13 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
 from napari_infosam._napari.continuous_switch import ContinuousSwitch
 from napari_infosam._napari.curves import Curves
 from napari_infosam._napari.learning import STAGES, duration
 from napari_infosam._napari.options_form import options_form
 from napari_infosam._napari.small_widgets import (
+    Fold,
     allow,
     button,
     row,
@@ -176,20 +176,10 @@ class LearnWidget(QWidget):
         self.options = options_form(self._session.desk.options, self._take_options)
         for box in self.options.native.findChildren(QComboBox):
             tame(box)
-        self.advanced = QCollapsible(
-            "Advanced",
-            expandedIcon="\N{BLACK DOWN-POINTING SMALL TRIANGLE}",
-            collapsedIcon="\N{BLACK RIGHT-POINTING SMALL TRIANGLE}",
+        self.advanced = Fold(
+            "Advanced", "How the model is trained", self.options.native
         )
-        self.advanced.setDuration(0)
-        self.advanced.setContent(self.options.native)
-        layout = self.advanced.layout()
-        if layout is not None:
-            layout.setContentsMargins(0, 0, 0, 0)
-        self.advanced.collapse(animate=False)
-        self.advanced.toggleButton().setToolTip("How the model is trained")
-        self.advanced.toggleButton().setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        return cast("QWidget", self.advanced)
+        return self.advanced
 
     # ------------------------------------------------------------------ show
     def _show_all(self) -> None:

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_infosam._napari.legible import without_icons
 from napari_infosam._napari.preferences import MODELS, SECTIONS
 from napari_infosam._napari.small_widgets import (
     NameField,
@@ -29,7 +30,8 @@ from napari_infosam._napari.small_widgets import (
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QComboBox
 
-    from napari_infosam._napari.preferences import Preferences
+    from napari_infosam._napari.legible import without_icons
+from napari_infosam._napari.preferences import Preferences
 
 _TITLES = {
     "auto": "The GPU if there is one",
@@ -87,6 +89,7 @@ class PreferencesDialog(QDialog):
         self.restore = buttons.addButton(standard.RestoreDefaults)
         if self.restore is not None:
             self.restore.clicked.connect(preferences.restore)
+        without_icons(buttons)
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addWidget(below)

@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QFont
 from qtpy.QtWidgets import (
     QDialog,
+    QDialogButtonBox,
     QHeaderView,
     QMessageBox,
     QSizePolicy,
@@ -17,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_infosam._napari.legible import without_icons
 from napari_infosam._napari.small_widgets import (
     NameField,
     allow,
@@ -114,6 +116,7 @@ class VersionTools(QWidget):
         )
         for answer in (QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No):
             question.addButton(answer)
+        without_icons(question)
         question.setDefaultButton(QMessageBox.StandardButton.No)
         question.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
 
@@ -187,7 +190,10 @@ class ComparisonDialog(QDialog):
         layout.addWidget(row(self.a, self.b, stretch=(1, 1)))
         layout.addWidget(self.table)
         layout.addWidget(self.note)
-        layout.addWidget(button("Close", "", self.accept))
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        without_icons(buttons)
+        buttons.rejected.connect(self.reject)
+        layout.addWidget(buttons)
         self.resize(480, 360)
         self._show()
 

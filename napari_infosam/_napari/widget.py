@@ -27,6 +27,7 @@ from napari_infosam._napari.images_widget import ImagesWidget
 from napari_infosam._napari.improvement import Improvement
 from napari_infosam._napari.keys import is_typing, shown
 from napari_infosam._napari.learn_widget import LearnWidget
+from napari_infosam._napari.legible import make_legible
 from napari_infosam._napari.list_changes import ListChanges
 from napari_infosam._napari.preferences import Preferences, Preferring
 from napari_infosam._napari.preferences_dialog import PreferencesDialog
@@ -119,6 +120,7 @@ class InfoSAMWidget(QWidget):
         )
         self._polling = QTrainingJob(self.session, self)
         self._build()
+        make_legible(self, str(viewer.theme))
         self.session.engine.changed.connect(self._show_status)
         self.link.together.changed.connect(self._show_status)
         self.proposals.changed.connect(self._show_status)
@@ -274,6 +276,7 @@ class InfoSAMWidget(QWidget):
         ChannelsDialog(self.link, self).show()
 
     def _on_theme(self, _event: Any = None) -> None:
+        make_legible(self, str(self._viewer.theme))
         self.learn.curves.use_theme(str(self._viewer.theme))
 
     # ---------------------------------------------------------------- events

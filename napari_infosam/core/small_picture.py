@@ -69,4 +69,5 @@ def _averaged(picture: RGBImage, side: int) -> RGBImage:
     rows, columns = (min(block, size) for size in picture.shape[:2])
     blocks = picture[: height * rows, : width * columns]
     blocks = blocks.reshape(height, rows, width, columns, 3)
-    return np.round(blocks.mean(axis=(1, 3))).astype(np.uint8)
+    means: RGBImage = np.round(blocks.mean(axis=(1, 3))).astype(np.uint8)
+    return means

@@ -53,7 +53,7 @@ def test_every_control_has_a_tooltip_and_says_why_it_is_disabled(
     open_window: OpenWindow,
 ) -> None:
     window = open_window()
-    window.panel.learn.advanced.expand(animate=False)
+    window.panel.learn.advanced.is_open = True
     window.panel.annotate.objects.section.is_open = True
     check_controls(window)  # without an image
     window.viewer.add_image(picture(), name="discs")

@@ -21,6 +21,7 @@ from napari_infosam._napari.image_list import ImageList
 from napari_infosam._napari.list_changes import ListChanges
 from napari_infosam._napari.listed_pixels import read_listed
 from napari_infosam._napari.prefetch import Prefetch
+from napari_infosam._napari.thumbnails import Thumbnails
 from napari_infosam._napari.unfinished import prompts_from_json, prompts_to_json
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.prompts import Box, Point, PromptSet
@@ -389,3 +390,38 @@ def test_nothing_is_read_ahead_while_an_answer_is_waited_for(
     executor.release()
     assert len(spare.waiting) == 1
     prefetch.close()
+
+
+def test_thumbnails_are_read_last_asked_first_and_never_twice(
+    images: ImageList, changes: ListChanges, tmp_path: Path, said: Said
+) -> None:
+    names = ("a.npy", "b.npy", "c.npy", "broken.npy")
+    paths = save(tmp_path / "day", *names)
+    paths[3].write_bytes(b"no picture")
+    changes.add([tmp_path / "day"], opens=False)
+    by_name = {row.name: row.id for row in images.rows.values()}
+    reading = AtOnce()
+    reading.holds = True
+    thumbnails = Thumbnails(images, reading)
+    there: list[int] = []
+    thumbnails.changed.connect(there.append)
+    for name in names:
+        assert thumbnails.get(by_name[name]) is None
+    n_said = len(said)
+    while reading.waiting:
+        reading.release()
+    # the first was being read already when the others were asked for
+    wanted = [by_name[name] for name in ("a.npy", "c.npy", "b.npy")]
+    assert there == wanted
+    assert thumbnails.get(by_name["broken.npy"]) is None
+    assert not reading.waiting
+    assert len(said) == n_said  # a broken file is said when the person goes there
+    picture_of_a = thumbnails.get(by_name["a.npy"])
+    assert picture_of_a is not None
+    assert picture_of_a.shape == (42, 53, 3)
+    # its channels may be others
+    thumbnails.look_again({by_name["a.npy"]})
+    assert thumbnails.get(by_name["a.npy"]) is picture_of_a
+    reading.release()
+    assert there == [*wanted, by_name["a.npy"]]
+    thumbnails.close()

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import tifffile
+import zarr
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog
 
 from napari_infosam._napari import commands, layers, list_changes
-from napari_infosam._napari.images_model import NAME, OBJECTS, STATE
+from napari_infosam._napari.images_model import NAME, OBJECTS, SIDE, STATE
 from napari_infosam.project.image_files import CancelledError
 
 from .helpers import DISCS, picture
@@ -442,3 +445,49 @@ def test_long_adding_shows_a_bar_and_can_be_cancelled(
     window.wait(lambda: not widget.work.isVisible())
     assert "cancelled" in window.panel.status.text()
     assert cells(window, NAME) == []
+
+
+def test_thumbnails_come_for_the_rows_in_sight(
+    listed: Window, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real files, a broken one and a huge one; the list scrolls, nothing pops up."""
+    window, widget = listed, view(listed)
+    more = folder.parent / "more"
+    more.mkdir()
+    (more / "broken.png").write_bytes(b"no picture")
+    huge = zarr.open_array(
+        more / "huge.zarr", mode="w", shape=(50_000, 50_000), chunks=(512, 512)
+    )
+    huge[25_000:25_200, 25_000:25_400] = 9
+    for number in range(20):
+        tifffile.imwrite(more / f"z{number:02}.tif", picture(255 - number))
+    said: list[bool] = []
+    window.session.voice.said.connect(lambda _, failed: said.append(failed))
+    add(window, more, monkeypatch)
+    window.wait(lambda: widget.model.rowCount() == 25)
+    known = widget.model._thumbnails._known
+
+    def has(name: str) -> bool:
+        place = cells(window, NAME).index(name)
+        return known.get(widget.model.listed_id(place)) is not None
+
+    def color(name: str) -> QColor:
+        place = cells(window, NAME).index(name)
+        icon = widget.model.index(place, NAME).data(Qt.ItemDataRole.DecorationRole)
+        pixmap = icon.pixmap(SIDE, SIDE)
+        return QColor(pixmap.toImage().pixel(pixmap.width() // 2, 4))
+
+    window.wait(lambda: has("0.npy"))
+    assert color("0.npy").red() < 60  # dark above the discs
+    last = cells(window, NAME)[-1]
+    assert not has(last)  # what is out of sight is not read
+    widget.table.scrollToBottom()
+    window.wait(lambda: has(last))
+    widget.table.scrollTo(
+        widget.model.index(cells(window, NAME).index("huge.zarr"), NAME)
+    )
+    window.wait(lambda: has("huge.zarr"))
+    broken = widget.model.listed_id(cells(window, NAME).index("broken.png"))
+    window.wait(lambda: broken in known)
+    assert color("broken.png").name() == "#808080"
+    assert not any(said)

@@ -248,7 +248,7 @@ def test_nothing_in_the_panel_is_cut(window: Window) -> None:
     content = area.widget()
     assert content is not None
     assert content.minimumSizeHint().width() <= 300
-    window.panel.learn.advanced.expand(animate=False)
+    window.panel.learn.advanced.is_open = True
     window.panel.annotate.objects.section.is_open = True
     # both with and without the scroll bar the content is as wide as what is seen
     for height in (1000, 300):
