@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 from napari.utils.theme import get_theme
 from qtpy.QtGui import QIcon
-from qtpy.QtWidgets import QDialogButtonBox, QMessageBox
 
 if TYPE_CHECKING:
-    from qtpy.QtWidgets import QWidget
+    from qtpy.QtWidgets import QDialogButtonBox, QMessageBox, QWidget
 
 _DISABLED = 0.62
 """Opacity of disabled text: napari's 0.35 is below a contrast of 3 to 1."""

@@ -30,7 +30,6 @@ from napari_infosam._napari.small_widgets import (
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QComboBox
 
-    from napari_infosam._napari.legible import without_icons
 from napari_infosam._napari.preferences import Preferences
 
 _TITLES = {
