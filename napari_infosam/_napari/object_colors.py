@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import colorsys
-
 from collections.abc import Mapping
 
 import numpy as np
@@ -44,9 +43,7 @@ def class_colormap(
         Colour of numbers that no object has yet, #rrggbb.
     """
     if max(colors, default=0) >= np.iinfo(np.uint16).max:
-        return DirectLabelColormap(
-            color_dict={0: "transparent", None: other, **colors}
-        )
+        return DirectLabelColormap(color_dict={0: "transparent", None: other, **colors})
     # a cycle so long that it never comes round: napari looks the numbers of the other
     # kind up one by one, 65,536 of them at every change
     table = np.tile(_rgba(other), (1 << 16, 1))
@@ -54,9 +51,7 @@ def class_colormap(
     names = np.array(list(colors.values()))
     for name in np.unique(names):
         table[numbers[names == name]] = _rgba(name)
-    return CyclicLabelColormap(
-        colors=table, controls=np.linspace(0, 1, len(table) + 1)
-    )
+    return CyclicLabelColormap(colors=table, controls=np.linspace(0, 1, len(table) + 1))
 
 
 def _rgba(name: str) -> tuple[float, ...]:

@@ -8,6 +8,7 @@ import numpy as np
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from napari_infosam._napari.filling import fill
 from napari_infosam._napari.layers import OBJECTS
 from napari_infosam._napari.object_colors import class_colormap
 
@@ -103,7 +104,7 @@ class ObjectsView:
             # 16 bit are painted several times faster than 32
             small = labels.max(initial=0) < np.iinfo(np.uint16).max
             self._shown = labels.astype(np.uint16 if small else np.int32)
-            _fill(layer, self._shown)
+            fill(layer, self._shown)
         top = int(self._objects.labels.max(initial=0))
         if layer.editable != self._objects.can_paint:
             layer.editable = self._objects.can_paint
@@ -192,38 +193,3 @@ class ObjectsView:
             self._offered = 0  # further strokes go on with what was begun
         self._objects.paint(np.stack(places, axis=1), values.astype(np.int64))
         return values.size > 0
-
-
-def _fill(layer: Labels, wanted: NDArray[Any]) -> None:
-    """Show a label image; only the box of what is new in it is drawn anew.
-
-    New data as a whole let napari build the layer's colours and shaders anew.
-    """
-    data: NDArray[Any] = np.asarray(layer.data)
-    is_alike = (data.shape, data.dtype) == (wanted.shape, wanted.dtype)
-    if not is_alike:
-        layer.data = wanted.copy()
-        return
-    box = changed_box(data, wanted)
-    if box is None:
-        return
-    data[box] = wanted[box]
-    if layer.contour or wanted.dtype != np.uint16:
-        layer.refresh(extent=False)  # what is drawn is not the numbers themselves
-        return
-    offset = [side.start for side in box]
-    layer.events.labels_update(data=data[box], offset=offset)
-    layer.refresh(data_displayed=False, highlight=False, extent=False)
-
-
-def changed_box(
-    old: NDArray[Any], new: NDArray[Any]
-) -> tuple[slice, slice] | None:
-    """Return the rows and columns in which two ``(H, W)`` images differ, or None."""
-    differs = old != new
-    rows = np.flatnonzero(differs.any(axis=1))
-    if not rows.size:
-        return None
-    within = slice(int(rows[0]), int(rows[-1]) + 1)
-    columns = np.flatnonzero(differs[within].any(axis=0))
-    return within, slice(int(columns[0]), int(columns[-1]) + 1)

@@ -217,9 +217,7 @@ def copy_objects(
         " FROM json_each(:old) CROSS JOIN objects ON objects.id = value ORDER BY key",
         new,
     )
-    of_prompts = (
-        "position, kind, x0, y0, x1, y1, positive, proposal_iou, model_version"
-    )
+    of_prompts = "position, kind, x0, y0, x1, y1, positive, proposal_iou, model_version"
     of_extras = "choice, rle, height, width, proposal_iou"
     for table, kept in (("prompts", of_prompts), ("prompt_extras", of_extras)):
         connection.execute(
