@@ -179,16 +179,13 @@ class Accepted(PictureObjects):
         """Give objects the class that is chosen for the next one."""
         with self._voice.guard("changing the class"):
             project, ids = self._named(numbers)
-            known = project.last_step()
-            project.edits.relabel(ids, self.class_name)
-            step = project.last_step()
-            if step == known:
+            if not project.edits.relabel(ids, self.class_name):
                 self._voice.say(
                     f"{named(numbers, start=True)}: the class is "
                     f"{self.class_name} already."
                 )
                 return
-            self.follow(step)
+            self.follow(project.last_step())
             self._voice.say(
                 f"{named(numbers, start=True)}: the class is {self.class_name} now."
             )

@@ -13,6 +13,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_infosam._napari.difference import COLORS
+from napari_infosam._napari.filling import drawn_once, fill
 from napari_infosam._napari.huge_picture import (
     Read,
     WindowedPicture,
@@ -297,8 +298,8 @@ class PromptLayers:
         size = max(self._shape) / 30
         is_same = np.array_equal(points.data, data) and np.all(points.size == size)
         if is_same and np.array_equal(points.features["positive"], positive):
-            return  # napari would build them anew five times, tens of milliseconds
-        with self._quietly():
+            return
+        with self._quietly(), drawn_once(points):
             points.data = data
             points.features = {"positive": positive}
             points.size = size
@@ -417,7 +418,7 @@ class PromptLayers:
         layer = self._layers.get(PROPOSAL)
         self._shown = None
         if layer is not None:
-            layer.data = picture
+            fill(layer, picture)
             layer.editable = False
 
     def _show_in_window(self, layer: Labels, mask: BoolArray | None) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Mapping
 
 import numpy as np
-from napari.utils.colormaps import CyclicLabelColormap
+from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap
 
 _N_COLORS = 48
 _HUE_STEP = 0.618034
@@ -30,3 +31,32 @@ def vivid_colormap() -> CyclicLabelColormap:
     return CyclicLabelColormap(
         colors=colors, controls=np.linspace(0, 1, len(colors) + 1)
     )
+
+
+def class_colormap(
+    colors: Mapping[int, str], other: str
+) -> CyclicLabelColormap | DirectLabelColormap:
+    """Return the colours of a label image whose objects have those of their classes.
+
+    Parameters
+    ----------
+    colors
+        Colour by number, #rrggbb.
+    other
+        Colour of numbers that no object has yet, #rrggbb.
+    """
+    if max(colors, default=0) >= np.iinfo(np.uint16).max:
+        return DirectLabelColormap(color_dict={0: "transparent", None: other, **colors})
+    # a cycle so long that it never comes round: napari looks the numbers of the other
+    # kind up one by one, 65,536 of them at every change
+    table = np.tile(_rgba(other), (1 << 16, 1))
+    numbers = np.fromiter(colors, int, len(colors))
+    names = np.array(list(colors.values()))
+    for name in np.unique(names):
+        table[numbers[names == name]] = _rgba(name)
+    return CyclicLabelColormap(colors=table, controls=np.linspace(0, 1, len(table) + 1))
+
+
+def _rgba(name: str) -> tuple[float, ...]:
+    """Return a colour, #rrggbb, as numbers from 0 to 1."""
+    return (*(part / 255 for part in bytes.fromhex(name[1:])), 1.0)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 
 from napari_infosam._napari.small_widgets import swatch
@@ -36,6 +37,8 @@ COLUMNS: tuple[_Column, ...] = (
 )
 NUMBER, CLASS, AREA, IOU, VERSION = range(len(COLUMNS))
 _RIGHT = (NUMBER, AREA, IOU)
+_MOST_STRETCHES = 32
+"""Of rows that come or go one by one; with more it is quicker to begin anew."""
 
 
 class ObjectsModel(QAbstractTableModel):
@@ -61,12 +64,42 @@ class ObjectsModel(QAbstractTableModel):
         colors
             Colour of every class by its name, #rrggbb.
         """
-        self.beginResetModel()
-        if colors != self._colors:
-            self._colors = dict(colors)
-            self._swatches = {name: swatch(color) for name, color in colors.items()}
-        self._rows = self._sorted(rows)
-        self.endResetModel()
+        ordered, old = self._sorted(rows), {row.instance_id: row for row in self._rows}
+        gone = old.keys() - {row.instance_id for row in ordered}
+        kept = [row for row in ordered if row.instance_id in old]
+        leave = stretches(i for i, o in enumerate(self._rows) if o.instance_id in gone)
+        come = stretches(i for i, o in enumerate(ordered) if o.instance_id not in old)
+        stay = [row.instance_id for row in self._rows if row.instance_id not in gone]
+        in_order = stay == [row.instance_id for row in kept]
+        if not in_order or len(leave) + len(come) > _MOST_STRETCHES:
+            self.beginResetModel()
+            self._take_colors(colors)
+            self._rows = ordered
+            self.endResetModel()
+            return
+        for first, last in reversed(leave):
+            self.beginRemoveRows(QModelIndex(), first, last)
+            del self._rows[first : last + 1]
+            self.endRemoveRows()
+        changed = [i for i, o in enumerate(kept) if o != old[o.instance_id]]
+        self._rows = kept
+        if self._take_colors(colors):
+            changed = [0, len(kept) - 1] if kept else []
+        if changed:
+            top, bottom = self.index(changed[0], 0), self.index(changed[-1], VERSION)
+            self.dataChanged.emit(top, bottom)
+        for first, last in come:
+            self.beginInsertRows(QModelIndex(), first, last)
+            self._rows[first:first] = ordered[first : last + 1]
+            self.endInsertRows()
+
+    def _take_colors(self, colors: Mapping[str, str]) -> bool:
+        """Make the swatches of the classes; return whether they are others."""
+        if colors == self._colors:
+            return False
+        self._colors = dict(colors)
+        self._swatches = {name: swatch(color) for name, color in colors.items()}
+        return True
 
     def numbers(self) -> list[int]:
         """Return the numbers of the objects from top to bottom."""
@@ -130,3 +163,12 @@ class ObjectsModel(QAbstractTableModel):
         if role == Role.TextAlignmentRole and column in _RIGHT:
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         return None
+
+
+def stretches(places: Iterable[int]) -> list[tuple[int, int]]:
+    """Return first and last of each stretch of rows: Qt is slow with thousands."""
+    rows = np.array(list(places), int)
+    begins = np.flatnonzero(np.diff(rows, prepend=-2) != 1)
+    ends = np.append(begins[1:], rows.size) - 1
+    firsts, lasts = rows[begins], rows[ends[: begins.size]]
+    return list(zip(firsts.tolist(), lasts.tolist(), strict=True))

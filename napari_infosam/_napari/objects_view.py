@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.utils.colormaps import DirectLabelColormap
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from napari_infosam._napari.filling import fill
 from napari_infosam._napari.layers import OBJECTS
+from napari_infosam._napari.object_colors import class_colormap
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -47,7 +48,7 @@ class ObjectsView:
         self._layers = layers
         self._objects = objects
         self._by_class = False
-        self._colors: dict[int | None, str] | None = None
+        self._colors: tuple[dict[int, str], str] | None = None
         self._colored: Labels | None = None
         self._own_colors: Any = None
         self._layer: Labels | None = None
@@ -103,8 +104,7 @@ class ObjectsView:
             # 16 bit are painted several times faster than 32
             small = labels.max(initial=0) < np.iinfo(np.uint16).max
             self._shown = labels.astype(np.uint16 if small else np.int32)
-            if not np.array_equal(layer.data, self._shown):
-                layer.data = self._shown.copy()
+            fill(layer, self._shown)
         top = int(self._objects.labels.max(initial=0))
         if layer.editable != self._objects.can_paint:
             layer.editable = self._objects.can_paint
@@ -143,18 +143,17 @@ class ObjectsView:
 
     def _color(self, layer: Labels) -> None:
         """Set the colours anew if they are others: that paints all of the layer."""
-        colors: dict[int | None, str] | None = None
+        colors: tuple[dict[int, str], str] | None = None
         if self._by_class:
             # a number without an object is about to be painted
-            colors = {0: "transparent", None: self._objects.next_color()}
-            colors.update(self._objects.colors().items())
+            colors = self._objects.colors(), self._objects.next_color()
         if (layer, colors) == (self._colored, self._colors):
             return
         is_ours = self._colors is not None and self._colored is layer
         if colors is not None:
             if not is_ours:
                 self._own_colors = layer.colormap
-            layer.colormap = DirectLabelColormap(color_dict=colors)
+            layer.colormap = class_colormap(*colors)
         elif is_ours:
             layer.colormap = self._own_colors
         self._colored, self._colors = layer, colors

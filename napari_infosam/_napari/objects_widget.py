@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from qtpy.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, Qt, QTimer
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -23,6 +22,7 @@ from napari_infosam._napari.objects_model import (
     NUMBER,
     VERSION,
     ObjectsModel,
+    stretches,
 )
 from napari_infosam._napari.small_widgets import (
     Fold,
@@ -34,8 +34,6 @@ from napari_infosam._napari.small_widgets import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from qtpy.QtGui import QHideEvent, QShowEvent
 
     from napari_infosam._napari.session import Session
@@ -70,6 +68,7 @@ class ObjectsWidget(QWidget):
         self._session = session
         self._link = link
         self.model = ObjectsModel()
+        self._is_filling = False
         self._build()
         # the list is read once for all that happens in one go, and only in sight
         self._soon = QTimer(self)
@@ -219,7 +218,9 @@ class ObjectsWidget(QWidget):
     def _show_list(self) -> None:
         objects, desk = self._session.objects, self._session.desk
         colors = {record.name: record.color for record in desk.class_records()}
+        self._is_filling = True
         self.model.show(objects.summaries(), colors)
+        self._is_filling = False
         self._show_chosen()
 
     def _show_chosen(self) -> None:
@@ -229,7 +230,7 @@ class ObjectsWidget(QWidget):
         if set(chosen) != set(self._selected()) and model is not None:
             wanted, rows = set(chosen), QItemSelection()
             places = [i for i, n in enumerate(self.model.numbers()) if n in wanted]
-            for first, last in _stretches(places):
+            for first, last in stretches(places):
                 rows.select(self.model.index(first, 0), self.model.index(last, VERSION))
             model.select(rows, QItemSelectionModel.SelectionFlag.ClearAndSelect)
             if places:
@@ -263,6 +264,8 @@ class ObjectsWidget(QWidget):
         return [self.model.number(row) for row in sorted(rows)]
 
     def _on_chosen(self, *_: QItemSelection) -> None:
+        if self._is_filling:
+            return  # rows that go are no choice of the person
         selected, objects = self._selected(), self._session.objects
         # the order in which they were chosen matters, and is not that of the rows
         there = set(selected)
@@ -285,10 +288,3 @@ class ObjectsWidget(QWidget):
     def _on_delete(self) -> None:
         self._link.objects.take_strokes()
         self._session.objects.delete(self._session.objects.chosen)
-
-
-def _stretches(places: Sequence[int]) -> list[tuple[int, int]]:
-    """Return first and last of each stretch of rows: Qt is slow with thousands."""
-    rows = np.array(places, int)
-    parts = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
-    return [(int(part[0]), int(part[-1])) for part in parts if part.size]

@@ -12,17 +12,16 @@ from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.placed import is_on
 from napari_infosam.core.prompts import Box, PromptSet
 from napari_infosam.project.images import select_image
-from napari_infosam.project.lookups import check_one_picture
+from napari_infosam.project.lookups import check_one_picture, of_other_class
 from napari_infosam.project.objects import (
     Origin,
     encode,
     encode_pixels,
-    encoded,
     require_object,
     require_objects,
     select_objects,
 )
-from napari_infosam.project.painting import Pixels, box_of, pixels_of
+from napari_infosam.project.painting import Pixels, box_of, pixels_of, united
 from napari_infosam.project.steps import Step
 
 if TYPE_CHECKING:
@@ -71,9 +70,9 @@ class Edits:
             ids = list(dict.fromkeys(map(int, object_ids)))
             check_one_picture(connection, ids)
             step.hide(ids)
-            step.finish()
+            step.record()
 
-    def relabel(self, object_ids: Sequence[int], class_name: str) -> list[ObjectRecord]:
+    def relabel(self, object_ids: Sequence[int], class_name: str) -> int:
         """Change the class of objects of one picture.
 
         Parameters
@@ -85,19 +84,19 @@ class Edits:
 
         Returns
         -------
-        list of ObjectRecord
-            The objects as they are now, in the order of the ids given.
+        int
+            How many objects were of another class before.
         """
         self._require_lock()
         with self._database.write() as connection:
             step = Step(connection, "relabel")
-            found = _require(connection, object_ids)
-            for record in found:
-                if record.class_name != class_name:
-                    origin = replace(Origin.of(record), class_name=class_name)
-                    step.rewrite(record, encoded(record), origin)
-            step.finish()
-            return [_by_number(connection, record) for record in found]
+            ids = list(dict.fromkeys(map(int, object_ids)))
+            check_one_picture(connection, ids)
+            others = of_other_class(connection, ids, class_name)
+            if others:
+                step.reclass(others, class_name)
+            step.record()
+            return len(others)
 
     def replace(
         self,
@@ -186,7 +185,7 @@ class Edits:
                 raise InfosamError(
                     f"A merge needs two objects or more, not {len(found)}: name others."
                 )
-            pixels = np.unique(np.concatenate([pixels_of(r.rle) for r in found]))
+            pixels = united([record.rle for record in found])
             mask = encode_pixels(pixels, found[0].shape)
             step = Step(connection, "merge")
             step.hide([record.id for record in found])

@@ -50,17 +50,7 @@ def select_summaries(
         " WHERE deleted = 0 AND image_id = ? AND slice_index = ? ORDER BY instance_id",
         (int(image_id), slice_text(slice_index)),
     )
-    return [
-        ObjectSummary(
-            id=row["id"],
-            instance_id=row["instance_id"],
-            class_name=row["name"],
-            area=row["area"],
-            score=row["score"],
-            model_version=row["model_version"],
-        )
-        for row in rows
-    ]
+    return [ObjectSummary(*row) for row in rows]
 
 
 def select_ids(
@@ -94,6 +84,18 @@ def check_one_picture(
                 f"Objects {one} and {other} lie in different images or slices: "
                 "name objects of one."
             )
+
+
+def of_other_class(
+    connection: sqlite3.Connection, object_ids: Sequence[int], class_name: str
+) -> list[int]:
+    """Return which of some objects are not of a class, in the same order."""
+    rows = connection.execute(
+        "SELECT value FROM json_each(?) CROSS JOIN objects ON objects.id = value"
+        " JOIN classes ON classes.id = class_id WHERE name != ? ORDER BY key",
+        (json.dumps(list(object_ids)), class_name),
+    )
+    return [int(row[0]) for row in rows]
 
 
 def check_there(object_ids: Sequence[int], found: Container[int]) -> None:

@@ -189,6 +189,45 @@ def write_object(
     return int(row["id"])
 
 
+def copy_objects(
+    connection: sqlite3.Connection, object_ids: Sequence[int], class_name: str
+) -> range:
+    """Write objects once more, with their prompts, as ones of another class.
+
+    Returns
+    -------
+    range
+        The ids of the copies, in the order of those that were copied.
+    """
+    row = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM objects").fetchone()
+    first = int(row[0])
+    new = {
+        "first": first,
+        "old": json.dumps(list(object_ids)),
+        "class_id": _class_id(connection, class_name),
+        "created": time.time(),
+    }
+    kept = (
+        "image_id, slice_index, instance_id, rle, height, width, x0, y0, x1, y1, area,"
+        " score, model_version, reviewed"
+    )
+    connection.execute(
+        f"INSERT INTO objects (id, class_id, created, {kept})"
+        f" SELECT :first + key, :class_id, :created, {kept}"
+        " FROM json_each(:old) CROSS JOIN objects ON objects.id = value ORDER BY key",
+        new,
+    )
+    of_prompts = "position, kind, x0, y0, x1, y1, positive, proposal_iou, model_version"
+    of_extras = "choice, rle, height, width, proposal_iou"
+    for table, kept in (("prompts", of_prompts), ("prompt_extras", of_extras)):
+        connection.execute(
+            f"INSERT INTO {table} (object_id, {kept}) SELECT :first + key, {kept}"
+            f" FROM json_each(:old) CROSS JOIN {table} ON object_id = value",
+            new,
+        )
+    return range(first, first + len(object_ids))
+
+
 def _instance_id(
     connection: sqlite3.Connection, image_id: int, position: str, wish: int | None
 ) -> int:

@@ -79,6 +79,14 @@ def pixels_of(rle: bytes) -> Pixels:
     return _between(starts, stops)
 
 
+def united(rles: Sequence[bytes]) -> Pixels:
+    """Return the sorted pixels that are in any of several encodings of one image."""
+    starts, stops, _ = _runs(rles)
+    pixels = np.sort(_between(starts, stops))
+    once: Pixels = pixels[np.diff(pixels, prepend=-1) > 0]
+    return once
+
+
 def _between(starts: Pixels, stops: Pixels) -> Pixels:
     """Return the pixels of runs, one run after the other."""
     lengths = stops - starts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from napari_infosam.core.huge_image import SAMPLED
 from napari_infosam.core.masks import BoolArray, decode_rle
@@ -110,8 +110,7 @@ class ObjectRecord:
         return decode_rle(self.rle, self.shape)
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectSummary:
+class ObjectSummary(NamedTuple):
     """What a list of objects shows; fields as in `ObjectRecord`."""
 
     id: int

@@ -12,6 +12,7 @@ from napari_infosam.project import history
 from napari_infosam.project.objects import (
     Encoded,
     Origin,
+    copy_objects,
     encode_pixels,
     require_objects,
     select_objects,
@@ -21,7 +22,7 @@ from napari_infosam.project.painting import Pixels, among, pixels_of
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from napari_infosam.project.records import (
         Action,
@@ -74,6 +75,11 @@ class Step:
         """Give an object another mask or origin; its number stays."""
         self.hide([record.id])
         self.write(record.image_id, mask, origin, record.instance_id)
+
+    def reclass(self, object_ids: Sequence[int], class_name: str) -> None:
+        """Give objects another class: no mask is read, so it may be thousands."""
+        self.hide(object_ids)
+        self._shown += copy_objects(self._connection, object_ids, class_name)
 
     def repaint(self, record: ObjectRecord, places: Pixels, numbers: Pixels) -> None:
         """Give an object what was painted with its number, and take the rest."""
@@ -148,6 +154,11 @@ class Step:
         list of ObjectRecord
             What is new, in the order in which it was written.
         """
+        self.record()
+        return require_objects(self._connection, self._shown)
+
+    def record(self) -> None:
+        """Write the step to the journal, if anything changed; nothing is read."""
         if self._shown or self._hidden:
             history.record(
                 self._connection,
@@ -155,7 +166,6 @@ class Step:
                 shown=self._shown,
                 hidden=self._hidden,
             )
-        return require_objects(self._connection, self._shown)
 
     def _put(self, record: ObjectRecord, pixels: Pixels, reviewed: object) -> None:
         """Give an object these pixels; without any it is deleted.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPersistentModelIndex, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QApplication, QColorDialog
 
@@ -440,8 +440,6 @@ def test_the_model_keeps_its_rows_together(qtmodeltester: Any) -> None:
     model.show([summary(number) for number in range(1, 30)], {"class 1": "#112233"})
     qtmodeltester.check(model)
     held = model.index(4, AREA)
-    from qtpy.QtCore import QPersistentModelIndex
-
     persistent, text = QPersistentModelIndex(held), model.data(held)
     for column in range(model.columnCount()):
         for order in (Qt.SortOrder.AscendingOrder, Qt.SortOrder.DescendingOrder):
@@ -452,6 +450,34 @@ def test_the_model_keeps_its_rows_together(qtmodeltester: Any) -> None:
     model.sort(AREA, Qt.SortOrder.DescendingOrder)
     areas = [int(model.data(model.index(row, AREA))) for row in range(29)]
     assert areas == sorted(areas, reverse=True)
+
+
+def test_the_model_takes_in_what_changed_and_no_more(qtmodeltester: Any) -> None:
+    model, colors = ObjectsModel(), {"class 1": "#112233"}
+    qtmodeltester.check(model)
+    resets: list[None] = []
+    model.modelReset.connect(lambda: resets.append(None))
+    numbers = set(range(1, 60))
+    model.show([summary(number) for number in numbers], colors)
+    held = QPersistentModelIndex(model.index(30, AREA))
+    came, gone = {70, 71, 80}, {1, 2, 9, 59}
+    numbers = numbers - gone | came
+    rows = {number: summary(number) for number in numbers}
+    rows[20] = rows[20]._replace(class_name="class 1", area=7)
+    resets.clear()
+    model.show(list(rows.values()), colors)
+    assert not resets
+    assert model.numbers() == sorted(numbers)
+    row = model.numbers().index(20)
+    assert model.data(model.index(row, AREA)) == "7"
+    assert model.number(held.row()) == 31
+    # what changes places, and what is scattered, is shown as well
+    model.sort(AREA)
+    rows[20] = rows[20]._replace(area=99_999)
+    model.show(list(rows.values()), colors)
+    assert model.number(len(numbers) - 1) == 20
+    model.show([rows[number] for number in numbers if number % 2], colors)
+    assert sorted(model.numbers()) == sorted(n for n in numbers if n % 2)
 
 
 def test_five_thousand_objects_are_listed_at_once(

@@ -13,6 +13,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_infosam._napari import commands, layers
+from napari_infosam._napari.objects_model import AREA
 from napari_infosam.project import Project
 
 from .helpers import DISCS, picture
@@ -141,10 +142,13 @@ def test_five_thousand_objects_do_not_hold_the_window_up(
 ) -> None:
     projects.mkdir()
     pixels = many_objects(projects / "many.infosam")
-    window = open_window(("many", pixels))
+    Project.create(projects / "empty.infosam").close()
+    window = open_window(("other", picture()), ("many", pixels))
     window.wait(lambda: window.session.objects_here() == 5000)
     window.wait_ready()
-    session, objects = window.session, window.panel.annotate.objects
+    panel, session = window.panel, window.session
+    objects, desk = panel.annotate.objects, session.desk
+    desk.add_class("other")
     control, shift = Modifier.ControlModifier, Modifier.ShiftModifier
     person = Person(window, watch)
     person.does("warming up", lambda: window.click(508, 508))
@@ -166,10 +170,37 @@ def test_five_thousand_objects_do_not_hold_the_window_up(
     person.does("delete 400", commands.delete)
     person.does("undo delete", lambda: window.key(Key.Key_Z, control))
     person.does("choose 400", lambda: session.objects.choose(range(1, 401)))
+    session.class_name = "other"
+    person.does("relabel 400", commands.relabel)
+    person.does("undo relabel", lambda: window.key(Key.Key_Z, control))
+    person.does("choose 400", lambda: session.objects.choose(range(1, 401)))
     person.does("merge 400", commands.merge)
     person.does("undo merge", lambda: window.key(Key.Key_Z, control))
     person.does("choose all", lambda: session.objects.choose(range(1, 5001)))
     person.does("delete all", commands.delete)
     person.does("undo all", lambda: window.key(Key.Key_Z, control))
-    print(person.longest)
+    person.does("no choice", lambda: session.objects.choose(()))
+    layer = window.layer(layers.OBJECTS)
+    for by_class in (False, True):
+        how = " by class" if by_class else ""
+        panel.link.objects.by_class = by_class
+        window.viewer.layers.selection.active = layer
+        person.does("brush", lambda: setattr(layer, "mode", "paint"))
+        person.does(f"stroke{how}", lambda: window.drag((508, 500), (508, 530)))
+        person.does("no brush", lambda: setattr(layer, "mode", "pan_zoom"))
+        person.does(f"undo stroke{how}", commands.undo)
+        window.point_at(508, 508)
+        person.does(f"split{how}", lambda: window.key(Key.Key_K))
+        person.does(f"delete one{how}", lambda: window.key(Key.Key_D))
+        person.does(f"undo one{how}", lambda: window.key(Key.Key_Z, control))
+    person.does("hide", lambda: setattr(layer, "visible", False))
+    person.does("show", lambda: setattr(layer, "visible", True))
+    person.does("sort", lambda: objects.model.sort(AREA))
+    person.does("filter", lambda: panel.images_view.search.setText("many"))
+    person.does("other image", lambda: panel.annotate.image.activated.emit(0))
+    person.does("back", lambda: panel.annotate.image.activated.emit(1))
+    window.wait(lambda: session.objects_here() == 5000)
+    person.does("other project", lambda: desk.open(projects / "empty.infosam"))
+    person.does("project again", lambda: desk.open(projects / "many.infosam"))
+    window.wait(lambda: session.objects_here() == 5000)
     assert max(person.longest.values()) < LONGEST * 1000 * slowness(), person.longest

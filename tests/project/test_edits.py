@@ -10,6 +10,7 @@ import pytest
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.prompts import Box, Point, PromptSet
+from napari_infosam.core.rough_mask import RoughMask
 from napari_infosam.project import HistoryEntry, ImageRecord, ObjectRecord, Project
 from napari_infosam.project import history as journal
 
@@ -49,7 +50,8 @@ def test_a_class_is_changed_and_changed_back(
     project: Project, image: ImageRecord, three: list[ObjectRecord]
 ) -> None:
     ids = [three[2].id, three[0].id]
-    changed = project.edits.relabel(ids, "cell")
+    assert project.edits.relabel([*ids, ids[0]], "cell") == 2
+    changed = sorted(project.objects(), key=lambda o: -o.instance_id)[::2]
     assert [record.class_name for record in changed] == ["cell", "cell"]
     assert [record.instance_id for record in changed] == [3, 1]
     for new, old in zip(changed, (three[2], three[0]), strict=True):
@@ -67,10 +69,25 @@ def test_a_class_is_changed_and_changed_back(
     }
 
 
+def test_all_prompts_go_along_into_another_class(
+    project: Project, image: ImageRecord, three: list[ObjectRecord]
+) -> None:
+    rough = RoughMask.of(square(3, 3, 4))
+    for prompts in (PromptSet((Point(4, 4),), choice=2), PromptSet(rough=rough)):
+        old = project.commit(
+            image.id, square(2, 2, 6), prompts=prompts, proposal_ious=(0.5,)
+        )
+        project.edits.relabel([old.id], "cell")
+        new = project.objects(instance_id=old.instance_id)[0]
+        assert (new.class_name, new.prompts) == ("cell", prompts)
+        assert (new.proposal_ious, new.box) == ((0.5,), old.box)
+
+
 def test_the_same_class_again_is_no_step(
     project: Project, three: list[ObjectRecord]
 ) -> None:
-    assert project.edits.relabel([three[0].id], "object") == [three[0]]
+    assert project.edits.relabel([three[0].id], "object") == 0
+    assert project.objects() == three
     assert project.last_step() == HistoryEntry("commit", three[2].id, 1)
 
 
