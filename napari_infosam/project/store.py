@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.core.prompts import Box, PromptSet
 from napari_infosam.project import history, images, lookups, objects, settings, versions
 from napari_infosam.project.edits import Edits
+from napari_infosam.project.images import StoredPixels
 from napari_infosam.project.listing import Listing
 from napari_infosam.project.objects import Origin
 from napari_infosam.project.opened import OpenFolder
@@ -24,6 +26,7 @@ from napari_infosam.project.tile_store import Tiles
 if TYPE_CHECKING:
     from napari_infosam.core.masks import BoolArray
     from napari_infosam.core.options import FinetuneOptions
+    from napari_infosam.project.objects import Encoded
     from napari_infosam.project.records import (
         ClassRecord,
         HistoryEntry,
@@ -60,7 +63,7 @@ class Project(OpenFolder):
 
     def add_image(
         self,
-        image: NDArray[Any] | HugeImage,
+        image: NDArray[Any] | HugeImage | StoredPixels,
         name: str,
         *,
         source: str | None = None,
@@ -71,8 +74,9 @@ class Project(OpenFolder):
         Parameters
         ----------
         image
-            ``(Y, X)`` or ``(Y, X, C)``, bool, integer or float. Of a huge one no
-            copy is kept, but only what is given to ``tiles``.
+            ``(Y, X)`` or ``(Y, X, C)``, bool, integer or float, or what `store_pixels`
+            returned. Of a huge one no copy is kept, but only what is given to
+            ``tiles``.
         name
             Shown to people.
         source
@@ -81,15 +85,27 @@ class Project(OpenFolder):
             How the model sees it. The same pixels may be in a project once for each.
         """
         self._require_lock()
+        preprocessing = preprocessing or Preprocessing()
+        if not isinstance(image, StoredPixels):
+            image = self.store_pixels(image, preprocessing)
+        images.check_pixels(image, preprocessing)
+        with self._database.write() as connection:
+            return images.insert_image(connection, image, name, source, preprocessing)
+
+    def store_pixels(
+        self,
+        image: NDArray[Any] | HugeImage,
+        preprocessing: Preprocessing | None = None,
+    ) -> StoredPixels:
+        """Keep a copy of the pixels of an image that is added later, as in `add_image`.
+
+        It takes long, and needs no transaction.
+        """
+        self._require_lock()
         if not isinstance(image, HugeImage):
             image = np.asarray(image)
-        preprocessing = preprocessing or Preprocessing()
-        images.check_pixels(image, preprocessing)
-        digest = images.store_pixels(self.path, image)
-        with self._database.write() as connection:
-            return images.insert_image(
-                connection, digest, image, name, source, preprocessing
-            )
+        images.check_pixels(image, preprocessing or Preprocessing())
+        return images.store_pixels(self.path, image)
 
     def images(self) -> list[ImageRecord]:
         """Return all images in the order in which they were added."""
@@ -141,6 +157,18 @@ class Project(OpenFolder):
         with self._database.write() as connection:
             images.update_preprocessing(connection, image_id, preprocessing)
             return images.select_image(connection, image_id)
+
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """Make all that is changed in the block one transaction.
+
+        When it ends with an exception the project is as it was before, but for files of
+        pixels that nothing refers to. Meanwhile no other process can write: store the
+        pixels before it.
+        """
+        self._require_lock()
+        with self._database.write():
+            yield
 
     def classes(self) -> list[ClassRecord]:
         """Return all classes; a new project has one, ``object``."""
@@ -245,7 +273,7 @@ class Project(OpenFolder):
     def commit_each(
         self,
         image_id: int,
-        masks: Iterable[tuple[BoolArray, Origin]],
+        masks: Iterable[tuple[BoolArray | Encoded, Origin]],
         classes: Mapping[str, str | None] | None = None,
         *,
         overlap: Overlap = "allow",
@@ -253,8 +281,9 @@ class Project(OpenFolder):
     ) -> list[ObjectRecord]:
         """Write objects that differ in class or origin in one transaction, all or none.
 
-        Each is a step of its own in the undo journal, or all are one with ``one_step``:
-        then the masks must not overlap each other, unless overlaps are allowed.
+        Masks as in `commit`, or encoded already. Each is a step of its own in the undo
+        journal, or all are one with ``one_step``: then the masks must not overlap each
+        other, unless overlaps are allowed.
         ``classes`` are made with them where missing: names, and ``#rrggbb`` or None.
         ``overlap`` as in `commit`.
         """
