@@ -7,13 +7,17 @@ real napari window (under ``xvfb-run`` where there is no display). The image, 20
 Baseline of the memory is the process after the model has answered a click on a small
 image: what grows is what the huge image costs. ``--single`` leaves out the coarse
 levels; napari itself then reads the whole image, to show it. ``--listed`` opens the
-single level from the list of images, which makes coarse levels of it.
+single level from the list of images, which makes coarse levels of it; ``--opened`` as a
+person does who drops the folder on napari (``viewer.open``).
+
+A click ends with the first frame on the screen after its answer.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import threading
 import time
@@ -157,11 +161,11 @@ def parts(predictor: Any, image: Any, place: tuple[int, int]) -> dict[str, float
 
 
 def window(
-    levels: list[Any], clicks: int, listed: Path | None = None
+    levels: list[Any], clicks: int, path: Path | None = None, *, listed: bool = False
 ) -> dict[str, Any]:
     """Click in a napari window, from the mouse event to the painted mask.
 
-    ``listed`` is opened from the list of images, in place of the levels.
+    ``path`` is opened in place of the levels: by napari, or from the list of images.
     """
     import napari
     from qtpy.QtCore import QPoint, Qt
@@ -179,6 +183,14 @@ def window(
         if type(child).__name__.startswith("CanvasBackend")
     )
 
+    frames = 0
+
+    def on_frame() -> None:
+        nonlocal frames
+        frames += 1
+
+    canvas.frameSwapped.connect(on_frame)
+
     def wait(condition: Any, seconds: float = 300) -> float:
         start = time.perf_counter()
         while not condition():
@@ -195,7 +207,8 @@ def window(
         left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
         QTest.mouseClick(canvas, left, none, middle)
         wait(lambda: session.is_answered)
-        QApplication.processEvents()
+        before = frames
+        wait(lambda: frames > before)
         return time.perf_counter() - start
 
     wait(lambda: session.engine.is_ready)
@@ -203,10 +216,12 @@ def window(
     session.clear()
     memory, results = Memory(), dict[str, Any]()
     start = time.perf_counter()
-    if listed is not None:
+    if path is not None and listed:
         session.desk.choose(Path(tempfile.mkdtemp()) / "huge.infosam")
-        panel.images_view.changes.add([listed])
-        name = listed.name
+        panel.images_view.changes.add([path])
+        name = path.name
+    elif path is not None:
+        name = viewer.open(str(path), plugin="napari")[0].name
     else:
         name = "huge"
         viewer.add_image(
@@ -226,6 +241,8 @@ def window(
         for _ in range(20):
             QApplication.processEvents()
         spent.append(click_middle())
+        if len(spent) == 1:
+            results["memory_growth_mb_first_click"] = memory.grown_mb()
         session.accept()
         for _ in range(20):
             QApplication.processEvents()
@@ -245,19 +262,23 @@ def main() -> None:
     parser.add_argument("--window", action="store_true")
     parser.add_argument("--single", action="store_true", help="no coarse levels")
     parser.add_argument("--listed", action="store_true", help="--window: by the list")
+    parser.add_argument("--opened", action="store_true", help="--window: by napari")
     options = parser.parse_args()
     levels = write_image(options.folder)
-    if options.single or options.listed:
+    if options.single or options.listed or options.opened:
         levels = levels[:1]
     if options.window:
-        listed = options.folder / f"huge-{SIDE}-1.zarr" if options.listed else None
-        results = window(levels, options.clicks, listed)
+        by_path = options.listed or options.opened
+        path = options.folder / f"huge-{SIDE}-1.zarr" if by_path else None
+        results = window(levels, options.clicks, path, listed=options.listed)
     else:
         results = library(levels, options.clicks)
     results = {
         k: round(v, 3) if isinstance(v, float) else v for k, v in results.items()
     }
-    print(json.dumps({"levels": len(levels), "cores": psutil.cpu_count(), **results}))
+    about = {"levels": len(levels), "cores": psutil.cpu_count()}
+    about["load_average"] = round(os.getloadavg()[0], 1)
+    print(json.dumps({**about, **results}))
 
 
 if __name__ == "__main__":

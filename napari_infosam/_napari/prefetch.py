@@ -7,14 +7,17 @@ import os
 import sys
 import threading
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from napari_infosam._napari.channels import shown_of
 from napari_infosam._napari.listed_pixels import Pixels, read_listed
+from napari_infosam.core.channels import PLAIN
 
 if TYPE_CHECKING:
     from napari_infosam._napari.engine import Executor
     from napari_infosam._napari.image_list import ImageList
     from napari_infosam._napari.session import Session
+    from napari_infosam.core.channels import ChannelChoice
     from napari_infosam.models import Predictor
 
 logger = logging.getLogger(__name__)
@@ -94,8 +97,8 @@ class Prefetch:
                 return
             pixels = read_listed(row, project, cancelled=stop.is_set)
             self._executor.post(lambda: keep(pixels))
-            if pixels.array is not None and not stop.is_set():
-                _embed(predictor, pixels.array, pixels.rgb)
+            if not stop.is_set():
+                _embed(predictor, pixels, project.channels.get(row.path or ""))
 
         def keep(pixels: Pixels) -> None:
             if not stop.is_set():
@@ -108,10 +111,14 @@ class Prefetch:
         self._executor.submit(work, lambda _: None, failed)
 
 
-def _embed(predictor: Predictor, array: Any, rgb: bool | None) -> None:
-    """Embed an image that is one picture; of a stack it is not known which slice."""
-    if array.ndim == 2 or (array.ndim == 3 and rgb):
-        predictor.embed(array)
+def _embed(predictor: Predictor, pixels: Pixels, chosen: ChannelChoice | None) -> None:
+    """Embed an image that is one picture, with the channels chosen for its file."""
+    if pixels.array is None:
+        return
+    choice = pixels.choice or chosen or PLAIN
+    shown = shown_of(pixels.array, rgb=bool(pixels.rgb), choice=choice)
+    if shown is not None:
+        predictor.embed(*shown)
 
 
 def give_way() -> None:

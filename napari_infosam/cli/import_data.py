@@ -146,26 +146,33 @@ def _import_file(
     on_progress: OnProgress,
 ) -> ImportReport:
     """Read everything first, so that a broken file changes nothing."""
-    from napari_infosam.project.formats.importing import Images, write_draft
+    from napari_infosam.project.formats.importing import write_draft
+    from napari_infosam.project.formats.progress import part_of
+    from napari_infosam.project.formats.targets import Images
 
+    def tell(share: float) -> None:
+        on_progress(share, 1)
+
+    read, written = part_of(tell, 0, 2), part_of(tell, 1, 2)
     match file_format:
         case FileFormat.COCO:
             from napari_infosam.project.formats import coco
 
-            draft = coco.read(source, Images(project, images))
+            draft = coco.read(source, Images(project, images), read)
         case FileFormat.GEOJSON:
             from napari_infosam.project.formats import geojson
 
-            draft = geojson.read(source, Images(project, images))
+            draft = geojson.read(source, Images(project, images), read)
         case FileFormat.YOLO:
             from napari_infosam.project.formats import yolo
 
-            draft = yolo.read(source, Images(project, images) if images else None)
+            given = Images(project, images) if images else None
+            draft = yolo.read(source, given, read)
         case _:
             from napari_infosam.project.formats import ome_zarr
 
-            draft = ome_zarr.read(source)
-    return write_draft(project, draft, on_progress)
+            draft = ome_zarr.read(source, Images(project, None), read)
+    return write_draft(project, draft, written)
 
 
 def _open_or_create(path: Path, model: str) -> tuple[Project, bool]:

@@ -141,7 +141,16 @@ def placed_runs(mask: PlacedMask) -> NDArray[np.int64]:
     stop = np.nonzero(edges == -1)[1]
     first = (place.column + column) * place.frame[0] + place.row
     runs = np.stack((first + start, first + stop), axis=1).astype(np.int64)
-    # runs that go on in the next column are one
+    return join_runs(runs)
+
+
+def join_runs(runs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return sorted runs, ``(N, 2)``, where those that touch are one.
+
+    As in column-major order they do that go on in the next column.
+    """
+    if not len(runs):
+        return runs
     joined = runs[1:, 0] == runs[:-1, 1]
     return np.stack(
         (

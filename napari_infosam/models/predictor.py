@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from threading import RLock
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.core.huge_image import HugeImage
-from napari_infosam.core.preprocess import Preprocessing, to_rgb_uint8
 from napari_infosam.core.rough_mask import with_rough_prompts
 from napari_infosam.models.ambiguity import by_size
 from napari_infosam.models.batch import BatchDecoder, Progress, predict_masks
 from napari_infosam.models.decoder import DecoderOutput, PromptTensors
-from napari_infosam.models.embeddings import EmbeddingCache
+from napari_infosam.models.embedder import Embedder
 from napari_infosam.models.prediction import (
     ImageEmbedding,
     Prediction,
-    embedding_key,
     mask_tensor,
     prediction_of,
 )
@@ -32,7 +28,6 @@ from napari_infosam.models.tiles import TiledEmbedding
 if TYPE_CHECKING:
     from napari_infosam.core.prompts import PromptSet
     from napari_infosam.core.small_masks import SmallMask
-    from napari_infosam.models.sam_model import SamModel
 
 
 _NO_ROUGH = "Huge images take no painted masks: click on the object, or draw a box."
@@ -42,7 +37,7 @@ _WHOLE_ONLY = (
 )
 
 
-class Predictor:
+class Predictor(Embedder):
     """Expensive once for an image, cheap for every click on it.
 
     Safe to use from several threads.
@@ -54,77 +49,6 @@ class Predictor:
     cache
         Where embeddings are kept; by default a small one in memory.
     """
-
-    def __init__(self, model: SamModel, cache: EmbeddingCache | None = None) -> None:
-        self._model = model
-        self._cache = cache or EmbeddingCache()
-        self._embedding: ImageEmbedding | TiledEmbedding | None = None
-        self._lock = RLock()
-
-    @property
-    def model(self) -> SamModel:
-        """The model that answers."""
-        return self._model
-
-    def beside(self, model: SamModel) -> Predictor:
-        """Return a predictor of another model with the same cache of embeddings."""
-        return Predictor(model, self._cache)
-
-    def set_model(self, model: SamModel) -> None:
-        """Let another model answer; the embedding stays if it has the same encoder."""
-        with self._lock:
-            self._model = model
-            embedding = self._embedding
-            if embedding and embedding.encoder_hash != model.encoder_hash:
-                self._embedding = None
-
-    @overload
-    def embed(
-        self, image: NDArray[Any], preprocessing: Preprocessing | None = ...
-    ) -> ImageEmbedding: ...
-
-    @overload
-    def embed(
-        self, image: HugeImage, preprocessing: Preprocessing | None = ...
-    ) -> TiledEmbedding: ...
-
-    def embed(
-        self,
-        image: NDArray[Any] | HugeImage,
-        preprocessing: Preprocessing | None = None,
-    ) -> ImageEmbedding | TiledEmbedding:
-        """Return the embedding of an image, from the cache if it is there.
-
-        Takes from 0.3 s (``vit_t``) to half a minute (``vit_h`` on a CPU).
-
-        Parameters
-        ----------
-        image
-            ``(Y, X)`` or ``(Y, X, C)`` of any dtype; see `to_rgb_uint8`. Of a huge
-            image the tiles are embedded later, when prompts lie in them.
-        preprocessing
-            How intensities become RGB uint8; a huge image has its own.
-        """
-        if isinstance(image, HugeImage):
-            return TiledEmbedding(image, self._model.encoder_hash)
-        picture = to_rgb_uint8(image, preprocessing)
-        model = self._model
-        key = embedding_key(picture, model.encoder_hash)
-        features = self._cache.get(key)
-        if features is None:
-            with self._lock:
-                features = model.encode(picture).cpu()
-            self._cache.put(key, features)
-        shape = (picture.shape[0], picture.shape[1])
-        return ImageEmbedding(features, shape, key, model.encoder_hash)
-
-    def set_image(
-        self,
-        image: NDArray[Any] | HugeImage,
-        preprocessing: Preprocessing | None = None,
-    ) -> None:
-        """Embed an image and let the following predictions be about it."""
-        self._embedding = self.embed(image, preprocessing)
 
     @overload
     def predict(
@@ -376,21 +300,6 @@ class Predictor:
         found = self._require(embedding)
         check_prompts(prompts, found.shape)
         return found
-
-    def _require(
-        self, embedding: ImageEmbedding | TiledEmbedding | None
-    ) -> ImageEmbedding | TiledEmbedding:
-        """Return the embedding if the model can use it."""
-        embedding = embedding or self._embedding
-        if embedding is None:
-            raise InfosamError("Choose an image first: set_image has not been called.")
-        model = self._model
-        if embedding.encoder_hash != model.encoder_hash:
-            raise InfosamError(
-                "This embedding belongs to another encoder than that of "
-                f"{model.name} {model.version}: embed the image again."
-            )
-        return embedding
 
     @torch.inference_mode()
     def _decode(

@@ -42,6 +42,7 @@ class Database:
             self._connection = _connect(self._file)
             undo.callback(self._connection.close)
             self._owner = get_ident()
+            self._writer: int | None = None
             self._aside: sqlite3.Connection | None = None
             self._aside_lock = RLock()
             self._check(thorough)
@@ -74,7 +75,7 @@ class Database:
         their own: a window does not wait until its background has read thousands of
         objects.
         """
-        if get_ident() == self._owner:
+        if get_ident() in (self._owner, self._writer):
             with self._transaction("BEGIN") as connection:
                 yield connection
             return
@@ -90,10 +91,17 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """Write in one transaction: all of it is on disk afterwards, or nothing."""
+        """Write in one transaction: all of it is on disk afterwards, or nothing.
+
+        What the same thread reads and writes within it is part of it.
+        """
         with self._transaction("BEGIN IMMEDIATE") as connection:
             self._check_place()
-            yield connection
+            outer, self._writer = self._writer, get_ident()
+            try:
+                yield connection
+            finally:
+                self._writer = outer
 
     def close(self) -> None:
         """Close the connection; closing twice is fine."""
@@ -105,6 +113,9 @@ class Database:
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
         with self._lock, one_sentence(self._folder):
+            if self._connection.in_transaction:
+                yield self._connection
+                return
             self._connection.execute(begin)
             with _rolled_back(self._connection):
                 yield self._connection

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,9 @@ from napari_infosam.core.tiles import is_huge
 logger = logging.getLogger(__name__)
 
 _COLOURS = (3, 4)
+
+_BAND = 2**24
+"""So many values at most are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +116,25 @@ def _open_tiff(path: Path) -> list[Any]:
         return [found]
     datasets: Any = found.attrs["multiscales"]
     return [found[dataset["path"]] for dataset in datasets[0]["datasets"]]
+
+
+def bands(array: Any, axis: int = 0) -> Iterator[slice]:
+    """Yield the rows of an array in bands of at most 16 million values.
+
+    They end where chunks do, so that none is decoded twice; a band is no smaller than
+    a chunk.
+
+    Parameters
+    ----------
+    array
+        Anything with a shape, and perhaps ``chunks``.
+    axis
+        Of the rows; those before it are not counted.
+    """
+    height, *rest = map(int, array.shape[axis:])
+    chunks = getattr(array, "chunks", None)
+    chunk = max(1, int(chunks[axis])) if chunks else 1
+    fitting = _BAND // max(1, math.prod(rest))
+    step = max(chunk, fitting // chunk * chunk)
+    for row in range(0, height, step):
+        yield slice(row, min(row + step, height))

@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,34 @@ VALIDATE_EVERY = 6
 COLOUR = re.compile("#[0-9a-fA-F]{6}")
 
 
-def check_pixels(image: NDArray[Any] | HugeImage, preprocessing: Preprocessing) -> None:
+@dataclass(frozen=True, slots=True)
+class StoredPixels:
+    """The pixels of an image that lie in a project, or those of a huge one outside.
+
+    Attributes
+    ----------
+    digest
+        Content hash.
+    shape
+        ``(Y, X)`` or ``(Y, X, C)``.
+    dtype
+        Of the intensities.
+    path
+        Where a huge image lies, if that is known.
+    made
+        The file that was written for them; None if it was there, or needs none.
+    """
+
+    digest: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    path: str | None = None
+    made: Path | None = None
+
+
+def check_pixels(
+    image: NDArray[Any] | HugeImage | StoredPixels, preprocessing: Preprocessing
+) -> None:
     """Raise a sentence unless the model can be shown this image.
 
     Raises
@@ -46,7 +74,7 @@ def check_pixels(image: NDArray[Any] | HugeImage, preprocessing: Preprocessing) 
     InfosamError
         As `napari_infosam.core.preprocess.to_rgb_uint8` would.
     """
-    if isinstance(image, HugeImage):
+    if not isinstance(image, np.ndarray):
         image = np.broadcast_to(np.zeros((), image.dtype), image.shape)
     chosen = preprocessing.channels
     if chosen is None:
@@ -60,20 +88,19 @@ def check_pixels(image: NDArray[Any] | HugeImage, preprocessing: Preprocessing) 
     check_image(image[:1, :1, list(chosen)])
 
 
-def store_pixels(folder: Path, image: NDArray[Any] | HugeImage) -> str:
-    """Write an image to its place unless it is there; return its content hash.
-
-    Of a huge image nothing is written.
-    """
+def store_pixels(folder: Path, image: NDArray[Any] | HugeImage) -> StoredPixels:
+    """Write an image to its place unless it is there; of a huge one nothing."""
     if isinstance(image, HugeImage):
-        return image.digest
+        return StoredPixels(image.digest, image.shape, image.dtype, path=image.path)
     image = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
     digest = content_hash(image)
     path = pixel_path(folder, digest)
+    made = None
     if _load_intact(path, image.shape, image.dtype.name) is None:
         with one_sentence(folder):
             write_array(path, image)
-    return digest
+        made = path
+    return StoredPixels(digest, image.shape, image.dtype, made=made)
 
 
 def load_pixels(folder: Path, record: ImageRecord) -> NDArray[Any]:
@@ -116,15 +143,14 @@ def pixel_path(folder: Path, digest: str) -> Path:
 
 def insert_image(
     connection: sqlite3.Connection,
-    digest: str,
-    image: NDArray[Any] | HugeImage,
+    pixels: StoredPixels,
     name: str,
     source: str | None,
     preprocessing: Preprocessing,
 ) -> ImageRecord:
     """Add an image, or return the record it already has."""
-    path = image.path if isinstance(image, HugeImage) else None
-    known = find_image(connection, digest, preprocessing, path or source)
+    digest = pixels.digest
+    known = find_image(connection, digest, preprocessing, pixels.path or source)
     if known is not None:
         link(connection, known.id, known.name, known.source)
         return known
@@ -136,9 +162,9 @@ def insert_image(
         (
             _text(name),
             digest,
-            json.dumps(image.shape),
-            "YXC"[: image.ndim],
-            image.dtype.name,
+            json.dumps(pixels.shape),
+            "YXC"[: len(pixels.shape)],
+            pixels.dtype.name,
             None if source is None else _text(source),
             how,
             time.time(),

@@ -86,8 +86,10 @@ class Origin:
             )
 
 
-def encode(mask: BoolArray, image: ImageRecord) -> Encoded:
+def encode(mask: BoolArray | Encoded, image: ImageRecord) -> Encoded:
     """Check a mask, ``(H, W)`` or a crop that has a place, and encode it.
+
+    One that is encoded already is only checked.
 
     Raises
     ------
@@ -96,13 +98,16 @@ def encode(mask: BoolArray, image: ImageRecord) -> Encoded:
     """
     if isinstance(mask, PlacedMask):
         return _encode_placed(mask, image)
-    mask = np.asarray(mask)
+    if not isinstance(mask, Encoded):
+        mask = np.asarray(mask)
     height, width = image.shape[:2]
     if mask.shape != (height, width):
         raise InfosamError(
             f"The mask has the shape {mask.shape}, but {image.name} is "
             f"{height} x {width} pixels: give a mask of the same height and width."
         )
+    if isinstance(mask, Encoded):
+        return mask
     if mask.dtype.kind not in "bui":
         raise InfosamError(
             f"A mask of type {mask.dtype} is not one of yes and no: threshold it first."

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from napari_infosam.core.huge_image import HugeImage
-from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.core.prompts import Box, PromptSet
-from napari_infosam.project import history, images, lookups, objects, settings, versions
+from napari_infosam.project import history, images, lookups, objects
 from napari_infosam.project.edits import Edits
 from napari_infosam.project.listing import Listing
 from napari_infosam.project.objects import Origin
-from napari_infosam.project.opened import OpenFolder
 from napari_infosam.project.painting import paint_columns
+from napari_infosam.project.project_images import ProjectImages
+from napari_infosam.project.project_versions import ProjectVersions
 from napari_infosam.project.steps import Step
 from napari_infosam.project.tile_store import Tiles
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_infosam.core.masks import BoolArray
-    from napari_infosam.core.options import FinetuneOptions
+    from napari_infosam.project.objects import Encoded
     from napari_infosam.project.records import (
-        ClassRecord,
         HistoryEntry,
-        ImageRecord,
         ObjectRecord,
         ObjectSummary,
         Overlap,
-        VersionRecord,
     )
 
 
-class Project(OpenFolder):
+class Project(ProjectImages, ProjectVersions):
     """An open project folder; make one with `create` or `open`.
 
     Everything a method changes is on disk when it returns. Every method may be called
@@ -58,114 +55,17 @@ class Project(OpenFolder):
         self.listing = Listing(self._database, self._require_lock)
         self.tiles = Tiles(self.path, self._database, self._require_lock)
 
-    def add_image(
-        self,
-        image: NDArray[Any] | HugeImage,
-        name: str,
-        *,
-        source: str | None = None,
-        preprocessing: Preprocessing | None = None,
-    ) -> ImageRecord:
-        """Keep a copy of an image; the same pixels come back as the same record.
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """Make all that is changed in the block one transaction.
 
-        Parameters
-        ----------
-        image
-            ``(Y, X)`` or ``(Y, X, C)``, bool, integer or float. Of a huge one no
-            copy is kept, but only what is given to ``tiles``.
-        name
-            Shown to people.
-        source
-            Where it came from, as text.
-        preprocessing
-            How the model sees it. The same pixels may be in a project once for each.
+        When it ends with an exception the project is as it was before, but for files of
+        pixels that nothing refers to. Meanwhile no other process can write: store the
+        pixels before it.
         """
         self._require_lock()
-        if not isinstance(image, HugeImage):
-            image = np.asarray(image)
-        preprocessing = preprocessing or Preprocessing()
-        images.check_pixels(image, preprocessing)
-        digest = images.store_pixels(self.path, image)
-        with self._database.write() as connection:
-            return images.insert_image(
-                connection, digest, image, name, source, preprocessing
-            )
-
-    def images(self) -> list[ImageRecord]:
-        """Return all images in the order in which they were added."""
-        with self._database.read() as connection:
-            return images.select_images(connection)
-
-    def image(self, image_id: int) -> ImageRecord:
-        """Return one image."""
-        with self._database.read() as connection:
-            return images.select_image(connection, image_id)
-
-    def find_image(
-        self,
-        digest: str,
-        path: str | None = None,
-        preprocessing: Preprocessing | None = None,
-    ) -> ImageRecord | None:
-        """Return the record of an image that may be in the project, or None.
-
-        Parameters
-        ----------
-        digest
-            Its content hash, see `napari_infosam.project.files.content_hash`.
-        path
-            Where a huge image lies: it is known again after its file was moved.
-        preprocessing
-            How the model sees it.
-        """
-        how = preprocessing or Preprocessing()
-        with self._database.read() as connection:
-            return images.find_image(connection, digest, how, path)
-
-    def read_image(self, image_id: int) -> NDArray[Any]:
-        """Return the pixels of an image as a read-only memory map."""
-        return images.load_pixels(self.path, self.image(image_id))
-
-    def set_preprocessing(
-        self, image_id: int, preprocessing: Preprocessing
-    ) -> ImageRecord:
-        """Change how the model sees an image."""
-        self._require_lock()
-        record = self.image(image_id)
-        pixels = (
-            np.broadcast_to(np.zeros((), record.dtype), record.shape)
-            if record.is_huge
-            else self.read_image(image_id)
-        )
-        images.check_pixels(pixels, preprocessing)
-        with self._database.write() as connection:
-            images.update_preprocessing(connection, image_id, preprocessing)
-            return images.select_image(connection, image_id)
-
-    def classes(self) -> list[ClassRecord]:
-        """Return all classes; a new project has one, ``object``."""
-        with self._database.read() as connection:
-            return images.select_classes(connection)
-
-    def add_class(self, name: str, color: str | None = None) -> ClassRecord:
-        """Add a class, or return the one that has this name already.
-
-        Parameters
-        ----------
-        name
-            Shown to people.
-        color
-            ``#rrggbb``; by default the next one of a fixed palette.
-        """
-        self._require_lock()
-        with self._database.write() as connection:
-            return images.insert_class(connection, name, color)
-
-    def set_class_color(self, name: str, color: str) -> None:
-        """Change the colour, ``#rrggbb``, that the objects of a class are shown in."""
-        self._require_lock()
-        with self._database.write() as connection:
-            images.update_class_color(connection, name, color)
+        with self._database.write():
+            yield
 
     def commit(
         self,
@@ -245,7 +145,7 @@ class Project(OpenFolder):
     def commit_each(
         self,
         image_id: int,
-        masks: Iterable[tuple[BoolArray, Origin]],
+        masks: Iterable[tuple[BoolArray | Encoded, Origin]],
         classes: Mapping[str, str | None] | None = None,
         *,
         overlap: Overlap = "allow",
@@ -253,8 +153,9 @@ class Project(OpenFolder):
     ) -> list[ObjectRecord]:
         """Write objects that differ in class or origin in one transaction, all or none.
 
-        Each is a step of its own in the undo journal, or all are one with ``one_step``:
-        then the masks must not overlap each other, unless overlaps are allowed.
+        Masks as in `commit`, or encoded already. Each is a step of its own in the undo
+        journal, or all are one with ``one_step``: then the masks must not overlap each
+        other, unless overlaps are allowed.
         ``classes`` are made with them where missing: names, and ``#rrggbb`` or None.
         ``overlap`` as in `commit`.
         """
@@ -374,75 +275,6 @@ class Project(OpenFolder):
         start, stop = int(box.x0), int(box.x1) + 1
         columns = paint_columns(found, (height, width), start, stop)
         return columns[int(box.y0) : int(box.y1) + 1]
-
-    @property
-    def active_version(self) -> str:
-        """The version that answers clicks: ``base`` or ``vNNN``."""
-        with self._database.read() as connection:
-            return settings.get(connection, "active_version")
-
-    def versions(self, *, with_deleted: bool = False) -> list[VersionRecord]:
-        """Return all trained versions, oldest first."""
-        with self._database.read() as connection:
-            return versions.select_versions(connection, with_deleted=with_deleted)
-
-    def version(self, version_id: str) -> VersionRecord:
-        """Return one trained version."""
-        with self._database.read() as connection:
-            return versions.select_version(connection, version_id)
-
-    def reserve_version(self) -> str:
-        """Make the directory of the next version and return its id, ``vNNN``.
-
-        No id is given out twice, whichever process asks.
-        """
-        with self._database.write() as connection:
-            return versions.reserve(connection, self.path)
-
-    def add_version(self, record: VersionRecord) -> None:
-        """Add the row of a reserved version.
-
-        Status ``active`` also activates it, in the same transaction, unless the version
-        that answers is pinned.
-        """
-        with self._database.write() as connection:
-            versions.insert(connection, self.path, record)
-
-    def activate(self, version_id: str) -> None:
-        """Let a version, or ``base``, answer from now on.
-
-        Raises
-        ------
-        InfosamError
-            If there is no such version or its weights are missing.
-        """
-        with self._database.write() as connection:
-            versions.activate(connection, self.path, version_id)
-
-    @property
-    def is_continuous(self) -> bool:
-        """Whether trainings start by themselves while this project is open."""
-        with self._database.read() as connection:
-            return settings.get(connection, "continuous", "off") == "on"
-
-    def set_continuous(self, on: bool) -> None:
-        """Remember whether trainings start by themselves."""
-        with self._database.write() as connection:
-            settings.put(connection, "continuous", "on" if on else "off")
-
-    def version_dir(self, version_id: str) -> Path:
-        """Return where ``student.safetensors`` and ``card.json`` of a version lie."""
-        return versions.directory(self.path, version_id)
-
-    def new_run(self, options: FinetuneOptions) -> Path:
-        """Make ``runs/rNNN`` with its ``config.json``: schema, project, options."""
-        with self._database.write() as connection:
-            return versions.new_run(connection, self.path, options)
-
-    def runs(self) -> list[Path]:
-        """Return the folders of all runs, oldest first."""
-        with self._database.read() as connection:
-            return versions.select_runs(connection, self.path)
 
     def data_hash(self) -> str:
         """Return a SHA-256 over all a training run learns from.

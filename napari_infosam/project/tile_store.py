@@ -57,17 +57,33 @@ class Tiles:
         pixels
             ``(h, w)`` or ``(h, w, C)`` uint8, of the tile's shape.
         """
+        self.keep_of(self._image(image_id).content_hash, tile, pixels)
+
+    def keep_of(self, digest: str, tile: Tile, pixels: NDArray[Any]) -> Path | None:
+        """Keep a tile as `keep` does, also of an image that is added later.
+
+        Parameters
+        ----------
+        digest
+            Content hash of the image.
+
+        Returns
+        -------
+        Path or None
+            The file that was written; None if there was one.
+        """
         self._require_lock()
-        path = self._path(self._image(image_id), tile)
+        path = self._path(digest, tile)
         if path.exists():
-            return
+            return None
         make_folder(path.parent, "choose another place for the project")
         with one_sentence(self._folder):
             write_array(path, pixels)
+        return path
 
     def stored(self, image_id: int) -> list[Tile]:
         """Return the tiles that there are of an image."""
-        folder = self._folder_of(self._image(image_id))
+        folder = self._folder_of(self._image(image_id).content_hash)
         names = sorted(path.name for path in folder.glob("*.npy"))
         found = [_NAME.fullmatch(name) for name in names]
         return [Tile(*map(int, match.groups())) for match in found if match]
@@ -81,7 +97,7 @@ class Tiles:
             If the file is missing or damaged.
         """
         image = self._image(image_id)
-        path = self._path(image, tile)
+        path = self._path(image.content_hash, tile)
         try:
             pixels: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
@@ -133,12 +149,12 @@ class Tiles:
         with self._database.read() as connection:
             return select_image(connection, image_id)
 
-    def _folder_of(self, image: ImageRecord) -> Path:
-        return self._folder / "images" / image.content_hash
+    def _folder_of(self, digest: str) -> Path:
+        return self._folder / "images" / digest
 
-    def _path(self, image: ImageRecord, tile: Tile) -> Path:
+    def _path(self, digest: str, tile: Tile) -> Path:
         where = f"y{tile.row}_x{tile.column}_h{tile.height}_w{tile.width}"
-        return self._folder_of(image) / f"{where}_s{tile.stride}.npy"
+        return self._folder_of(digest) / f"{where}_s{tile.stride}.npy"
 
 
 def _best_tile(record: ObjectRecord, tiles: Iterable[Tile]) -> Tile | None:

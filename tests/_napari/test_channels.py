@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import tifffile
 from napari.layers import Image
 
-from napari_infosam._napari import commands
+from napari_infosam._napari import commands, prefetch
 from napari_infosam._napari.channels import CHOICE, choice_of, kinds_of
 from napari_infosam._napari.channels_dialog import ChannelsDialog
 from napari_infosam._napari.image_source import source_at
@@ -169,3 +169,48 @@ def test_channels_of_a_project_open_as_they_were_seen(tmp_path: Path) -> None:
         source = source_at(image, (), choice=choice_of(image, [image]))
         np.testing.assert_array_equal(source.read(), pixels)
         assert source.preprocessing == how
+
+
+def test_the_next_image_is_embedded_ahead_with_its_channels(
+    open_window: OpenWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        pixels = channels() + np.uint8(name == "b")
+        tifffile.imwrite(tmp_path / f"{name}.tif", pixels, photometric="minisblack")
+    with Project.create(tmp_path / "cells") as project:
+        choice = ChannelChoice(axis=0, seen=(1,))
+        project.channels.put(str(tmp_path / "b.tif"), choice)
+    window = open_window(("other", picture()))
+    window.wait_ready()
+    from napari_infosam.models.embeddings import EmbeddingCache
+    from napari_infosam.models.prediction import embedding_key
+    from napari_infosam.models.sam_model import SamModel
+
+    encoded: list[NDArray[np.uint8]] = []
+    kept: list[str] = []
+    encode, put = SamModel.encode, EmbeddingCache.put
+
+    def counted(self: SamModel, image: NDArray[np.uint8]) -> object:
+        encoded.append(image)
+        return encode(self, image)
+
+    def noted(self: EmbeddingCache, key: str, features: Any) -> None:
+        put(self, key, features)
+        kept.append(key)
+
+    monkeypatch.setattr(SamModel, "encode", counted)
+    monkeypatch.setattr(EmbeddingCache, "put", noted)
+    # beside other work it would have to wait
+    monkeypatch.setattr(prefetch, "give_way", lambda: None)
+    window.session.desk.choose(tmp_path / "cells.infosam")
+    window.panel.images_view.changes.add([tmp_path / "a.tif", tmp_path / "b.tif"])
+    seen = np.stack([picture() + np.uint8(1)] * 3, axis=-1)
+    key = embedding_key(seen, window.session.engine.model.encoder_hash)
+    window.wait(lambda: key in kept, seconds=200)
+    already = len(encoded)
+    window.press(window.panel.images_view.next)
+    window.wait(lambda: window.session.source.choice.seen == (1,))
+    window.wait_ready()
+    assert window.session.source.name == "b.tif"
+    assert window.session.engine.embedding.key == key
+    assert len(encoded) == already

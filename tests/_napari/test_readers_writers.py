@@ -160,7 +160,8 @@ def test_coco(tmp_path: Path) -> None:
 
 def test_what_was_saved_can_be_imported(project: Project, tmp_path: Path) -> None:
     from napari_infosam.project.formats import coco, geojson
-    from napari_infosam.project.formats.importing import Images, write_draft
+    from napari_infosam.project.formats.importing import write_draft
+    from napari_infosam.project.formats.targets import Images
 
     write(tmp_path / "grey.geojson", layer("grey"))
     write(tmp_path / "grey.json", layer("grey"))

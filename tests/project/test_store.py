@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -330,3 +332,25 @@ def test_many_objects_can_be_one_step(
     np.testing.assert_array_equal(project.objects()[0].mask(), square(2, 2, 6))
     project.redo()
     assert project.n_objects() == 3
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+def test_a_block_is_all_or_nothing(
+    project: Project, image: ImageRecord, in_thread: bool
+) -> None:
+    def work() -> None:
+        with suppress(KeyboardInterrupt), project.all_or_nothing():
+            project.commit(image.id, np.ones(image.shape[:2], bool))
+            assert project.n_objects() == 1
+            project.add_class("nucleus")
+            raise KeyboardInterrupt
+        with project.all_or_nothing():
+            project.add_class("cell")
+
+    if in_thread:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(work).result()
+    else:
+        work()
+    assert project.n_objects() == 0
+    assert [record.name for record in project.classes()] == ["object", "cell"]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pycocotools import mask as coco
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -28,15 +27,18 @@ from napari_infosam.project.formats.importing import (
     refuse_json,
 )
 from napari_infosam.project.formats.items import IMPORTED, Item
+from napari_infosam.project.formats.mask_runs import rle_of_lengths
 from napari_infosam.project.formats.pictures import SkipError
+from napari_infosam.project.formats.progress import AT_ONCE, Tell, nobody, part_of
 from napari_infosam.project.painting import run_lengths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from napari_infosam.core.masks import BoolArray
-    from napari_infosam.project.formats.importing import Images, Target
+    from numpy.typing import NDArray
+
     from napari_infosam.project.formats.items import Done, Picture, Selection
+    from napari_infosam.project.formats.targets import Images, Target
 
 FILE_NAME = "annotations.json"
 
@@ -185,7 +187,7 @@ def _annotation(item: Item, polygons: bool) -> dict[str, Any]:
     }
 
 
-def read(path: Path, images: Images) -> Draft:
+def read(path: Path, images: Images, tell: Tell = nobody) -> Draft:
     """Read a file and find its images.
 
     Raises
@@ -201,8 +203,10 @@ def read(path: Path, images: Images) -> Draft:
         raise refuse_json(path, error) from error
     reader = _Reader(path, content)
     draft = Draft({category.name: category.color for category in content.categories})
-    for image in content.images:
-        reader.read_image(image, images, draft)
+    for number, image in enumerate(content.images):
+        part = part_of(tell, number, len(content.images))
+        reader.read_image(image, images, draft, part)
+        part(1)
     return draft
 
 
@@ -227,7 +231,9 @@ class _Reader:
                 )
             self._of[annotation.image_id].append(annotation)
 
-    def read_image(self, image: _Image, images: Images, draft: Draft) -> None:
+    def read_image(
+        self, image: _Image, images: Images, draft: Draft, tell: Tell
+    ) -> None:
         """Add an image and its objects to the draft."""
         annotations = self._of[image.id]
         if not annotations:
@@ -240,7 +246,9 @@ class _Reader:
         self._check(image, target)
         without = crowds = 0
         items = []
-        for annotation in annotations:
+        for number, annotation in enumerate(annotations):
+            if not number % AT_ONCE:
+                tell(number / len(annotations))
             if annotation.iscrowd:
                 crowds += 1
                 continue
@@ -275,11 +283,12 @@ class _Reader:
             )
 
     def _item(self, annotation: _Annotation, target: Target) -> Item | None:
-        mask = self._mask(annotation, target.shape)
-        if mask is None or not mask.any():
+        rle = self._mask(annotation, target.shape)
+        if rle is None:
             return None
-        return Item.of_mask(
-            mask,
+        item = Item(
+            rle,
+            target.shape,
             class_name=self._classes[annotation.category_id],
             instance_id=annotation.instance_id,
             score=annotation.score,
@@ -287,21 +296,20 @@ class _Reader:
             reviewed=annotation.reviewed,
             slice_index=annotation.slice_index,
         )
+        return item if item.area else None
 
-    def _mask(
-        self, annotation: _Annotation, shape: tuple[int, int]
-    ) -> BoolArray | None:
+    def _mask(self, annotation: _Annotation, shape: tuple[int, int]) -> bytes | None:
         match annotation.segmentation:
             case None | []:
                 return None
             case _Rle() as rle:
-                encoded = self._rle(annotation, rle, shape)
+                return rle_of_lengths(self._lengths(annotation, rle, shape), shape)
             case polygons:
                 for polygon in polygons:
                     self._check_polygon(annotation, polygon, shape)
-                # COCO's own rule of which pixels a polygon covers
-                encoded = coco.merge(coco.frPyObjects(polygons, *shape))
-        return np.ascontiguousarray(coco.decode(encoded), np.bool_)
+                from napari_infosam.project.formats.polygons import fill_polygons
+
+                return fill_polygons(polygons, shape)
 
     def _check_polygon(
         self, annotation: _Annotation, polygon: list[float], shape: tuple[int, int]
@@ -318,10 +326,10 @@ class _Reader:
                 annotation, f"has a point at {far:g}, far outside of the image"
             )
 
-    def _rle(
+    def _lengths(
         self, annotation: _Annotation, rle: _Rle, shape: tuple[int, int]
-    ) -> dict[str, Any]:
-        """Return an encoding that is safe to decode: its runs fill the image."""
+    ) -> NDArray[np.int64]:
+        """Return the lengths of runs, which fill the image."""
         if rle.size != shape:
             raise self._refuse(
                 annotation,
@@ -343,10 +351,7 @@ class _Reader:
                 f"has a run-length mask of {lengths.sum()} pixels, its image has "
                 f"{shape[0] * shape[1]}",
             )
-        encoded: dict[str, Any] = {"size": list(shape), "counts": counts}
-        if not isinstance(counts, str):
-            encoded = coco.frPyObjects(encoded, *shape)
-        return encoded
+        return lengths
 
     def _refuse(self, annotation: _Annotation, what: str) -> Exception:
         return refuse(self._path, f"annotation {annotation.id} {what}")

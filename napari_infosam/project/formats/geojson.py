@@ -28,12 +28,13 @@ from napari_infosam.project.formats.importing import (
 from napari_infosam.project.formats.items import IMPORTED, Item
 from napari_infosam.project.formats.pictures import SkipError
 from napari_infosam.project.formats.polygons import fill, outline
+from napari_infosam.project.formats.progress import AT_ONCE, Tell, nobody, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from napari_infosam.project.formats.importing import Images, Target
     from napari_infosam.project.formats.items import Done, Picture, Selection
+    from napari_infosam.project.formats.targets import Images, Target
 
 SUFFIX = ".geojson"
 
@@ -167,7 +168,7 @@ def _feature(item: Item, classes: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def read(source: Path, images: Images) -> Draft:
+def read(source: Path, images: Images, tell: Tell = nobody) -> Draft:
     """Read a file, or all of a folder, and find the images of the same names.
 
     Raises
@@ -176,7 +177,10 @@ def read(source: Path, images: Images) -> Draft:
         If anything in a file is not as it should be.
     """
     draft, classes = Draft(), dict[str, str | None]()
-    for path in files_of(source, SUFFIX):
+    paths = files_of(source, SUFFIX)
+    for number, path in enumerate(paths):
+        part = part_of(tell, number, len(paths))
+        part(0)
         content = _read_file(path)
         name = content.infosam.name or path.stem
         try:
@@ -185,7 +189,7 @@ def read(source: Path, images: Images) -> Draft:
             draft.skipped.append(f"{path.name}: {reason}")
             continue
         _check_size(path, content.infosam, target)
-        items, without = _items(path, content, target.shape)
+        items, without = _items(path, content, target.shape, part)
         if without:
             draft.skipped.append(f"{path.name}: {without} features cover no pixel")
         draft.images.append((target, items))
@@ -227,29 +231,29 @@ def _check_size(path: Path, own: _Own, target: Target) -> None:
 
 
 def _items(
-    path: Path, content: _Collection, shape: tuple[int, int]
+    path: Path, content: _Collection, shape: tuple[int, int], tell: Tell
 ) -> tuple[list[Item], int]:
     """Return the objects, and how many features have no pixel."""
     items: list[Item] = []
     for number, feature in enumerate(content.features, start=1):
+        if not number % AT_ONCE:
+            tell(number / len(content.features))
         geometry = feature.geometry
         if geometry is None or geometry.type not in _AREAS:
             continue
-        mask = fill(_shape(path, number, geometry), shape)
-        if not mask.any():
-            continue
         properties = feature.properties
-        items.append(
-            Item.of_mask(
-                mask,
-                class_name=properties.classification.label,
-                instance_id=properties.instance_id,
-                score=properties.score,
-                model_version=properties.model_version,
-                reviewed=properties.reviewed,
-                slice_index=properties.slice_index,
-            )
+        item = Item(
+            fill(_shape(path, number, geometry), shape),
+            shape,
+            class_name=properties.classification.label,
+            instance_id=properties.instance_id,
+            score=properties.score,
+            model_version=properties.model_version,
+            reviewed=properties.reviewed,
+            slice_index=properties.slice_index,
         )
+        if item.area:
+            items.append(item)
     return items, len(content.features) - len(items)
 
 

@@ -1,30 +1,31 @@
-"""Objects that were read from files go into a project, one image at a time."""
+"""Objects that were read from files go into a project, all of them or none."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.core.preprocess import check_image
+from napari_infosam.core.huge_image import HugeImage
 from napari_infosam.project.failures import one_sentence
-from napari_infosam.project.files import content_hash
-from napari_infosam.project.formats.items import plain_stem, unique_stems
-from napari_infosam.project.formats.pictures import SUFFIXES, SkipError, read_array
+from napari_infosam.project.formats.imported_tiles import keep_tiles
+from napari_infosam.project.formats.pictures import SkipError
+from napari_infosam.project.formats.progress import Tell, nobody, part_of
+from napari_infosam.project.formats.targets import huge_pixels
+from napari_infosam.project.images import StoredPixels
 from napari_infosam.project.objects import Origin
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from pydantic import ValidationError
 
     from napari_infosam.project.formats.items import Item
+    from napari_infosam.project.formats.targets import Target
     from napari_infosam.project.records import ImageRecord
     from napari_infosam.project.store import Project
 
-OnProgress = Callable[[int, int], None]
 Classes = Mapping[str, str | None]
 """Names of classes with their colours ``#rrggbb``, None where the file has none."""
 
@@ -44,31 +45,6 @@ class ImportReport:
     skipped: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The image that objects belong to.
-
-    Attributes
-    ----------
-    name
-        Shown to people.
-    shape
-        (height, width) in pixels.
-    digest
-        Content hash of the pixels.
-    read
-        Returns the pixels, ``(Y, X)`` or ``(Y, X, C)``.
-    source
-        Where it came from, as text, or None.
-    """
-
-    name: str
-    shape: tuple[int, int]
-    digest: str
-    read: Callable[[], NDArray[Any]]
-    source: str | None = None
-
-
 @dataclass(slots=True)
 class Draft:
     """All that is to be imported, read and checked before the first is written."""
@@ -78,10 +54,8 @@ class Draft:
     skipped: list[str] = field(default_factory=list)
 
 
-def write_draft(
-    project: Project, draft: Draft, on_progress: OnProgress | None = None
-) -> ImportReport:
-    """Write images and objects, all objects of an image in one transaction.
+def write_draft(project: Project, draft: Draft, tell: Tell = nobody) -> ImportReport:
+    """Write images and objects, all of them or, if that fails, none.
 
     What is in the project already is not added again.
 
@@ -93,17 +67,31 @@ def write_draft(
     if not any(items for _, items in draft.images):
         because = f", the first because {draft.skipped[0]}" if draft.skipped else ""
         raise InfosamError(f"There are no objects to import{because}.")
-    importer = Importer(project, draft.classes)
-    n_objects = 0
-    for done, (target, items) in enumerate(draft.images, start=1):
-        n_objects += importer.add(target, items)
-        if on_progress:
-            on_progress(done, len(draft.images))
-    return ImportReport(len(draft.images), n_objects, tuple(draft.skipped))
+    skipped = list(draft.skipped)
+    with Importer(project, draft.classes) as importer:
+        for number, (target, items) in enumerate(draft.images):
+            part = part_of(part_of(tell, 0, 2), number, len(draft.images))
+            skipped += importer.add(target, items, part)
+            part(1)
+        n_objects = importer.write(part_of(tell, 1, 2))
+    return ImportReport(len(draft.images), n_objects, tuple(skipped))
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """An image that waits to be written: its pixels, or the record it has already."""
+
+    name: str
+    source: str | None
+    pixels: StoredPixels | ImageRecord
+    items: Sequence[Item]
 
 
 class Importer:
-    """Adds images with their objects to a project, nothing twice.
+    """Adds images with their objects to a project, all or none, and nothing twice.
+
+    Pixels are stored as images come; then `write` adds everything in one transaction.
+    As a context manager it removes the pixels again if that does not come about.
 
     Parameters
     ----------
@@ -120,20 +108,73 @@ class Importer:
         self._known = {
             image.content_hash: image for image in reversed(project.images())
         }
+        self._waiting: list[_Image] = []
+        self._made: list[Path] = []
 
-    def add(self, target: Target, items: Sequence[Item]) -> int:
-        """Add the objects that an image does not have yet; return their number."""
-        record = self._known.get(target.digest)
-        if record is None:
-            record = self._project.add_image(
-                target.read(), target.name, source=target.source
-            )
-            self._known[target.digest] = record
-        new = _new_items(self._project, record.id, items)
+    def __enter__(self) -> Importer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            for path in self._made:
+                path.unlink(missing_ok=True)
+
+    def add(
+        self, target: Target, items: Sequence[Item], tell: Tell = nobody
+    ) -> list[str]:
+        """Store the pixels of an image; its objects wait for `write`.
+
+        Of a huge image the tiles are kept that show the objects, so that they can be
+        learnt.
+
+        Returns
+        -------
+        list of str
+            What is not as it should be, without a reason not to import it.
+        """
+        known = self._known.get(target.digest)
+        image, notes = None, list[str]()
+        if known is None:
+            image = target.read()
+            stored = self._project.store_pixels(image)
+            if stored.made is not None:
+                self._made.append(stored.made)
+        elif known.is_huge:
+            try:
+                image = huge_pixels(self._project, known)
+            except SkipError as reason:
+                notes.append(f"{target.name}: {reason}")
+        if isinstance(image, HugeImage):
+            # one that was moved keeps the hash that it was added with
+            moved = known or self._project.find_image(image.digest, image.path)
+            digest = moved.content_hash if moved else image.digest
+            for path in keep_tiles(self._project.tiles, digest, image, items, tell):
+                self._made.append(path)
+        pixels = stored if known is None else known
+        self._waiting.append(_Image(target.name, target.source, pixels, items))
+        return notes
+
+    def write(self, tell: Tell = nobody) -> int:
+        """Write all that was added in one transaction; return how many objects are new.
+
+        Objects that an image has already are left out.
+        """
+        written = 0
+        with self._project.all_or_nothing():
+            for number, image in enumerate(self._waiting, start=1):
+                written += self._write(image)
+                tell(number / len(self._waiting))
+        return written
+
+    def _write(self, image: _Image) -> int:
+        record = image.pixels
+        if isinstance(record, StoredPixels):
+            record = self._project.add_image(record, image.name, source=image.source)
+        new = _new_items(self._project, record.id, image.items)
         used = {_class_name(item.class_name) for item in new}
         written = self._project.commit_each(
             record.id,
-            ((item.mask(), _origin(item)) for item in new),
+            ((item.encoded(), _origin(item)) for item in new),
             {name: self._colours.get(name) for name in sorted(used)},
         )
         return len(written)
@@ -176,151 +217,6 @@ def _class_name(name: str | None) -> str:
     """Return a name as the project keeps it, whatever a file says."""
     plain = (name or "").encode(errors="backslashreplace").decode().strip()
     return plain or DEFAULT_CLASS
-
-
-class Images:
-    """Finds the image that a file of objects speaks of.
-
-    Parameters
-    ----------
-    project
-        Open; its images are looked through.
-    folder
-        Folder of image files, or None to look in the project only.
-
-    Raises
-    ------
-    InfosamError
-        If the folder is missing.
-    """
-
-    def __init__(self, project: Project, folder: Path | None) -> None:
-        self._project = project
-        self._folder = folder
-        self._known = project.images()
-        self._by_stem: dict[str, list[ImageRecord]] = {}
-        stems = unique_stems(image.name for image in self._known)
-        for image, exported in zip(self._known, stems, strict=True):
-            for stem in {plain_stem(image.name), exported}:
-                self._by_stem.setdefault(stem, []).append(image)
-        self._files: dict[str, Path] = {}
-        if folder is not None:
-            with one_sentence(folder):
-                if not folder.is_dir():
-                    raise InfosamError(
-                        f"There is no folder {folder} of images: check it."
-                    )
-                self._files = {
-                    path.relative_to(folder).as_posix(): path
-                    for path in sorted(folder.rglob("*"))
-                    if path.suffix.lower() in SUFFIXES and path.name[0] != "."
-                }
-
-    def find(self, name: str, digest: str | None = None) -> Target:
-        """Return the image of a name, of which only the stem has to fit.
-
-        Parameters
-        ----------
-        name
-            As the file of objects gives it: a path, a file name, or a stem.
-        digest
-            Its content hash, if the file of objects has it: an image of the project
-            is known by it under any name.
-
-        Raises
-        ------
-        SkipError
-            If there is no such image, more than one, or it can not be read.
-        """
-        exact = [image for image in self._known if image.content_hash == digest]
-        if exact:
-            return self._known_target(exact[0])
-        if self._folder is not None:
-            return file_target(self._file(name, self._folder))
-        name = _file_name(name)
-        # napari leaves the suffix out of the name of a layer
-        found = self._by_stem.get(plain_stem(name)) or []
-        digests = {image.content_hash for image in found}
-        if not found:
-            raise SkipError(
-                f"the project has no image {name}: give the folder with --images"
-            )
-        if len(digests) > 1:
-            raise SkipError(
-                f"the project has {len(digests)} images {name}: give the folder with "
-                "--images"
-            )
-        return self._known_target(found[0])
-
-    def _file(self, name: str, folder: Path) -> Path:
-        wanted = _file_name(name)
-        for exact in (name.replace("\\", "/"), wanted):
-            if exact in self._files:
-                return self._files[exact]
-        stem = plain_stem(wanted)
-        found = [path for path in self._files.values() if plain_stem(path.name) == stem]
-        if not found:
-            raise SkipError(f"there is no image {wanted} in {folder}")
-        if len(found) > 1:
-            raise SkipError(
-                f"{found[0].name} and {found[1].name} in {folder} could both be "
-                f"the image {name}"
-            )
-        return found[0]
-
-    def _known_target(self, record: ImageRecord) -> Target:
-        return Target(
-            name=record.name,
-            shape=(record.shape[0], record.shape[1]),
-            digest=record.content_hash,
-            read=lambda: self._project.read_image(record.id),
-            source=record.source,
-        )
-
-
-def _file_name(path: str) -> str:
-    """Return the last part of a path of whatever system."""
-    return PurePosixPath(path.replace("\\", "/")).name
-
-
-def file_target(path: Path) -> Target:
-    """Return an image file as a target.
-
-    Raises
-    ------
-    SkipError
-        If it can not be read, or is no image that can be annotated.
-    """
-    pixels = read_image(path)
-    return Target(
-        name=path.name,
-        shape=(pixels.shape[0], pixels.shape[1]),
-        digest=content_hash(pixels),
-        # read again when it is its turn: all at once may not fit into memory
-        read=lambda: read_image(path),
-        source=str(path.absolute()),
-    )
-
-
-def read_image(path: Path) -> NDArray[Any]:
-    """Return the pixels ``(Y, X[, C])`` of a file.
-
-    Raises
-    ------
-    SkipError
-        If it can not be read, or is no image that can be annotated.
-    """
-    pixels = read_array(path)
-    check_image_or_skip(pixels)
-    return pixels
-
-
-def check_image_or_skip(pixels: NDArray[Any]) -> None:
-    """Raise `SkipError` unless an array is an image that can be annotated."""
-    try:
-        check_image(pixels)
-    except InfosamError as error:
-        raise SkipError(str(error)) from error
 
 
 def refuse_json(path: Path, error: ValidationError) -> InfosamError:

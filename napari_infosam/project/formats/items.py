@@ -13,6 +13,8 @@ from pycocotools import mask as coco
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.masks import BoolArray, decode_rle, encode_rle
 from napari_infosam.core.placed import fits_coco
+from napari_infosam.core.prompts import Box
+from napari_infosam.project.objects import Encoded
 from napari_infosam.project.painting import pixels_of, run_lengths
 from napari_infosam.project.windows import column_runs
 
@@ -91,6 +93,12 @@ class Item:
             return x, y, int(column[-1]) + 1 - x, int(stop.max()) - y
         x, y, width, height = coco.toBbox(self._encoded).astype(int).tolist()
         return x, y, width, height
+
+    def encoded(self) -> Encoded:
+        """Return the mask, which is not empty, ready to be written to a project."""
+        x, y, width, height = self.xywh
+        box = Box(float(x), float(y), float(x + width - 1), float(y + height - 1))
+        return Encoded(self.rle, self.shape, box, self.area)
 
     @property
     def _encoded(self) -> dict[str, Any]:

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_infosam.core.masks import BoolArray
     from napari_infosam.project.formats.items import Done, Picture, Selection
 
 TABLE = "infosam-objects.csv"
@@ -324,7 +323,14 @@ class LabelTable:
             "reviewed": reviewed,
         }
 
-    def item(self, name: str, position: Position, value: int, mask: BoolArray) -> Item:
+    def item(
+        self,
+        name: str,
+        position: Position,
+        value: int,
+        rle: bytes,
+        shape: tuple[int, ...],
+    ) -> Item:
         """Return the object of a value in a label image.
 
         Parameters
@@ -333,8 +339,10 @@ class LabelTable:
             File name of the label image.
         position
             Of its plane in a stack, else empty.
-        value, mask
-            The value, and the ``(H, W)`` mask of its pixels.
+        value, rle
+            The value, and the COCO encoding of the mask of its pixels.
+        shape
+            (height, width) of the label image.
         """
         known = self._values.get((name, position, value), {})
-        return Item.of_mask(mask, instance_id=value, **known)
+        return Item(rle, (shape[0], shape[1]), instance_id=value, **known)

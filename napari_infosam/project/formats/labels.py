@@ -8,31 +8,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.core.masks import iter_objects
 from napari_infosam.project.failures import one_sentence
-from napari_infosam.project.files import content_hash
-from napari_infosam.project.formats.importing import (
-    Importer,
-    ImportReport,
+from napari_infosam.project.formats.importing import Importer, ImportReport
+from napari_infosam.project.formats.label_files import LabelTable
+from napari_infosam.project.formats.mask_files import ColourError, MaskFile
+from napari_infosam.project.formats.pictures import SUFFIXES, SkipError, read_array
+from napari_infosam.project.formats.progress import Tell, part_of
+from napari_infosam.project.formats.targets import (
+    ImageFile,
     Target,
     check_image_or_skip,
+    digest_of,
 )
-from napari_infosam.project.formats.label_files import LabelTable
-from napari_infosam.project.formats.pictures import SUFFIXES, SkipError, read_array
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
     from napari_infosam.project.formats.items import Item
     from napari_infosam.project.store import Project
-
-_LOSSY = (".jpg", ".jpeg")
-
-
-class _ColourError(SkipError):
-    """A mask file is a colour picture."""
 
 
 def import_folder(
@@ -41,12 +36,13 @@ def import_folder(
     masks: Path,
     *,
     binary: bool = False,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[float, int], None] | None = None,
 ) -> ImportReport:
     """Import pairs of an image and a mask file that have the same stem.
 
-    Importing the same folders again adds nothing. The objects of an image are
-    written in one transaction, so an import that is interrupted can be repeated.
+    Importing the same folders again adds nothing. All objects are written in one
+    transaction: of an import that fails or is called off nothing stays. Huge images and
+    label images are never read as a whole, unless their files can only be.
 
     Parameters
     ----------
@@ -62,7 +58,8 @@ def import_folder(
         Take all of a mask that is not zero as one object. Masks in JPEG files, which
         blur their values, are allowed then and cut at half of their range.
     on_progress
-        Called with (pairs done, pairs in all) after each pair.
+        Called with (pairs done, pairs in all) after each pair, and after parts of huge
+        ones; a pair is half done when it is read. What it raises ends the import.
 
     Returns
     -------
@@ -77,84 +74,81 @@ def import_folder(
     """
     pairs, skipped = find_pairs(Path(images), Path(masks))
     table = LabelTable(Path(masks))
-    importer = Importer(project, table.classes)
-    n_images = n_objects = 0
-    colour: _ColourError | None = None
-    for done, (image_path, mask_path) in enumerate(pairs, start=1):
-        try:
-            planes = list(_read_planes(image_path, mask_path, table, binary))
-        except SkipError as reason:
-            skipped.append(f"{image_path.name}: {reason}")
-            if isinstance(reason, _ColourError):
-                colour = reason
-        else:
-            for target, items in planes:
-                n_objects += importer.add(target, items)
-            n_images += len(planes)
+
+    def tell(share: float) -> None:
         if on_progress:
-            on_progress(done, len(pairs))
-    if colour and not n_images:
-        raise InfosamError(f"Nothing was imported: {colour}.")
+            on_progress(round(share * len(pairs), 6), len(pairs))
+
+    n_images = 0
+    colour: ColourError | None = None
+    with Importer(project, table.classes) as importer:
+        for number, (image_path, mask_path) in enumerate(pairs):
+            part = part_of(part_of(tell, 0, 2), number, len(pairs))
+            try:
+                mask = MaskFile(mask_path, binary=binary)
+                planes = _read_planes(image_path, mask, table, part_of(part, 0, 2))
+            except SkipError as reason:
+                skipped.append(f"{image_path.name}: {reason}")
+                if isinstance(reason, ColourError):
+                    colour = reason
+            else:
+                for n, (target, items) in enumerate(planes):
+                    here = part_of(part_of(part, 1, 2), n, len(planes))
+                    skipped += importer.add(target, items, here)
+                n_images += len(planes)
+            part(1)
+        if colour and not n_images:
+            raise InfosamError(f"Nothing was imported: {colour}.")
+        n_objects = importer.write(part_of(tell, 1, 2))
     return ImportReport(n_images, n_objects, tuple(skipped))
 
 
 def _read_planes(
-    image_path: Path, mask_path: Path, table: LabelTable, binary: bool
-) -> Iterator[tuple[Target, list[Item]]]:
-    """Yield image and objects of a pair, or of each slice of a pair of stacks."""
-    image, labels = read_array(image_path), _read_labels(mask_path, binary)
-    if labels.ndim == 2:
-        _check_pair(image, labels, mask_path)
-        yield _plane(image, labels, image_path, mask_path, table, ())
-        return
-    leading = labels.shape[:-2]
-    n = len(leading)
-    if image.shape[n : n + 2] != labels.shape[-2:] or any(
-        size > there for size, there in zip(leading, image.shape, strict=False)
-    ):
-        raise SkipError(
-            f"the image has the shape {image.shape}, its label stack {mask_path.name} "
-            f"{labels.shape}"
-        )
-    if not labels.any():
-        raise SkipError(f"{mask_path.name} has no objects, all of it is zero")
-    for position in np.ndindex(leading):
-        if labels[position].any():
-            check_image_or_skip(image[position])
-            yield _plane(
-                image[position],
-                labels[position],
-                image_path,
-                mask_path,
-                table,
-                position,
+    image_path: Path, mask: MaskFile, table: LabelTable, tell: Tell
+) -> list[tuple[Target, list[Item]]]:
+    """Return image and objects of a pair, or of each slice of a pair of stacks."""
+    image = ImageFile(image_path)
+    leading = mask.shape[:-2]
+    if leading:
+        n = len(leading)
+        if image.shape[n : n + 2] != mask.shape[-2:] or any(
+            size > there for size, there in zip(leading, image.shape, strict=False)
+        ):
+            raise SkipError(
+                f"the image has the shape {image.shape}, its label stack {mask.name} "
+                f"{mask.shape}"
             )
+    else:
+        check_image_or_skip(image.dtype, image.shape)
+        _check_size(image.shape, mask.shape, mask.name)
+    planes = []
+    places = list(np.ndindex(leading))
+    for number, position in enumerate(places):
+        objects = mask.objects(position, part_of(tell, number, len(places)))
+        if objects:
+            items = [
+                table.item(mask.name, position, value, rle, mask.shape[-2:])
+                for value, rle in objects
+            ]
+            planes.append((_target(image, image_path, position), items))
+    if not planes:
+        raise SkipError(f"{mask.name} has no objects, all of it is zero")
+    return planes
 
 
-def _plane(
-    image: NDArray[Any],
-    labels: NDArray[Any],
-    image_path: Path,
-    mask_path: Path,
-    table: LabelTable,
-    position: tuple[int, ...],
-) -> tuple[Target, list[Item]]:
-    name = image_path.name
+def _target(image: ImageFile, path: Path, position: tuple[int, ...]) -> Target:
+    name = path.name
     if position:
         # as the window calls the slices of a layer
-        name = f"{image_path.stem} [{', '.join(map(str, position))}]"
-    target = Target(
+        name = f"{path.stem} [{', '.join(map(str, position))}]"
+    pixels = image.at(position)
+    return Target(
         name=name,
-        shape=(labels.shape[0], labels.shape[1]),
-        digest=content_hash(image),
-        read=lambda: image,
-        source=str(image_path.absolute()),
+        shape=(pixels.shape[0], pixels.shape[1]),
+        digest=digest_of(pixels),
+        read=lambda: image.at(position),
+        source=str(path.absolute()),
     )
-    items = [
-        table.item(mask_path.name, position, value, mask)
-        for value, mask in iter_objects(labels)
-    ]
-    return target, items
 
 
 def read_pair(
@@ -167,24 +161,23 @@ def read_pair(
     SkipError
         If one of them can not be read, they do not fit, or there is no object.
     """
-    image, labels = read_array(image_path), _read_labels(mask_path, binary)
-    _check_pair(image, labels, mask_path)
+    image, mask = read_array(image_path), MaskFile(mask_path, binary=binary)
+    check_image_or_skip(image.dtype, image.shape)
+    if len(mask.shape) != 2:
+        raise SkipError(f"{mask.name} has the shape {mask.shape}, a mask is (H, W)")
+    _check_size(image.shape, mask.shape, mask.name)
+    labels = mask.whole()
+    if not labels.any():
+        raise SkipError(f"{mask.name} has no objects, all of it is zero")
     return image, labels
 
 
-def _check_pair(image: NDArray[Any], labels: NDArray[Any], mask_path: Path) -> None:
-    check_image_or_skip(image)
-    if labels.ndim != 2:
+def _check_size(image: tuple[int, ...], mask: tuple[int, ...], name: str) -> None:
+    if mask != image[:2]:
         raise SkipError(
-            f"{mask_path.name} has the shape {labels.shape}, a mask is (H, W)"
+            f"the image has {image[0]} x {image[1]} pixels, but {name} has "
+            f"{mask[0]} x {mask[1]}"
         )
-    if labels.shape != image.shape[:2]:
-        raise SkipError(
-            f"the image has {image.shape[0]} x {image.shape[1]} pixels, but "
-            f"{mask_path.name} has {labels.shape[0]} x {labels.shape[1]}"
-        )
-    if not labels.any():
-        raise SkipError(f"{mask_path.name} has no objects, all of it is zero")
 
 
 def find_pairs(images: Path, masks: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
@@ -237,39 +230,3 @@ def _by_stem(folder: Path, what: str, skipped: list[str]) -> dict[str, Path]:
             if first != path:
                 skipped.append(f"{path.name}: {first.name} is taken for this name")
     return found
-
-
-def _read_labels(path: Path, binary: bool) -> NDArray[Any]:
-    """Return the ``(..., H, W)`` labels of a mask file, bool if it is one object."""
-    labels = read_array(path, labels=True)
-    if labels.ndim == 3 and labels.shape[-1] == 1:
-        labels = labels[..., 0]
-    if labels.ndim == 3 and labels.shape[-1] in (3, 4):
-        if not binary:
-            raise _ColourError(
-                f"{path.name} is a colour picture of shape {labels.shape}, a mask has "
-                "one channel with one value for each object"
-            )
-        # the object may have any colour on black
-        labels = labels[..., :3].max(axis=-1)
-    if labels.ndim < 2:
-        raise SkipError(f"{path.name} has the shape {labels.shape}, a mask is (H, W)")
-    kind = labels.dtype.kind
-    if kind not in "buif" or (kind == "f" and not np.isfinite(labels).all()):
-        raise SkipError(f"{path.name} holds values that are no numbers")
-    if path.suffix.lower() in _LOSSY:
-        if not binary:
-            raise SkipError(
-                f"{path.name} is a JPEG file, which blurs labels: save it as PNG or "
-                "TIFF, or import it as binary"
-            )
-        bright: NDArray[np.bool_] = labels > np.iinfo(labels.dtype).max // 2
-        return bright
-    if binary:
-        foreground: NDArray[np.bool_] = labels != 0
-        return foreground
-    if (kind == "f" and (labels % 1).any()) or labels.min(initial=0) < 0:
-        raise SkipError(
-            f"{path.name} holds values that are not 0, 1, 2, ...: save a label image"
-        )
-    return labels

@@ -11,17 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.core.masks import iter_objects
-from napari_infosam.core.preprocess import check_image
+from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.core.tiles import is_huge
 from napari_infosam.project.failures import one_sentence
 from napari_infosam.project.files import content_hash
 from napari_infosam.project.formats.blocks import SIDE, LabelBlocks
-from napari_infosam.project.formats.importing import (
-    Draft,
-    Target,
-    refuse,
-)
+from napari_infosam.project.formats.importing import Draft, refuse
 from napari_infosam.project.formats.items import (
     IMPORTED,
     Item,
@@ -32,13 +27,24 @@ from napari_infosam.project.formats.items import (
     paint_items,
     value_counts,
 )
-from napari_infosam.project.images import COLOUR
+from napari_infosam.project.formats.mask_runs import MaskRuns
+from napari_infosam.project.formats.ngff import (
+    Plane,
+    ngff_attributes,
+    own_attributes,
+)
+from napari_infosam.project.formats.pictures import SkipError
+from napari_infosam.project.formats.progress import Tell, nobody, part_of
+from napari_infosam.project.formats.targets import Target, file_target
+from napari_infosam.project.huge_files import bands
+from napari_infosam.project.images import COLOUR, check_pixels
 
 if TYPE_CHECKING:
     import zarr
     from numpy.typing import NDArray
 
     from napari_infosam.project.formats.items import Done, Selection
+    from napari_infosam.project.formats.targets import Images
 
 SUFFIX = ".ome.zarr"
 LABELS = "objects"
@@ -239,8 +245,15 @@ def _image_label(picture: Picture, values: list[int]) -> dict[str, Any]:
     }
 
 
-def read(source: Path) -> Draft:
+def read(source: Path, images: Images | None = None, tell: Tell = nobody) -> Draft:
     """Read a store, or all stores of a folder, with their label images.
+
+    Parameters
+    ----------
+    source
+        A store, or a folder of them.
+    images
+        Where to look for the image of a store that has labels alone.
 
     Raises
     ------
@@ -248,10 +261,16 @@ def read(source: Path) -> Draft:
         If there is none, or one is not as it should be.
     """
     draft, classes = Draft(), dict[str, str | None]()
-    for store in _stores(source):
+    stores = _stores(source)
+    for number, store in enumerate(stores):
+        part = part_of(tell, number, len(stores))
+        part(0)
         # whatever a broken store makes zarr stumble over
         try:
-            target, items, colours = _read_store(store)
+            target, items, colours = _read_store(store, images, part)
+        except SkipError as reason:
+            draft.skipped.append(f"{store.name}: {reason}")
+            continue
         except InfosamError:
             raise
         except Exception as error:
@@ -281,31 +300,25 @@ def _is_store(path: Path) -> bool:
     return (path / ".zgroup").is_file() or (path / "zarr.json").is_file()
 
 
-def _read_store(store: Path) -> tuple[Target, list[Item], dict[str, str]]:
+def _read_store(
+    store: Path, images: Images | None, tell: Tell
+) -> tuple[Target, list[Item], dict[str, str]]:
     import zarr
 
     root = zarr.open_group(store, mode="r")
-    if "multiscales" not in _ngff(root) and "labels" in root:
-        raise refuse(store, "it has no pixels: labels of huge images are not read")
-
-    def read() -> NDArray[Any]:
-        return _pixels(root, store)
-
-    pixels = read()
-    check_image(pixels)
-    own = _own(root)
-    target = Target(
-        name=str(own.get("name") or store.name.removesuffix(SUFFIX)),
-        shape=(pixels.shape[0], pixels.shape[1]),
-        digest=content_hash(pixels),
-        read=read,
-        source=str(store.absolute()),
-    )
+    own = own_attributes(root)
+    name = str(own.get("name") or store.name.removesuffix(SUFFIX))
+    if "multiscales" not in ngff_attributes(root) and "labels" in root:
+        target = _target_of_labels(name, own.get("source"), images)
+    else:
+        target = _target(name, root, store)
     items: list[Item] = []
     if "labels" in root:
         parent = root["labels"]
-        for name in _ngff(parent).get("labels", []):
-            items += _read_labels(parent[name], store, target.shape)
+        names = ngff_attributes(parent).get("labels", [])
+        for number, of_labels in enumerate(names):
+            part = part_of(tell, number, len(names))
+            items += _read_labels(parent[of_labels], store, target.shape, part)
     colours = {
         str(name): colour
         for name, colour in (own.get("classes") or {}).items()
@@ -314,21 +327,60 @@ def _read_store(store: Path) -> tuple[Target, list[Item], dict[str, str]]:
     return target, items, colours
 
 
-def _read_labels(group: Any, store: Path, shape: tuple[int, int]) -> Iterator[Item]:
-    labels = _pixels(group, store)
-    if labels.shape != shape or labels.dtype.kind not in "bui":
+def _target(name: str, root: Any, store: Path) -> Target:
+    plane = Plane(root, store)
+    pixels = plane.picture()
+    check_pixels(pixels, Preprocessing())
+    return Target(
+        name=name,
+        shape=plane.shape,
+        digest=content_hash(pixels),
+        read=plane.picture,
+        source=str(store.absolute()),
+    )
+
+
+def _target_of_labels(name: str, source: Any, images: Images | None) -> Target:
+    """Return the image of labels that have no pixels, as those of huge images."""
+    try:
+        if images is not None:
+            return images.find(name)
+    except SkipError:
+        pass
+    path = Path(str(source or name))
+    if path.is_file() or path.suffix == ".zarr":
+        return file_target(path)
+    raise SkipError(
+        f"it has labels alone, and the image {name} is neither in the project nor at "
+        f"{path}"
+    )
+
+
+def _read_labels(
+    group: Any, store: Path, shape: tuple[int, int], tell: Tell
+) -> Iterator[Item]:
+    plane = Plane(group, store)
+    lazy = plane.index is not None and is_huge(plane.shape)
+    labels: Any = plane.levels[0] if lazy else plane.pixels()
+    place = plane.index if lazy and plane.index else ()
+    if labels.shape[len(place) :] != shape or labels.dtype.kind not in "bui":
         raise refuse(
             store,
             f"its labels {group.basename} have the shape {labels.shape} and type "
             f"{labels.dtype}, its image {shape}",
         )
-    about = _ngff(group).get("image-label") or {}
+    runs = MaskRuns(shape)
+    for band in bands(labels, len(place)):
+        runs.add(np.asarray(labels[(*place, band)]), band.start)
+        tell(band.stop / shape[0])
+    about = ngff_attributes(group).get("image-label") or {}
     properties = {p["label-value"]: p for p in about.get("properties") or ()}
-    for value, mask in iter_objects(labels):
+    for value, rle in runs.rles():
         known = properties.get(value, {})
         name, score = known.get("class"), known.get("score")
-        yield Item.of_mask(
-            mask,
+        yield Item(
+            rle,
+            shape,
             class_name=None if name is None else str(name),
             instance_id=int(known.get("instance_id") or value),
             score=None if score is None else float(score),
@@ -336,40 +388,3 @@ def _read_labels(group: Any, store: Path, shape: tuple[int, int]) -> Iterator[It
             reviewed=bool(known.get("reviewed", True)),
             slice_index=tuple(abs(int(i)) for i in known.get("slice_index") or ()),
         )
-
-
-def _pixels(group: Any, store: Path) -> NDArray[Any]:
-    """Return the full-size array of a multiscale image as ``(Y, X[, C])``."""
-    scales = _ngff(group)["multiscales"][0]
-    array = group[scales["datasets"][0]["path"]]
-    # version 0.3 has names alone, and older ones always these five
-    given = scales.get("axes", list("tczyx"))
-    axes = [axis["name"] if isinstance(axis, dict) else axis for axis in given]
-    if len(axes) != array.ndim:
-        raise refuse(store, f"it names {len(axes)} axes for {array.ndim} dimensions")
-    for axis, size in zip(axes, array.shape, strict=True):
-        if axis not in "cyx" and size > 1:
-            raise refuse(
-                store, f"it has {size} planes along {axis}, only single planes are read"
-            )
-    kept = [axis for axis in axes if axis in "cyx"]
-    pixels = np.asarray(array[...]).reshape(
-        [size for axis, size in zip(axes, array.shape, strict=True) if axis in "cyx"]
-    )
-    pixels = pixels.transpose([kept.index(axis) for axis in "yxc" if axis in kept])
-    if pixels.ndim == 3 and pixels.shape[2] == 1 and _own(group).get("axes") != "YXC":
-        pixels = pixels[..., 0]
-    return np.ascontiguousarray(pixels)
-
-
-def _own(group: Any) -> dict[str, Any]:
-    """Return what this program has added to an image."""
-    found: dict[str, Any] = group.attrs.get("infosam") or {}
-    return found
-
-
-def _ngff(group: Any) -> dict[str, Any]:
-    """Return the metadata, which version 0.5 keeps under a key of its own."""
-    attributes = dict(group.attrs)
-    found: dict[str, Any] = attributes.get("ome", attributes)
-    return found

@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
+from pycocotools import mask as coco
 
+from napari_infosam.core.placed import join_runs, rle_of_runs
+from napari_infosam.project.formats.mask_runs import MaskRuns
 from napari_infosam.project.windows import column_runs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_infosam.core.masks import BoolArray
-
     Ring = NDArray[np.float64]
 
 _POINTS_AT_ONCE = 1 << 21
+_NO_RUNS = np.zeros((0, 2), np.int64)
 
 
 def outline(rle: bytes, shape: tuple[int, int]) -> Any:
@@ -43,8 +45,8 @@ def outline(rle: bytes, shape: tuple[int, int]) -> Any:
     return shapely.orient_polygons(shapely.simplify(runs, 0))
 
 
-def fill(geometry: Any, shape: tuple[int, int]) -> BoolArray:
-    """Return the pixels of an image whose centres lie in a shape.
+def fill(geometry: Any, shape: tuple[int, int]) -> bytes:
+    """Return the mask of the pixels of an image whose centres lie in a shape.
 
     Parameters
     ----------
@@ -53,27 +55,62 @@ def fill(geometry: Any, shape: tuple[int, int]) -> BoolArray:
         surround an odd number of times.
     shape
         (height, width) of the image.
+
+    Returns
+    -------
+    bytes
+        COCO run-length encoding, of an empty mask too.
     """
-    mask = np.zeros(shape, np.bool_)
+    runs = MaskRuns(shape)
     x0, y0, x1, y1 = geometry.bounds
     left, right = max(0, int(x0)), min(shape[1], int(np.ceil(x1)))
     top, bottom = max(0, int(y0)), min(shape[0], int(np.ceil(y1)))
-    if left >= right or top >= bottom:
-        return mask
-    shapely.prepare(geometry)
-    x = np.arange(left, right) + 0.5
-    band = max(1, _POINTS_AT_ONCE // len(x))
-    for row in range(top, bottom, band):
-        y = np.arange(row, min(row + band, bottom)) + 0.5
-        mask[row : row + len(y), left:right] = shapely.contains_xy(
-            geometry, *np.meshgrid(x, y)
-        )
-    return mask
+    if left < right and top < bottom:
+        shapely.prepare(geometry)
+        x = np.arange(left, right) + 0.5
+        band = max(1, _POINTS_AT_ONCE // len(x))
+        for row in range(top, bottom, band):
+            y = np.arange(row, min(row + band, bottom)) + 0.5
+            inside = shapely.contains_xy(geometry, *np.meshgrid(x, y))
+            runs.add(inside, row, left)
+    return next((rle for _, rle in runs.rles()), rle_of_runs(_NO_RUNS, shape))
 
 
-def fill_ring(points: Ring, shape: tuple[int, int]) -> BoolArray:
-    """Return the pixels whose centres one closed line, ``(N, 2)``, surrounds."""
+def fill_ring(points: Ring, shape: tuple[int, int]) -> bytes:
+    """Return the mask that one closed line, ``(N, 2)``, surrounds, as `fill` does."""
     return fill(shapely.Polygon(points), shape)
+
+
+def fill_polygons(polygons: list[list[float]], shape: tuple[int, int]) -> bytes:
+    """Return the mask of an object that is given as COCO's polygons.
+
+    Parameters
+    ----------
+    polygons
+        x and y of the corners, in turn.
+    shape
+        (height, width) of the image.
+
+    Returns
+    -------
+    bytes
+        COCO run-length encoding, of an empty mask too.
+    """
+    # COCO's own rule of which pixels a polygon covers, in the part of the image that
+    # they lie in: of a whole one it can not always count the pixels
+    x, y = np.concatenate([np.reshape(p, (-1, 2)) for p in polygons]).T
+    left, top = (int(max(0, np.floor(v.min()) - 1)) for v in (x, y))
+    right = min(shape[1], int(np.ceil(x.max())) + 1)
+    bottom = min(shape[0], int(np.ceil(y.max())) + 1)
+    if left >= right or top >= bottom:
+        return rle_of_runs(_NO_RUNS, shape)
+    moved = [(np.reshape(p, (-1, 2)) - (left, top)).ravel().tolist() for p in polygons]
+    size = bottom - top, right - left
+    drawn = coco.merge(coco.frPyObjects(moved, *size))["counts"]
+    column, start, stop = column_runs(drawn, size[0])
+    first = (left + column) * shape[0] + top
+    runs = np.stack((first + start, first + stop), axis=1)
+    return rle_of_runs(join_runs(runs), shape)
 
 
 def pieces_without_holes(geometry: Any) -> list[Ring]:

@@ -14,15 +14,12 @@ from PIL import Image
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.preprocess import Preprocessing, to_rgb_uint8
 from napari_infosam.project.failures import one_sentence
-from napari_infosam.project.formats.importing import (
-    DEFAULT_CLASS,
-    Draft,
-    file_target,
-    refuse,
-)
+from napari_infosam.project.formats.importing import DEFAULT_CLASS, Draft, refuse
 from napari_infosam.project.formats.items import Item, plain_stem
 from napari_infosam.project.formats.pictures import SUFFIXES, SkipError
 from napari_infosam.project.formats.polygons import fill_ring, one_ring, outline
+from napari_infosam.project.formats.progress import AT_ONCE, Tell, nobody, part_of
+from napari_infosam.project.formats.targets import file_target
 from napari_infosam.project.windows import in_tile
 
 if TYPE_CHECKING:
@@ -31,8 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_infosam.core.tiles import Tile
-    from napari_infosam.project.formats.importing import Images, Target
     from napari_infosam.project.formats.items import Done, Picture, Selection
+    from napari_infosam.project.formats.targets import Images, Target
     from napari_infosam.project.records import ImageRecord
     from napari_infosam.project.tile_store import Tiles
 
@@ -162,7 +159,7 @@ def _line(number: int, shape: Any, item: Item) -> str:
     return f"{number} {' '.join(f'{value:.8g}' for value in points.ravel())}\n"
 
 
-def read(source: Path, images: Images | None) -> Draft:
+def read(source: Path, images: Images | None, tell: Tell = nobody) -> Draft:
     """Read a data set, given as its folder or its yaml file.
 
     Parameters
@@ -181,7 +178,10 @@ def read(source: Path, images: Images | None) -> Draft:
     description = _read_description(path)
     names = _names(path, description)
     draft = Draft(dict.fromkeys(names.values()))
-    for image_path in _image_files(path, description):
+    image_paths = _image_files(path, description)
+    for done, image_path in enumerate(image_paths):
+        part = part_of(tell, done, len(image_paths))
+        part(0)
         label_path = _label_path(image_path)
         if not label_path.is_file():
             continue
@@ -190,7 +190,7 @@ def read(source: Path, images: Images | None) -> Draft:
         except SkipError as reason:
             draft.skipped.append(f"{image_path.name}: {reason}")
             continue
-        items = _read_labels(label_path, names, target)
+        items = _read_labels(label_path, names, target, part)
         empty = sum(item is None for item in items)
         if empty:
             draft.skipped.append(f"{label_path.name}: {empty} lines cover no pixel")
@@ -260,7 +260,7 @@ def _label_path(image: Path) -> Path:
 
 
 def _read_labels(
-    path: Path, names: dict[int, str], target: Target
+    path: Path, names: dict[int, str], target: Target, tell: Tell
 ) -> list[Item | None]:
     """Return the object of every line, None where it has no pixel."""
     with one_sentence(path):
@@ -268,11 +268,13 @@ def _read_labels(
             lines = path.read_text("utf-8").splitlines()
         except UnicodeDecodeError as error:
             raise refuse(path, "it is not text") from error
-    return [
-        _read_line(path, number, line.split(), names, target.shape)
-        for number, line in enumerate(lines, start=1)
-        if line.strip()
-    ]
+    items = []
+    for number, line in enumerate(lines, start=1):
+        if not number % AT_ONCE:
+            tell(number / len(lines))
+        if line.strip():
+            items.append(_read_line(path, number, line.split(), names, target.shape))
+    return items
 
 
 def _read_line(
@@ -305,7 +307,5 @@ def _read_line(
         )
     height, width = shape
     points = np.array(values).reshape(-1, 2) * (width, height)
-    mask = fill_ring(points, shape)
-    if not mask.any():
-        return None
-    return Item.of_mask(mask, class_name=names[int(label)])
+    item = Item(fill_ring(points, shape), shape, class_name=names[int(label)])
+    return item if item.area else None

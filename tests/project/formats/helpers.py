@@ -12,9 +12,10 @@ from hypothesis.extra.numpy import arrays
 from napari_infosam.core.masks import encode_rle
 from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.project import Project
-from napari_infosam.project.formats.importing import Draft, Target, write_draft
+from napari_infosam.project.formats.importing import Draft, write_draft
 from napari_infosam.project.formats.items import Item, Picture
 from napari_infosam.project.formats.polygons import outline
+from napari_infosam.project.formats.targets import Target
 from napari_infosam.project.objects import Origin
 
 if TYPE_CHECKING:

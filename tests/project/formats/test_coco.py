@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.project.formats import coco
 from napari_infosam.project.formats.export import export_project
-from napari_infosam.project.formats.importing import Images
+from napari_infosam.project.formats.targets import Images
 
 from .helpers import (
     CLASSES,

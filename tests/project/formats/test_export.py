@@ -19,7 +19,7 @@ from napari_infosam.project.formats.export import (
     Format,
     export_project,
 )
-from napari_infosam.project.formats.importing import Draft, Images, write_draft
+from napari_infosam.project.formats.importing import Draft, write_draft
 from napari_infosam.project.formats.items import (
     Item,
     label_values,
@@ -28,6 +28,7 @@ from napari_infosam.project.formats.items import (
     unique_stems,
 )
 from napari_infosam.project.formats.pictures import SkipError
+from napari_infosam.project.formats.targets import Images
 
 from .helpers import SHAPE, make_project, one_pixel, picture, ring, save_images
 

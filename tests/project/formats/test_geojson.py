@@ -12,7 +12,7 @@ from hypothesis import given
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.project.formats import geojson
 from napari_infosam.project.formats.export import export_project
-from napari_infosam.project.formats.importing import Images
+from napari_infosam.project.formats.targets import Images
 
 from .helpers import (
     CLASSES,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import shapely
@@ -7,14 +9,19 @@ from hypothesis import given
 from pycocotools import mask as coco
 from skimage.draw import polygon2mask
 
-from napari_infosam.project.formats.polygons import (
-    fill,
-    fill_ring,
-    one_ring,
-    pieces_without_holes,
-)
+from napari_infosam.core.masks import decode_rle
+from napari_infosam.project.formats import polygons
+from napari_infosam.project.formats.polygons import one_ring, pieces_without_holes
 
 from .helpers import SCENE, corners, masks, one_pixel, ring, trace
+
+
+def fill(geometry: Any, shape: tuple[int, int]) -> np.ndarray:
+    return decode_rle(polygons.fill(geometry, shape), shape)
+
+
+def fill_ring(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    return decode_rle(polygons.fill_ring(points, shape), shape)
 
 
 @given(masks())

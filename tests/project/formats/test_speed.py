@@ -9,7 +9,7 @@ import pytest
 from napari_infosam.project import Project
 from napari_infosam.project.formats import coco
 from napari_infosam.project.formats.export import Format, export_project
-from napari_infosam.project.formats.importing import Images
+from napari_infosam.project.formats.targets import Images
 
 from .helpers import import_draft
 

@@ -15,7 +15,7 @@ from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.preprocess import to_rgb_uint8
 from napari_infosam.project.formats import yolo
 from napari_infosam.project.formats.export import export_project
-from napari_infosam.project.formats.importing import Images, Target
+from napari_infosam.project.formats.targets import Images, Target
 
 from .helpers import (
     CLASSES,
