@@ -46,7 +46,9 @@ def class_colormap(
         Colour of numbers that no object has yet, #rrggbb.
     """
     if max(colors, default=0) >= np.iinfo(np.uint16).max:
-        return DirectLabelColormap(color_dict={0: "transparent", None: other, **colors})
+        direct: dict[int | None, str] = {0: "transparent", None: other}
+        direct.update(colors)
+        return DirectLabelColormap(color_dict=direct)
     # a cycle so long that it never comes round: napari looks the numbers of the other
     # kind up one by one, 65,536 of them at every change
     table = np.tile(_rgba(other), (1 << 16, 1))
