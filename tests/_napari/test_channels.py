@@ -180,8 +180,7 @@ def test_the_next_image_is_embedded_ahead_with_its_channels(
     with Project.create(tmp_path / "cells") as project:
         choice = ChannelChoice(axis=0, seen=(1,))
         project.channels.put(str(tmp_path / "b.tif"), choice)
-    window = open_window(("other", picture()))
-    window.wait_ready()
+    window = open_window()
     from napari_infosam.models.embeddings import EmbeddingCache
     from napari_infosam.models.prediction import embedding_key
     from napari_infosam.models.sam_model import SamModel
@@ -204,6 +203,8 @@ def test_the_next_image_is_embedded_ahead_with_its_channels(
     monkeypatch.setattr(prefetch, "give_way", lambda: None)
     window.session.desk.choose(tmp_path / "cells.infosam")
     window.panel.images_view.changes.add([tmp_path / "a.tif", tmp_path / "b.tif"])
+    window.wait(lambda: window.panel.link.image is not None)
+    window.wait_ready()
     seen = np.stack([picture() + np.uint8(1)] * 3, axis=-1)
     key = embedding_key(seen, window.session.engine.model.encoder_hash)
     window.wait(lambda: key in kept, seconds=200)
