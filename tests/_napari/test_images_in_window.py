@@ -158,6 +158,27 @@ def test_one_image_at_a_time_is_in_the_viewer_and_nothing_of_it_is_lost(
     window.wait(lambda: window.shown_objects() == {1})
 
 
+def test_an_image_of_another_size_is_fitted_into_the_view(
+    listed: Window, folder: Path
+) -> None:
+    """One of the same size is seen as the one before."""
+    window, camera = listed, listed.viewer.scene.camera
+    np.save(folder / "1.npy", np.tile(picture(180), (2, 3)))
+    camera.zoom = zoom = 9.0
+    window.key(Key.Key_PageDown)
+    window.wait(lambda: names(window) == ["1.npy"])
+    rows, columns = window.panel.link.image.data.shape
+    assert tuple(camera.center)[-2:] == ((rows - 1) / 2, (columns - 1) / 2)
+    height, width = window.viewer.window._qt_viewer.canvas.size
+    assert camera.zoom * rows <= height
+    assert camera.zoom * columns <= width
+    np.save(folder / "2.npy", np.tile(picture(160), (2, 3)))
+    camera.zoom = zoom
+    window.key(Key.Key_PageDown)
+    window.wait(lambda: names(window) == ["2.npy"])
+    assert camera.zoom == zoom
+
+
 def test_filters_choose_what_is_shown_and_what_comes_next(listed: Window) -> None:
     window, widget = listed, view(listed)
     window.accept_at(DISCS[0])
