@@ -209,7 +209,9 @@ class ViewerLink:
         self._hover.close()
         self._pointer.detach()
         self._keys.release()
-        self._layers.remove(keep_objects=True)
+        with suppress(RuntimeError):  # went with its window: no canvas is left to draw
+            self._parent.window()
+            self._layers.remove(keep_objects=True)
 
     # ----------------------------------------------------------------- which
     @property
