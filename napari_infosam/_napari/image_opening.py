@@ -158,6 +158,8 @@ class ImageOpening:
         if ready is not None:
             self._show(listed_id, project, ready)
             return
+        if self._link.image is not None:  # or else it could be taken for the new one
+            self._session.voice.say(f"Opening {row.name} …")
 
         def done(pixels: Pixels) -> None:
             if token is self._token and project is self._project:
