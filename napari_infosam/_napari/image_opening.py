@@ -12,6 +12,7 @@ from qtpy.QtCore import QTimer
 from napari_infosam._napari.channels import CHOICE
 from napari_infosam._napari.image_source import LISTED, LISTED_PATH, path_of, source_of
 from napari_infosam._napari.listed_pixels import Pixels, read_listed
+from napari_infosam._napari.placing import fit, lie_alike
 from napari_infosam._napari.unfinished import prompts_from_json, prompts_to_json
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.project.listing import Left
@@ -157,6 +158,8 @@ class ImageOpening:
         if ready is not None:
             self._show(listed_id, project, ready)
             return
+        if self._link.image is not None:  # or else it could be taken for the new one
+            self._session.voice.say(f"Opening {row.name} …")
 
         def done(pixels: Pixels) -> None:
             if token is self._token and project is self._project:
@@ -206,6 +209,7 @@ class ImageOpening:
         with self._session.voice.guard(f"opening {row.name}"):
             self._save()
             self._link.objects.take_strokes()
+            before = self._link.image
             if pixels.levels is not None:
                 layer = Image(
                     pixels.levels, name=row.name, rgb=pixels.rgb, multiscale=True
@@ -228,6 +232,8 @@ class ImageOpening:
             self._is_restoring = True
             try:
                 self._link.choose(opened[0])
+                if not lie_alike(before, opened[0]):
+                    fit(self._viewer, opened[0])
                 self._restore(opened[0], project.listing.left(listed_id))
             finally:
                 self._is_restoring = False

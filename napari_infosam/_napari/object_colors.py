@@ -47,7 +47,7 @@ def class_colormap(
     """
     if max(colors, default=0) >= np.iinfo(np.uint16).max:
         direct: dict[int | None, str] = {0: "transparent", None: other}
-        direct.update(colors)
+        direct.update(colors.items())
         return DirectLabelColormap(color_dict=direct)
     # a cycle so long that it never comes round: napari looks the numbers of the other
     # kind up one by one, 65,536 of them at every change

@@ -109,9 +109,12 @@ class PictureObjects:
 
     def enter_project(self) -> None:
         """Be about the same picture in another project."""
+        project = self._desk.project
         if self.class_name not in self._desk.classes():
             self.class_name = DEFAULT_CLASS
-        project = self._desk.project
+        if self.class_name == DEFAULT_CLASS and project is not None:
+            # nobody has chosen one: go on with what was accepted last
+            self.class_name = project.last_class() or DEFAULT_CLASS
         # a new project changes nothing about what can be done
         self.can_paint &= project is not None and not project.n_objects()
         self._forget()

@@ -51,6 +51,13 @@ def fit(viewer: Viewer, image: Image) -> None:
         viewer.fit_to_view()
 
 
+def lie_alike(before: Image | None, image: Image) -> bool:
+    """Return whether an image is exactly where one before was, so the view fits."""
+    return before is not None and np.array_equal(
+        before.extent.world, image.extent.world
+    )
+
+
 def covers(upper: Image, lower: Image) -> bool:
     """Return whether one image layer hides another that lies below it."""
     see_through = upper.opacity < 1 or str(upper.blending) in ("additive", "minimum")

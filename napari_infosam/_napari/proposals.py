@@ -148,6 +148,9 @@ class Proposals:
         taken = np.zeros(source.shape, np.bool_) if labels is None else labels > 0
         n_side = self.points_per_side
         cancel, on_progress = self._begin()
+        self._session.voice.say(
+            "The model looks for everything in view: go on meanwhile, or press Cancel."
+        )
 
         def work() -> list[SmallMask]:
             from napari_infosam.models.automatic import (

@@ -6,7 +6,6 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Image
 from psygnal import Signal
 from qtpy.QtCore import QTimer
@@ -20,7 +19,7 @@ from napari_infosam._napari.keys import KeyBindings
 from napari_infosam._napari.layers import PromptLayers
 from napari_infosam._napari.many_actions import ManyActions
 from napari_infosam._napari.objects_view import ObjectsView
-from napari_infosam._napari.placing import bring_to_sight, fit, seen_at
+from napari_infosam._napari.placing import bring_to_sight, fit, lie_alike, seen_at
 from napari_infosam._napari.pointer import Pointer
 from napari_infosam._napari.rough_painting import RoughPainting
 from napari_infosam._napari.stepping import Stepping
@@ -210,7 +209,9 @@ class ViewerLink:
         self._hover.close()
         self._pointer.detach()
         self._keys.release()
-        self._layers.remove(keep_objects=True)
+        with suppress(RuntimeError):  # went with its window: no canvas is left to draw
+            self._parent.window()
+            self._layers.remove(keep_objects=True)
 
     # ----------------------------------------------------------------- which
     @property
@@ -230,7 +231,7 @@ class ViewerLink:
     def choose(self, image: Image) -> None:
         """Annotate another image layer, and bring it to sight."""
         old, self._image = self._image, image
-        if old is None or not np.array_equal(old.extent.world, image.extent.world):
+        if not lie_alike(old, image):
             fit(self._viewer, image)
         self._select_points = True
         bring_to_sight(image, self.images())

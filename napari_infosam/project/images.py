@@ -268,6 +268,15 @@ def decide_split(connection: sqlite3.Connection, image_id: int) -> None:
     )
 
 
+def select_last_class(connection: sqlite3.Connection) -> str | None:
+    """Return the class of the newest object, None while there is none."""
+    row = connection.execute(
+        "SELECT name FROM objects JOIN classes ON classes.id = class_id"
+        " WHERE deleted = 0 ORDER BY objects.id DESC LIMIT 1"
+    ).fetchone()
+    return None if row is None else str(row["name"])
+
+
 def select_classes(connection: sqlite3.Connection) -> list[ClassRecord]:
     """Return all classes in the order in which they were added."""
     rows = connection.execute("SELECT id, name, color FROM classes ORDER BY id")

@@ -123,6 +123,11 @@ class ProjectImages(OpenFolder):
         with self._database.read() as connection:
             return images.select_classes(connection)
 
+    def last_class(self) -> str | None:
+        """Return the class of the newest object, None while there is none."""
+        with self._database.read() as connection:
+            return images.select_last_class(connection)
+
     def add_class(self, name: str, color: str | None = None) -> ClassRecord:
         """Add a class, or return the one that has this name already.
 

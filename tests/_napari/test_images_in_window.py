@@ -17,7 +17,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog
 
-from napari_infosam._napari import commands, layers, list_changes
+from napari_infosam._napari import commands, image_opening, layers, list_changes
 from napari_infosam._napari.images_model import NAME, OBJECTS, SIDE, STATE
 from napari_infosam.project.image_files import CancelledError
 
@@ -161,6 +161,52 @@ def test_one_image_at_a_time_is_in_the_viewer_and_nothing_of_it_is_lost(
     window.wait(lambda: window.shown_objects() == {1})
 
 
+def test_an_image_of_another_size_is_fitted_into_the_view(
+    open_window: OpenWindow, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the same size is seen as the one before."""
+    for number in (1, 2):
+        np.save(folder / f"{number}.npy", np.tile(picture(180), (2, 3)))
+    window = open_window()
+    add(window, folder, monkeypatch)
+    window.wait(lambda: names(window) == ["0.npy"])
+    window.wait_ready()
+    camera = window.viewer.scene.camera
+    camera.zoom = zoom = 9.0
+    window.key(Key.Key_PageDown)
+    window.wait(lambda: names(window) == ["1.npy"])
+    rows, columns = window.panel.link.image.data.shape
+    assert tuple(camera.center)[-2:] == ((rows - 1) / 2, (columns - 1) / 2)
+    height, width = window.viewer.window._qt_viewer.canvas.size
+    assert camera.zoom * rows <= height
+    assert camera.zoom * columns <= width
+    camera.zoom = zoom
+    window.key(Key.Key_PageDown)
+    window.wait(lambda: names(window) == ["2.npy"])
+    assert camera.zoom == zoom
+
+
+def test_an_image_that_is_not_there_yet_is_announced(
+    listed: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window, status, ahead = listed, listed.panel.status, listed.panel._lists[1]
+    may_read, read = Event(), image_opening.read_listed
+
+    def read_slowly(*args: Any) -> Any:
+        may_read.wait(60)
+        return read(*args)
+
+    monkeypatch.setattr(image_opening, "read_listed", read_slowly)
+    window.wait(lambda: ahead.ready is not None)
+    ahead.take(0)
+    window.key(Key.Key_PageDown)
+    assert status.text() == "Opening 1.npy …"
+    assert names(window) == ["0.npy"]
+    may_read.set()
+    window.wait(lambda: names(window) == ["1.npy"])
+    assert "Opening" not in status.text()
+
+
 def test_filters_choose_what_is_shown_and_what_comes_next(listed: Window) -> None:
     window, widget = listed, view(listed)
     window.accept_at(DISCS[0])
@@ -192,6 +238,9 @@ def test_a_project_goes_on_where_it_was_left(
     window.key(Key.Key_PageDown)
     window.wait(lambda: names(window) == ["1.npy"])
     window.wait_ready()
+    window.session.desk.add_class("cell")
+    window.session.class_name = "cell"
+    window.accept_at(DISCS[1])
     window.click(*DISCS[0])
     window.wait_answer()
     camera = window.viewer.scene.camera
@@ -202,9 +251,10 @@ def test_a_project_goes_on_where_it_was_left(
     assert again.n_points == 1
     assert again.viewer.scene.camera.zoom == pytest.approx(7.0)
     assert tuple(again.viewer.scene.camera.center)[-2:] == (50.0, 60.0)
+    assert again.panel.annotate.class_name.currentText() == "cell"
     again.wait(lambda: again.proposal_area() > 0)
     again.key(Key.Key_C)
-    assert again.shown_objects() == {1}
+    assert again.shown_objects() == {1, 2}
 
 
 def test_a_rough_mask_and_the_meaning_of_a_click_come_back(

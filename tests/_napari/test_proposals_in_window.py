@@ -27,6 +27,7 @@ def proposing(window: Window) -> Window:
     assert window.panel.proposals.progress is not None
     assert many.cancel.isEnabled()
     assert not many.propose.isEnabled()
+    assert "looks for everything in view" in window.panel.status.text()
     window.wait(lambda: window.panel.proposals.offered)
     return window
 

@@ -415,6 +415,12 @@ def test_classes_are_kept_until_there_is_a_project(session: Session) -> None:
     assert record.class_name == "nucleus"
     assert session.desk.classes() == ["object", "nucleus"]
     assert not session.desk.add_class("  ")
+    path = session.desk.path
+    session.close()
+    again = Session(AtOnce())
+    again.desk.open(path)
+    assert again.class_name == "nucleus"
+    again.close()
 
 
 def test_fine_tuning_nothing_says_why(session: Session, said: Said) -> None:

@@ -248,6 +248,17 @@ def test_damaged_pixels_are_told_and_mended(
     np.testing.assert_array_equal(project.read_image(image.id), gradient())
 
 
+def test_the_last_class_is_that_of_the_newest_object(project: Project) -> None:
+    image = project.add_image(gradient(), "a")
+    project.add_class("cell")
+    assert project.last_class() is None
+    project.commit(image.id, square(1, 1))
+    project.commit(image.id, square(2, 2), class_name="cell")
+    assert project.last_class() == "cell"
+    project.undo()
+    assert project.last_class() == "object"
+
+
 def test_classes(project: Project) -> None:
     assert project.classes() == [ClassRecord(1, "object", "#e69f00")]
     cell = project.add_class("cell")
