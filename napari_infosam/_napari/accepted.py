@@ -112,8 +112,8 @@ class Accepted(PictureObjects):
             )
         else:
             record = project.edits.replace(again.id, mask, **came_about)
-        if again is None and self.overlap == "allow" and self.labels is not None:
-            # numbers grow, and the highest is on top: there is nothing to look up
+        if again is None and self.labels is not None and not self.labels[mask].any():
+            # alone where it is: there is nothing to look up
             self.labels[mask] = record.instance_id
             self._unsaved.lay_on(self.labels)
             self.follow(None)
@@ -281,7 +281,7 @@ class Accepted(PictureObjects):
             self._unsaved.clear()
             step = project.last_step()
             if step != known:
-                self.follow(None)
+                self.follow(step)
                 made = [record.instance_id for record in changed]
                 self._voice.say(painted_sentence(made, new, self.class_name))
 

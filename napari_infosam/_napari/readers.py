@@ -79,7 +79,7 @@ def _as_list(path: AnyPaths) -> list[str]:
 
 
 def _layers(project: Project, image: ImageRecord) -> list[LayerData]:
-    """Return an image and its objects; where they overlap the later is on top."""
+    """Return an image and its objects; where they overlap the smaller is on top."""
     objects = project.objects(image.id)
     labels = paint(objects, (image.shape[0], image.shape[1]))
     pixels: NDArray[Any] = project.read_image(image.id)

@@ -41,8 +41,17 @@ class Numbered(Protocol):
         """Its number of pixels."""
 
 
+def lowest_first(area: int, number: int) -> tuple[int, int]:
+    """Return what sorts objects from the lowest to the one on top.
+
+    Of objects that overlap the one of fewer pixels is on top: a nucleus on its cell.
+    Of as many, it is the one of the higher number.
+    """
+    return -area, number
+
+
 def paint(records: Iterable[Numbered], shape: tuple[int, int]) -> NDArray[np.int32]:
-    """Return the ``(H, W)`` label image of objects, higher numbers on top."""
+    """Return the ``(H, W)`` label image of objects, smaller ones on top."""
     return paint_columns(records, shape, 0, shape[1])
 
 
@@ -53,7 +62,8 @@ def paint_columns(
     height = shape[0]
     first, last = start * height, stop * height
     columns = np.zeros(last - first, np.int32)
-    for part in _parts(sorted(records, key=lambda record: record.instance_id)):
+    order = sorted(records, key=lambda r: lowest_first(r.area, r.instance_id))
+    for part in _parts(order):
         starts, stops, owners = _runs([record.rle for record in part])
         starts, stops = np.clip((starts, stops), first, last) - first
         numbers = np.array([record.instance_id for record in part])[owners]

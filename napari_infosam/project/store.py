@@ -254,7 +254,7 @@ class Project(ProjectImages, ProjectVersions):
     ) -> NDArray[np.int32]:
         """Return the ``(H, W)`` label image of an image: 0, or an instance id.
 
-        Where objects overlap the one of the higher number is on top.
+        Where objects overlap the one of fewer pixels is on top.
         """
         height, width = self.image(image_id).shape[:2]
         return self.label_part(image_id, Box(0, 0, width - 1, height - 1), slice_index)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_infosam.project.painting import run_lengths
+from napari_infosam.project.painting import lowest_first, run_lengths
 
 if TYPE_CHECKING:
     from napari_infosam.core.masks import BoolArray
@@ -22,7 +22,7 @@ Runs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 def label_window(
     records: Iterable[ObjectRecord], rows: range, columns: range
 ) -> NDArray[np.int32]:
-    """Return some rows and columns of a label image, higher numbers on top.
+    """Return some rows and columns of a label image, smaller objects on top.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def label_window(
         Which ones, ascending; with a step, only every so many.
     """
     window = np.zeros((len(rows), len(columns)), np.int32)
-    for record in sorted(records, key=lambda record: record.instance_id):
+    for record in sorted(records, key=lambda r: lowest_first(r.area, r.instance_id)):
         box = record.box
         seen_rows = places_within(rows, int(box.y0), int(box.y1 - box.y0) + 1)
         seen_columns = places_within(columns, int(box.x0), int(box.x1 - box.x0) + 1)

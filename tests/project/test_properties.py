@@ -100,6 +100,16 @@ def test_an_object_comes_back_as_it_was(
     assert written.shape == SHAPE
 
 
+def stacked(
+    masks: dict[int, np.ndarray], shape: tuple[int, int] = SHAPE
+) -> np.ndarray:
+    """Return the label image of masks by number: smaller ones lie on larger ones."""
+    labels = np.zeros(shape, np.int32)
+    for number in sorted(masks, key=lambda n: (-masks[n].sum(), n)):
+        labels[masks[number]] = number
+    return labels
+
+
 @given(
     st.lists(masks, max_size=6),
     st.builds(Preprocessing, low=st.floats(0, 49), high=st.floats(50, 100)),
@@ -110,9 +120,8 @@ def test_the_label_image_is_what_painting_gives(
     image = long_lived.add_image(np.ones(SHAPE), "a", preprocessing=preprocessing)
     for old in long_lived.objects(image.id):
         long_lived.delete(old.id)
-    expected = np.zeros(SHAPE, np.int32)
-    for record, mask in zip(long_lived.commit_many(image.id, many), many, strict=True):
-        expected[mask] = record.instance_id
+    records = long_lived.commit_many(image.id, many)
+    expected = stacked({r.instance_id: m for r, m in zip(records, many, strict=True)})
     np.testing.assert_array_equal(long_lived.label_image(image.id), expected)
     assert long_lived.image(image.id).preprocessing == preprocessing
 
@@ -138,10 +147,12 @@ def test_painting_is_decoding(mask: np.ndarray, scale: int) -> None:
 def test_many_masks_are_painted_as_one_after_the_other(
     masks: list[np.ndarray], start: int, at_once: int
 ) -> None:
-    expected, records = np.zeros((9, 17), np.int32), []
-    for number, mask in enumerate(masks, 1):
-        expected[mask] = number
-        records.append(NumberedMask(number, encode_rle(mask), int(mask.sum())))
+    numbered = dict(enumerate(masks, 1))
+    expected = stacked(numbered, (9, 17))
+    records = [
+        NumberedMask(number, encode_rle(mask), int(mask.sum()))
+        for number, mask in numbered.items()
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(painting, "_AT_ONCE", at_once)
         columns = painting.paint_columns(records[::-1], (9, 17), start, 17)
@@ -188,13 +199,17 @@ def test_painting_is_assigning_in_a_label_image(
         image = project.add_image(np.ones(SHAPE), "a")
         project.commit_many(image.id, many)
         states = [project.objects()]
-        labels = project.label_image(image.id)
+        drawn = {r.instance_id: r.mask() for r in project.objects()}
         for stroke, value in strokes:
             pixels = np.array(stroke, int).reshape(-1, 2)
             before = project.last_step()
             project.edits.paint(image.id, pixels, value)
-            labels[tuple(pixels.T)] = value
-            np.testing.assert_array_equal(project.label_image(image.id), labels)
+            for number in {*drawn, value} - {0}:
+                mask = drawn.setdefault(number, np.zeros(SHAPE, bool))
+                mask[tuple(pixels.T)] = number == value
+            labels = project.label_image(image.id)
+            np.testing.assert_array_equal(labels, stacked(drawn))
+            np.testing.assert_array_equal(labels[tuple(pixels.T)], value)
             if project.last_step() != before:
                 states.append(project.objects())
             for record in project.objects():

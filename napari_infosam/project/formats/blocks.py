@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_infosam.project.painting import lowest_first
 from napari_infosam.project.windows import column_runs, places_within, runs_window
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ Block = tuple[int, int]
 
 
 class LabelBlocks:
-    """Blocks of the label image of some objects, the last one on top.
+    """Blocks of the label image of some objects, as the window shows it.
 
     Parameters
     ----------
@@ -59,9 +60,9 @@ class LabelBlocks:
         dtype: type[np.uint16 | np.uint32],
         stride: int = 1,
     ) -> None:
-        self._items = items
-        self._values = values
-        self._boxes = [item.xywh for item in items]
+        pairs = zip(items, values, strict=True)
+        self._painted = sorted(pairs, key=lambda p: lowest_first(p[0].area, p[1]))
+        self._boxes = [item.xywh for item, _ in self._painted]
         self._dtype = dtype
         self._stride = stride
         self._frame = shape
@@ -89,9 +90,10 @@ class LabelBlocks:
             inside = places_within(rows, y, height), places_within(columns, x, width)
             part = labels[inside]
             if part.size:
-                runs = self._runs(self._items[number].rle, self._frame[0])
+                item, value = self._painted[number]
+                runs = self._runs(item.rle, self._frame[0])
                 seen = runs_window(runs, rows[inside[0]], columns[inside[1]])
-                part[seen] = self._values[number]
+                part[seen] = value
         return labels
 
     def _places(self, block: Block, axis: int) -> range:

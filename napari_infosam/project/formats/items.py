@@ -15,7 +15,7 @@ from napari_infosam.core.masks import BoolArray, decode_rle, encode_rle
 from napari_infosam.core.placed import fits_coco
 from napari_infosam.core.prompts import Box
 from napari_infosam.project.objects import Encoded
-from napari_infosam.project.painting import pixels_of, run_lengths
+from napari_infosam.project.painting import lowest_first, pixels_of, run_lengths
 from napari_infosam.project.windows import column_runs
 
 if TYPE_CHECKING:
@@ -183,7 +183,6 @@ def select(project: Project, *, unreviewed: bool = False) -> Selection:
             f"The project {project.path} has no accepted objects: accept some first."
         )
     by_image: dict[int, list[Item]] = {}
-    # as in the window: where they overlap, higher numbers are on top
     for record in sorted(found, key=lambda record: record.instance_id):
         by_image.setdefault(record.image_id, []).append(Item.of_record(record))
     images = [image for image in project.images() if image.id in by_image]
@@ -249,9 +248,10 @@ def label_dtype(highest: int) -> type[np.uint16 | np.uint32]:
 def paint_items(
     items: Iterable[Item], values: Iterable[int], shape: tuple[int, int]
 ) -> NDArray[np.int32]:
-    """Return the ``(H, W)`` label image of objects, the last one on top."""
+    """Return the ``(H, W)`` label image of objects, as the window shows it."""
     columns = np.zeros(shape[0] * shape[1], np.int32)
-    for item, value in zip(items, values, strict=True):
+    pairs = zip(items, values, strict=True)
+    for item, value in sorted(pairs, key=lambda p: lowest_first(p[0].area, p[1])):
         columns[pixels_of(item.rle)] = value
     return np.ascontiguousarray(columns.reshape(shape[1], shape[0]).T)
 

@@ -94,12 +94,12 @@ def _number(item: Item) -> int:
     return item.instance_id or 0
 
 
-def test_later_objects_lie_on_top(tmp_path: Path) -> None:
+def test_smaller_objects_lie_on_top(tmp_path: Path) -> None:
     with make_project(tmp_path / "cells") as project:
         report = export_project(project, "labels", tmp_path / "masks")
         labels = tifffile.imread(report.path / "grey.tif")
         np.testing.assert_array_equal(labels, project.label_image(1))
-    assert report.notes == ("grey.tif: 3 of 4 objects lie under others",)
+    assert report.notes == ("grey.tif: 1 of 4 objects lie under others",)
     with (report.path / label_files.TABLE).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 7
