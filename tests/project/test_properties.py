@@ -100,9 +100,7 @@ def test_an_object_comes_back_as_it_was(
     assert written.shape == SHAPE
 
 
-def stacked(
-    masks: dict[int, np.ndarray], shape: tuple[int, int] = SHAPE
-) -> np.ndarray:
+def stacked(masks: dict[int, np.ndarray], shape: tuple[int, int] = SHAPE) -> np.ndarray:
     """Return the label image of masks by number: smaller ones lie on larger ones."""
     labels = np.zeros(shape, np.int32)
     for number in sorted(masks, key=lambda n: (-masks[n].sum(), n)):
