@@ -283,7 +283,7 @@ class InfoSAMWidget(QWidget):
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Unfold the list of objects where there is room for it."""
         super().resizeEvent(event)
-        self._fit_list()
+        self._fit_later()  # what is within has not got its new height yet
 
     def _fit_later(self) -> None:
         self._fit_soon.start()
