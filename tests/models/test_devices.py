@@ -91,12 +91,12 @@ def test_training_takes_the_faster_type(monkeypatch, slow):
     monkeypatch.setattr(
         torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False
     )
-    multiply = torch.mm
 
     def mm(a, b):
+        # nothing is multiplied: a CPU without bfloat16 would be slower than the nap
         if a.dtype is slow:
             time.sleep(0.02)
-        return multiply(a, b)
+        return a
 
     monkeypatch.setattr(torch, "mm", mm)
     devices._bfloat16_is_faster.cache_clear()

@@ -30,11 +30,13 @@ def test_embeddings_are_those_of_the_window(base, frozen, sample):
     features = frozen.embedding(sample)
     shown = Predictor(base).embed(sample.picture)
     assert features.dtype == torch.float32
-    assert torch.equal(features.half(), shown.features)
+    # with another number of threads sums are rounded otherwise, to the last digit
+    last_digit = {"rtol": 2e-3, "atol": 2e-4}
+    torch.testing.assert_close(features.half(), shown.features, **last_digit)
     # the window finds in the cache what training has computed
     again = frozen.image_embedding(sample)
     assert again.encoder_hash == shown.encoder_hash
-    assert torch.equal(again.features, shown.features)
+    torch.testing.assert_close(again.features, shown.features, **last_digit)
 
 
 def test_the_early_features_lead_to_the_same_embedding(base, early, sample):

@@ -68,10 +68,11 @@ def test_a_step_with_every_distiller_reaches_the_encoder(
     adapted, groups, undistilled, distill
 ):
     plain, reference = undistilled
-    stage = make_stage(adapted, "adapter", distill=distill)
+    # heavy, as the gradients of PKT are smaller than the rounding of others in float32
+    stage = make_stage(adapted, "adapter", distill=distill, distill_weight=100.0)
     loss = stage.step(groups, np.random.default_rng(0))
     assert loss.total == pytest.approx(
-        reference.total + loss.parts["distill"], rel=1e-4
+        reference.total + 100 * loss.parts["distill"], rel=1e-4
     )
     names = {name for name, _ in plain.sam.image_encoder.named_parameters()}
     adapters = [name for name in names if "D_fc2" in name]
