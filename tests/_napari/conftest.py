@@ -116,6 +116,8 @@ def open_window(
     qtbot: QtBot, make_napari_viewer: Callable[..., Viewer]
 ) -> Iterator[Callable[..., Window]]:
     """Return a function that opens a window on images, given as (name, pixels)."""
+    from napari_infosam._napari.preferences import Preferences
+
     from .window import Window
 
     opened: list[Window] = []
@@ -131,6 +133,10 @@ def open_window(
     for window in opened:
         window.panel.close_down()
     opened.clear()
+    # the next test has a new installation before it
+    preferences = Preferences()
+    preferences.restore()
+    preferences.close()
 
 
 @pytest.fixture

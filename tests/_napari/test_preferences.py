@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pytest
 import yaml
 from napari.settings import get_plugin_settings
 from qtpy.QtCore import Qt
@@ -20,14 +20,11 @@ from napari_infosam.models import weights
 from .helpers import DISCS, picture
 from .window import Window
 
+if TYPE_CHECKING:
+    import pytest
+
 OpenWindow = Callable[..., Window]
 Key = Qt.Key
-
-
-@pytest.fixture(autouse=True)
-def _as_installed() -> Iterator[None]:
-    yield
-    Preferences().restore()
 
 
 def open_dialog(window: Window) -> PreferencesDialog:
