@@ -45,13 +45,14 @@ def class_colormap(
     other
         Colour of numbers that no object has yet, #rrggbb.
     """
-    if max(colors, default=0) >= np.iinfo(np.uint16).max:
+    longest = np.iinfo(np.uint16).max  # one more, and napari counts in floats
+    if max(colors, default=0) >= longest:
         direct: dict[int | None, str] = {0: "transparent", None: other}
         direct.update(colors.items())
         return DirectLabelColormap(color_dict=direct)
     # a cycle so long that it never comes round: napari looks the numbers of the other
     # kind up one by one, 65,536 of them at every change
-    table = np.tile(_rgba(other), (1 << 16, 1))
+    table = np.tile(_rgba(other), (longest, 1))
     numbers = np.fromiter(colors, int, len(colors))
     names = np.array(list(colors.values()))
     for name in np.unique(names):
