@@ -35,11 +35,11 @@ def fill(layer: Labels, wanted: NDArray[Any]) -> None:
     wanted
         ``(H, W)`` uint8, uint16 or int32.
     """
-    data: NDArray[Any] = np.asarray(layer.data)
-    is_alike = (data.shape, data.dtype) == (wanted.shape, wanted.dtype)
-    if not is_alike:
+    kinds = [(image.shape, image.dtype) for image in (layer.data, wanted)]
+    if layer.multiscale or kinds[0] != kinds[1]:
         layer.data = wanted.copy()
         return
+    data: NDArray[Any] = np.asarray(layer.data)
     box = changed_box(data, wanted)
     if box is None:
         return
