@@ -12,7 +12,6 @@ from qtpy.QtCore import QTimer
 from napari_infosam._napari.channels import CHOICE
 from napari_infosam._napari.image_source import LISTED, LISTED_PATH, path_of, source_of
 from napari_infosam._napari.listed_pixels import Pixels, read_listed
-from napari_infosam._napari.placing import fit, lie_alike
 from napari_infosam._napari.unfinished import prompts_from_json, prompts_to_json
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.project.listing import Left
@@ -231,9 +230,7 @@ class ImageOpening:
             self._put_away(*added)
             self._is_restoring = True
             try:
-                self._link.choose(opened[0])
-                if not lie_alike(before, opened[0]):
-                    fit(self._viewer, opened[0])
+                self._link.choose(opened[0], before)
                 self._restore(opened[0], project.listing.left(listed_id))
             finally:
                 self._is_restoring = False

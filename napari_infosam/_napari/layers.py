@@ -8,19 +8,23 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 import numpy as np
-from napari.layers import Labels, Points, Shapes
-from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
-from napari_infosam._napari.difference import COLORS
-from napari_infosam._napari.filling import drawn_once, fill
+from napari_infosam._napari.filling import fill
 from napari_infosam._napari.huge_picture import (
     Read,
     WindowedPicture,
     blank,
     reader_of_crop,
 )
-from napari_infosam._napari.object_colors import vivid_colormap
+from napari_infosam._napari.layer_looks import (
+    fill_points,
+    make_boxes_layer,
+    make_objects_layer,
+    make_offers_layer,
+    make_points_layer,
+    make_proposal_layer,
+)
 from napari_infosam._napari.outlines import outlined
 from napari_infosam._napari.placing import place, seen_at
 from napari_infosam._napari.preview_layer import fill_preview, make_preview_layer
@@ -30,14 +34,13 @@ from napari_infosam.core.geometry import (
     box_from_corners,
     box_to_corners,
     point_from_row_column,
-    point_to_row_column,
 )
 from napari_infosam.core.placed import place_of
 from napari_infosam.core.prompts import Box, PromptSet
 from napari_infosam.core.tiles import is_huge
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Layer
+    from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
 
     from napari_infosam.core.masks import BoolArray
@@ -55,19 +58,6 @@ _ON_DEMAND = (ROUGH, PREVIEW)
 _STACK = (OBJECTS, PROPOSALS, ROUGH, PROPOSAL, PREVIEW, BOXES, POINTS)
 """From the bottom to the top."""
 
-_POSITIVE, _NEGATIVE = "#2bd96b", "#ff3b5c"
-_FILL, _EDGE = (1.0, 0.85, 0.0, 0.3), (1.0, 0.9, 0.1, 1.0)
-_PROPOSAL_COLORS: dict[int | None, Any] = {
-    **{0: "transparent", 1: _FILL, 2: _EDGE, None: _EDGE},
-    **COLORS,
-}
-_OFFER_COLORS: dict[int | None, Any] = {
-    **{0: "transparent", 1: (*_EDGE[:3], 0.12), 2: _EDGE},
-    **{3: (0.0, 0.0, 0.0, 1.0), None: _EDGE},
-}
-"""Hardly filled and dashed: what is offered is told from what is accepted."""
-_BOX = "#00d5ff"
-_POINT_PIXELS = 16
 _EDGE_PIXELS = 3
 
 
@@ -233,45 +223,20 @@ class PromptLayers:
                 self._viewer.layers.remove(layer)
 
     def _make(self, name: str) -> Layer:
-        if name == POINTS:
-            layer: Layer = Points(
-                ndim=2,
-                name=name,
-                # the same size on the screen however far one has zoomed in
-                canvas_size_limits=(2, _POINT_PIXELS),
-                border_color="black",
-                border_width=0.1,
-                features={"positive": np.zeros(0, bool)},
-                feature_defaults={"positive": True},
-            )
-            layer.events.data.connect(self._on_native_edit)
-        elif name == BOXES:
-            layer = Shapes(
-                ndim=2,
-                name=name,
-                edge_color=_BOX,
-                face_color="transparent",
-            )
+        layer: Layer
+        if name in (POINTS, BOXES):
+            make = make_points_layer if name == POINTS else make_boxes_layer
+            layer = make(name)
             layer.events.data.connect(self._on_native_edit)
         elif name == PROPOSAL:
             self._shown = None
-            layer = Labels(
-                self._empty(name, np.uint8),
-                name=name,
-                opacity=1.0,
-                colormap=DirectLabelColormap(color_dict=_PROPOSAL_COLORS),
-            )
+            layer = make_proposal_layer(name, self._empty(name, np.uint8))
         elif name == PREVIEW:
             layer = make_preview_layer(name)
         elif name == ROUGH:
             layer = make_rough_layer(name, self._shape, self._on_rough)
         else:
-            layer = Labels(
-                self._empty(name, np.uint16),
-                name=name,
-                opacity=0.5,
-                colormap=vivid_colormap(),
-            )
+            layer = make_objects_layer(name, self._empty(name, np.uint16))
             layer.events.paint.connect(lambda: self._on_paint())
         return layer
 
@@ -288,25 +253,9 @@ class PromptLayers:
         if points is None or boxes is None:
             return
         if prompts.points or len(points.data):
-            self._fill_points(points, prompts)
+            with self._quietly():
+                fill_points(points, prompts.points, max(self._shape) / 30)
         self.show_box(prompts.box)
-
-    def _fill_points(self, points: Points, prompts: PromptSet) -> None:
-        positive = np.array([p.positive for p in prompts.points], bool)
-        where = [point_to_row_column(p) for p in prompts.points]
-        data = np.array(where, float).reshape(-1, 2)
-        size = max(self._shape) / 30
-        is_same = np.array_equal(points.data, data) and np.all(points.size == size)
-        if is_same and np.array_equal(points.features["positive"], positive):
-            return
-        with self._quietly(), drawn_once(points):
-            points.data = data
-            points.features = {"positive": positive}
-            points.size = size
-            if len(positive):
-                points.symbol = np.where(positive, "disc", "x")
-                points.face_color = np.where(positive, _POSITIVE, _NEGATIVE)
-            points.selected_data = set()
 
     def show_box(self, box: Box | None) -> None:
         """Show the box of the object in work, also while it is being drawn."""
@@ -349,13 +298,7 @@ class PromptLayers:
         elif layer is not None:
             layer.data = picture
         elif self._image is not None and OBJECTS in self._layers:
-            layer = Labels(
-                picture,
-                name=PROPOSALS,
-                opacity=1.0,
-                colormap=DirectLabelColormap(color_dict=_OFFER_COLORS),
-            )
-            layer.editable = False
+            layer = make_offers_layer(PROPOSALS, picture)
             self._layers[PROPOSALS] = layer
             layers = self._viewer.layers
             with self._keeping_active():

@@ -30,7 +30,7 @@ from napari_infosam._napari.small_widgets import (
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QComboBox
 
-from napari_infosam._napari.preferences import Preferences
+    from napari_infosam._napari.preferences import Preferences
 
 _TITLES = {
     "auto": "The GPU if there is one",

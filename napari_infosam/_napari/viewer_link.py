@@ -228,9 +228,14 @@ class ViewerLink:
         """Return all image layers, from the bottom to the top."""
         return [layer for layer in self._viewer.layers if isinstance(layer, Image)]
 
-    def choose(self, image: Image) -> None:
-        """Annotate another image layer, and bring it to sight."""
-        old, self._image = self._image, image
+    def choose(self, image: Image, before: Image | None = None) -> None:
+        """Annotate another image layer, and bring it to sight.
+
+        The view is fitted unless it lies exactly where the one before was: the one that
+        is annotated now, or ``before``, as a layer that is added is annotated at once.
+        """
+        old = self._image if before is None else before
+        self._image = image
         if not lie_alike(old, image):
             fit(self._viewer, image)
         self._select_points = True

@@ -82,8 +82,12 @@ def open_lazily(path: Path) -> HugeFile | None:
         return None
     if not levels or levels[0].ndim < 2:
         return None
-    shape = levels[0].shape
-    return HugeFile(levels, len(shape) > 2 and int(shape[-1]) in _COLOURS, is_ngff)
+    return HugeFile(levels, has_colours(levels[0].shape), is_ngff)
+
+
+def has_colours(shape: tuple[int, ...]) -> bool:
+    """Return whether the last axis of an image without metadata is taken for colour."""
+    return len(shape) > 2 and int(shape[-1]) in _COLOURS
 
 
 def _open_zarr(path: Path) -> tuple[list[Any], bool]:

@@ -14,7 +14,7 @@ from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.small_picture import small_picture
 from napari_infosam.project.files import atomic_file
 from napari_infosam.project.formats.pictures import read_array
-from napari_infosam.project.huge_files import open_lazily
+from napari_infosam.project.huge_files import has_colours, open_lazily
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,7 +101,7 @@ def _of_file(path: Path, choice: ChannelChoice) -> RGBImage:
     if found is None:
         _check_size(path)
         array = read_array(path)
-        return _middle(array, array.ndim > 2 and array.shape[-1] in (3, 4), choice)
+        return _middle(array, has_colours(array.shape), choice)
     fine = [level for level in found.levels if max(level.shape[-3:]) >= SIDE]
     return _middle((fine or found.levels)[-1], found.rgb, choice)
 

@@ -29,11 +29,8 @@ Key = Qt.Key
 pytestmark = pytest.mark.skipif(
     not hasattr(time, "pthread_getcpuclockid"), reason="no clock for single threads"
 )
-LONGEST = 0.35
-"""Seconds. The aim is 0.05, but without a graphics card napari draws in this thread.
-
-A CPU with AVX2 alone, on which `slowness` was 1.7, took 0.48 s to another image.
-"""
+LONGEST = 0.25
+"""Seconds. The aim is 0.05, but without a graphics card napari draws in this thread."""
 QUIET_SECONDS = 0.016
 """What `slowness` adds up takes on a core that does nothing else."""
 
