@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QModelIndex, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QFileDialog,
-    QHeaderView,
     QMenu,
     QProgressBar,
     QSpinBox,
-    QTableView,
     QVBoxLayout,
     QWidget,
 )
@@ -28,6 +25,7 @@ from napari_infosam._napari.images_model import (
     ImagesModel,
 )
 from napari_infosam._napari.keys import shown
+from napari_infosam._napari.list_table import ListTable
 from napari_infosam._napari.small_widgets import (
     Fold,
     NameField,
@@ -181,29 +179,13 @@ class ImagesWidget(QWidget):
         layout.addWidget(row(self.class_name, self.least, stretch=(3, 2)))
         return made
 
-    def _list(self) -> QTableView:
-        self.table = table = QTableView()
+    def _list(self) -> ListTable:
+        self.table = table = ListTable(self.model, NAME, SIDE + 2, _TABLE_PIXELS)
         table.setToolTip("A double click opens an image; Ctrl and Shift choose several")
-        table.setModel(self.model)
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        table.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
-        table.setShowGrid(False)
         table.setIconSize(QSize(SIDE, SIDE))
-        table.setWordWrap(False)
         table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        table.setFixedHeight(_TABLE_PIXELS)
-        table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        rows, columns = table.verticalHeader(), table.horizontalHeader()
-        if rows is not None and columns is not None:
-            rows.hide()
-            rows.setDefaultSectionSize(SIDE + 2)
-            rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-            columns.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-            columns.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
-            columns.setHighlightSections(False)
-            table.setColumnWidth(STATE, 84)
-            table.setColumnWidth(OBJECTS, 56)
+        table.setColumnWidth(STATE, 84)
+        table.setColumnWidth(OBJECTS, 56)
         table.doubleClicked.connect(self._on_double_clicked)
         chosen = table.selectionModel()
         if chosen is not None:

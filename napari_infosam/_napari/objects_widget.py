@@ -5,16 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, Qt, QTimer
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QFormLayout,
-    QHeaderView,
-    QTableView,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from napari_infosam._napari.keys import shown
+from napari_infosam._napari.list_table import ListTable
 from napari_infosam._napari.objects_model import (
     AREA,
     CLASS,
@@ -136,33 +130,19 @@ class ObjectsWidget(QWidget):
         form.addRow("Overlap", self.overlap)
         return form
 
-    def _list(self) -> QTableView:
-        self.table = table = QTableView()
+    def _list(self) -> ListTable:
+        self.table = table = ListTable(self.model, CLASS, 22, _TABLE_PIXELS)
         table.setToolTip(
             "The objects of this picture. A click goes to one, Ctrl and Shift choose "
             "several, a click on a title sorts."
         )
-        table.setModel(self.model)
         table.setSortingEnabled(True)
         table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        table.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
-        table.setShowGrid(False)
-        table.setWordWrap(False)
-        table.setFixedHeight(_TABLE_PIXELS)
-        table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        rows, columns = table.verticalHeader(), table.horizontalHeader()
-        if rows is not None and columns is not None:
-            rows.hide()
-            rows.setDefaultSectionSize(22)
-            rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-            columns.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-            columns.setSectionResizeMode(CLASS, QHeaderView.ResizeMode.Stretch)
+        columns = table.horizontalHeader()
+        if columns is not None:
             columns.setMinimumSectionSize(30)
-            columns.setHighlightSections(False)
-            for column, width in _WIDTHS.items():
-                table.setColumnWidth(column, width)
+        for column, width in _WIDTHS.items():
+            table.setColumnWidth(column, width)
         table.clicked.connect(self._on_clicked)
         chosen = table.selectionModel()
         if chosen is not None:

@@ -358,6 +358,22 @@ def test_the_list_shows_sorts_and_jumps(window: Window) -> None:
     assert window.session.prompts
 
 
+def test_letters_typed_in_the_list_are_keys_of_the_viewer(window: Window) -> None:
+    window.accept_at(*DISCS)
+    objects = listed(window)
+    click_row(window, 0)
+    before = window.panel.link.objects.by_class
+    window.qtbot.keyClick(objects.table, Key.Key_Q)
+    assert window.panel.link.objects.by_class is not before
+    painted = window.viewer.layers.selection.active = window.layer(layers.OBJECTS)
+    window.qtbot.keyClick(objects.table, Key.Key_1)  # a key of napari
+    assert painted.mode == "erase"
+    window.qtbot.keyClick(objects.table, Key.Key_Down)
+    assert window.session.objects.chosen == (2,)
+    window.qtbot.keyClick(objects.table, Key.Key_A, Modifier.ControlModifier)
+    assert window.session.objects.chosen == (2, 1, 3)
+
+
 def test_chosen_rows_are_merged_relabelled_and_deleted(window: Window) -> None:
     window.accept_at(*DISCS)
     objects = listed(window)
