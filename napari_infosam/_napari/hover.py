@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QTimer
 
+from napari_infosam._napari.layers import PREVIEW
 from napari_infosam._napari.placing import seen_at
 from napari_infosam._napari.pointer import is_far, reverses
 from napari_infosam.core.errors import InfosamError
@@ -190,4 +191,4 @@ class Hover:
         image, dashes = self._image(), self._preview.dashes
         if image is not None:
             width = _WIDTH_PIXELS * seen_at(self._viewer, image)
-            self._layers.show_preview(dashes, width)
+            self._layers.show_dashes(PREVIEW, dashes, width)

@@ -10,6 +10,7 @@ from weakref import ref
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_infosam._napari import dashes_layer
 from napari_infosam._napari.filling import fill
 from napari_infosam._napari.huge_picture import (
     Read,
@@ -27,7 +28,6 @@ from napari_infosam._napari.layer_looks import (
 )
 from napari_infosam._napari.outlines import outlined
 from napari_infosam._napari.placing import place, seen_at
-from napari_infosam._napari.preview_layer import fill_preview, make_preview_layer
 from napari_infosam._napari.rough_painting import make_rough_layer
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.geometry import (
@@ -51,11 +51,13 @@ BOXES = f"{PREFIX}boxes"
 PROPOSAL = f"{PREFIX}proposal"
 PREVIEW = f"{PREFIX}preview"
 OBJECTS = f"{PREFIX}objects"
+CHOSEN = f"{PREFIX}chosen"
 PROPOSALS = f"{PREFIX}proposals"
 ROUGH = f"{PREFIX}rough mask"
-_ORDER = (OBJECTS, ROUGH, PROPOSAL, PREVIEW, BOXES, POINTS)
-_ON_DEMAND = (ROUGH, PREVIEW)
-_STACK = (OBJECTS, PROPOSALS, ROUGH, PROPOSAL, PREVIEW, BOXES, POINTS)
+_ORDER = (OBJECTS, CHOSEN, ROUGH, PROPOSAL, PREVIEW, BOXES, POINTS)
+_DASHED = {PREVIEW: dashes_layer.PREVIEWED, CHOSEN: dashes_layer.CHOSEN}
+_ON_DEMAND = (ROUGH, *_DASHED)
+_STACK = (OBJECTS, CHOSEN, PROPOSALS, ROUGH, PROPOSAL, PREVIEW, BOXES, POINTS)
 """From the bottom to the top."""
 
 _EDGE_PIXELS = 3
@@ -231,8 +233,8 @@ class PromptLayers:
         elif name == PROPOSAL:
             self._shown = None
             layer = make_proposal_layer(name, self._empty(name, np.uint8))
-        elif name == PREVIEW:
-            layer = make_preview_layer(name)
+        elif name in _DASHED:
+            layer = dashes_layer.make_dashes_layer(name)
         elif name == ROUGH:
             layer = make_rough_layer(name, self._shape, self._on_rough)
         else:
@@ -305,23 +307,26 @@ class PromptLayers:
                 layers.insert(layers.index(self._layers[OBJECTS]) + 1, layer)
             place(layer, self._image)
 
-    def show_preview(self, dashes: NDArray[np.float32] | None, width: float) -> None:
-        """Show the edge of a mask that is not there yet, or none.
+    def show_dashes(
+        self, name: str, dashes: NDArray[np.float32] | None, width: float
+    ) -> None:
+        """Show the edge of a preview, or those of the chosen objects, or none.
 
         Parameters
         ----------
+        name
+            Of the layer; it is made as soon as there are dashes.
         dashes
-            ``(N, 2, 2)`` begin and direction; there is a layer for them once there
-            were some.
+            ``(N, 2, 2)`` begin and direction, N even.
         width
             In pixels of the picture.
         """
-        if dashes is not None and PREVIEW not in self._layers and self._image:
-            self._wanted.add(PREVIEW)
+        if dashes is not None and name not in self._layers and self._image:
+            self._wanted.add(name)
             self.put_on(self._image, self._shape)
-        layer = self._layers.get(PREVIEW)
+        layer = self._layers.get(name)
         if layer is not None:
-            fill_preview(layer, dashes, width)
+            dashes_layer.fill_dashes(layer, dashes, width, _DASHED[name])
 
     def end_preview(self) -> None:
         """Take the layer of previews out of the viewer."""

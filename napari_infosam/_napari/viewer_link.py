@@ -11,6 +11,7 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_infosam._napari.channels import CHOICE, choice_of, choose, recall
+from napari_infosam._napari.chosen_view import ChosenView
 from napari_infosam._napari.gl_state import forget_vertex_arrays
 from napari_infosam._napari.held_key import HeldKey
 from napari_infosam._napari.hover import Hover
@@ -100,6 +101,9 @@ class ViewerLink:
         )
         self._rough = RoughPainting(self._layers, session, parent)
         self.objects = ObjectsView(self._layers, session.objects, parent)
+        self._chosen = ChosenView(
+            viewer, self._layers, session.objects, lambda: self._image
+        )
         self._pointer = Pointer(
             viewer, session, self._layers, self.tool, proposals, lambda: self._image
         )
@@ -206,6 +210,7 @@ class ViewerLink:
         self._versus.changed.disconnect(self.together.follow)
         self.proposals.changed.disconnect(self._show_proposals)
         self.tool.changed.disconnect(self._take_boxes)
+        self._chosen.close()
         self._hover.close()
         self._pointer.detach()
         self._keys.release()

@@ -20,6 +20,7 @@ from .window import Button, Modifier, Window
 
 if TYPE_CHECKING:
     import pytest
+    from numpy.typing import NDArray
 
     from napari_infosam._napari.objects_widget import ObjectsWidget
 
@@ -356,6 +357,30 @@ def test_the_list_shows_sorts_and_jumps(window: Window) -> None:
     window.key(Key.Key_C)  # the keyboard does not stay in the list for good
     window.click(row, column)
     assert window.session.prompts
+
+
+def edges_of_chosen(window: Window) -> NDArray[np.float32]:
+    """Return where the dashes around the chosen objects begin, ``(N, 2)``."""
+    return np.asarray(window.layer(layers.CHOSEN).data)[:, 0]
+
+
+def test_chosen_objects_have_an_edge_in_the_picture(window: Window) -> None:
+    window.accept_at(*DISCS)
+    objects = listed(window)
+    click_row(window, 0)
+    box = window.session.objects.find(1).box
+    edge = edges_of_chosen(window)
+    np.testing.assert_allclose(edge.min(axis=0), (box.y0, box.x0), atol=1)
+    np.testing.assert_allclose(edge.max(axis=0), (box.y1, box.x1), atol=1)
+    click_row(window, 2, Modifier.ControlModifier)
+    assert len(edges_of_chosen(window)) > len(edge)
+    np.testing.assert_array_equal(edges_of_chosen(window)[: len(edge)], edge)
+    click_row(window, 1)
+    assert not np.isin(edges_of_chosen(window), edge).all()
+    window.press(objects.delete)
+    window.wait(lambda: not len(edges_of_chosen(window)))
+    window.key(Key.Key_Z, Modifier.ControlModifier)
+    window.wait(lambda: window.shown_objects() == {1, 2, 3})
 
 
 def test_letters_typed_in_the_list_are_keys_of_the_viewer(window: Window) -> None:

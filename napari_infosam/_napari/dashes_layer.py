@@ -1,4 +1,4 @@
-"""The layer in which the edge of a preview is seen."""
+"""Layers of dashed lines: the edge of a preview, and those of chosen objects."""
 
 from __future__ import annotations
 
@@ -11,28 +11,34 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from numpy.typing import NDArray
 
-_COLORS = np.array([(0, 0, 0, 0.85), (1, 1, 1, 0.95)])
-"""Of dashes, in turn: one of them is seen on any image."""
+PREVIEWED = np.array([(0, 0, 0, 0.85), (1, 1, 1, 0.95)])
+CHOSEN = np.array([(0.1, 0.3, 1, 1), (1, 1, 1, 1)])
+"""Colours of dashes, in turn: one of them is seen on any image."""
 
 
-def make_preview_layer(name: str) -> Vectors:
-    """Return an empty layer for the dashes of a preview."""
+def make_dashes_layer(name: str) -> Vectors:
+    """Return an empty layer for dashes."""
     return Vectors(ndim=2, name=name, vector_style="line")
 
 
-def fill_preview(
-    layer: Layer, dashes: NDArray[np.float32] | None, width: float
+def fill_dashes(
+    layer: Layer,
+    dashes: NDArray[np.float32] | None,
+    width: float,
+    colors: NDArray[np.float64],
 ) -> None:
     """Show dashes, or none.
 
     Parameters
     ----------
     layer
-        Made by `make_preview_layer`.
+        Made by `make_dashes_layer`.
     dashes
         ``(N, 2, 2)`` begin and direction, N even.
     width
         In pixels of the picture.
+    colors
+        ``(2, 4)`` RGBA that take turns.
     """
     if dashes is None or not len(dashes):
         if len(layer.data):
@@ -41,4 +47,4 @@ def fill_preview(
     with layer.events.blocker_all():  # seen once, when all is in place
         layer.edge_width = width
     layer.data = dashes
-    layer.edge_color = np.tile(_COLORS, (len(dashes) // 2, 1))
+    layer.edge_color = np.tile(colors, (len(dashes) // 2, 1))
