@@ -5,17 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QAbstractItemModel, Qt
+from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QKeyEvent
 
+_MOVING = (
+    *(Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_Left, Qt.Key.Key_Right),
+    *(Qt.Key.Key_Home, Qt.Key.Key_End, Qt.Key.Key_Tab, Qt.Key.Key_Backtab),
+)
+
 
 class ListTable(QTableView):
     """Whole rows of a model, of which several can be chosen.
 
-    After a click on a row the arrow keys go along the rows, and letters and digits are
-    still those of the viewer: Qt would look for a row that begins with them.
+    After a click on a row the arrow keys go along the rows, and all others are still
+    those of the viewer: Qt would look for a row that begins with a letter, and scroll
+    where Page Down is to open the next image.
 
     Parameters
     ----------
@@ -49,15 +56,13 @@ class ListTable(QTableView):
             columns.setHighlightSections(False)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Leave letters and digits to the viewer."""
-        if event is not None and _is_typed(event):
-            event.ignore()
-        else:
+        """Go along the rows; other keys go on to the viewer."""
+        if event is not None and _moves(event):
             super().keyPressEvent(event)
+        elif event is not None:
+            event.ignore()
 
 
-def _is_typed(event: QKeyEvent) -> bool:
-    """Return whether a key stands for a character that can be seen."""
-    text = event.text().strip()
-    shift = Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier
-    return bool(text) and text.isprintable() and not event.modifiers() & ~shift
+def _moves(event: QKeyEvent) -> bool:
+    """Return whether a key chooses rows."""
+    return event.key() in _MOVING or event.matches(QKeySequence.StandardKey.SelectAll)

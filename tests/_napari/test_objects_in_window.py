@@ -383,7 +383,7 @@ def test_chosen_objects_have_an_edge_in_the_picture(window: Window) -> None:
     window.wait(lambda: window.shown_objects() == {1, 2, 3})
 
 
-def test_letters_typed_in_the_list_are_keys_of_the_viewer(window: Window) -> None:
+def test_most_keys_pressed_in_the_list_are_those_of_the_viewer(window: Window) -> None:
     window.accept_at(*DISCS)
     objects = listed(window)
     click_row(window, 0)
