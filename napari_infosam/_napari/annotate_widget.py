@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
 from superqt import QElidingLabel
 
 from napari_infosam._napari.channels_dialog import why_no_channels
-from napari_infosam._napari.class_color import class_color_button, show_class_color
+from napari_infosam._napari.class_widget import ClassWidget
 from napari_infosam._napari.keys import shown
 from napari_infosam._napari.meaning_widget import MeaningWidget
 from napari_infosam._napari.objects_widget import ObjectsWidget
@@ -25,7 +25,6 @@ from napari_infosam._napari.preferences import MODELS
 from napari_infosam._napari.propagate_widget import PropagateWidget
 from napari_infosam._napari.proposals_widget import ProposalsWidget
 from napari_infosam._napari.small_widgets import (
-    NameField,
     Toggles,
     allow,
     button,
@@ -33,7 +32,6 @@ from napari_infosam._napari.small_widgets import (
     row,
     sentence,
     silently,
-    swatch,
 )
 
 if TYPE_CHECKING:
@@ -76,6 +74,7 @@ class AnnotateWidget(QWidget):
 
     def close_down(self) -> None:
         """Stop listening."""
+        self.classes.close_down()
         self.objects.close_down()
         self.many.close_down()
         self.meaning.close_down()
@@ -99,7 +98,8 @@ class AnnotateWidget(QWidget):
         layout.addLayout(form)
         self._build_model(form)
         self._build_project(form)
-        self._build_class(form)
+        self.classes = ClassWidget(self._session)
+        form.addRow("Class", self.classes)
         layout.addWidget(self._prompt_modes())
         self.meaning = MeaningWidget(self._session, self._link.together)
         layout.addWidget(self.meaning)
@@ -155,25 +155,6 @@ class AnnotateWidget(QWidget):
             self._make_other_project,
         )
         form.addRow("", self.other_project)
-
-    def _build_class(self, form: QFormLayout) -> None:
-        self.class_name = choice(
-            "The class of the next object you accept or paint, and of those that you "
-            f"point at ({shown('relabel')})"
-        )
-        self.class_name.activated.connect(self._on_class_chosen)
-        self.add_class = button("+", "Add a class", self._begin_class)
-        self.add_class.setFixedWidth(28)
-        self.class_color = class_color_button(self._session)
-        buttons = row(self.class_color, self.add_class)
-        form.addRow("Class", row(self.class_name, buttons, stretch=(1, 0)))
-        self.new_class = NameField()
-        self.new_class.setPlaceholderText("Name of the new class, then Enter")
-        self.new_class.setToolTip("Type a name and press Enter; Esc leaves it")
-        self.new_class.returnPressed.connect(self._finish_class)
-        self.new_class.escaped.connect(self._leave_class)
-        self.new_class.hide()
-        form.addRow("", self.new_class)
 
     def _prompt_modes(self) -> QWidget:
         self.mode = Toggles(
@@ -295,16 +276,6 @@ class AnnotateWidget(QWidget):
         made = "" if desk.project else " (made with the first accepted object)"
         self.project.setToolTip(f"{path}{made}")
         self.other_project.setVisible(desk.refused is not None)
-        with silently(self.class_name):
-            self.class_name.clear()
-            colors = {record.name: record.color for record in desk.class_records()}
-            for name in desk.classes():
-                if name in colors:
-                    self.class_name.addItem(swatch(colors[name]), name)
-                else:
-                    self.class_name.addItem(name)
-            self.class_name.setCurrentText(self._session.class_name)
-        show_class_color(self.class_color, self._session)
         self._show_counts()
         self._show_prompts()
 
@@ -365,25 +336,6 @@ class AnnotateWidget(QWidget):
 
     def _on_image_chosen(self, number: int) -> None:
         self._link.choose(self._link.images()[number])
-
-    def _on_class_chosen(self, number: int) -> None:
-        self._session.class_name = self.class_name.itemText(number)
-        show_class_color(self.class_color, self._session)
-
-    def _begin_class(self) -> None:
-        self.new_class.show()
-        self.new_class.setFocus()
-
-    def _finish_class(self) -> None:
-        name = self.new_class.text().strip()
-        if self._session.desk.add_class(name):
-            self._session.class_name = name
-            self._show_project()
-            self._leave_class()
-
-    def _leave_class(self) -> None:
-        self.new_class.clear()
-        self.new_class.hide()
 
     def _on_model_chosen(self, number: int) -> None:
         name = self.model.itemData(number)

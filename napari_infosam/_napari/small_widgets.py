@@ -8,20 +8,26 @@ from contextlib import contextmanager
 from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QKeyEvent, QPixmap, QResizeEvent
 from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QApplication,
     QButtonGroup,
     QComboBox,
     QFrame,
+    QGraphicsView,
     QHBoxLayout,
     QLabel,
     QLineEdit,
     QPushButton,
     QScrollArea,
     QSizePolicy,
+    QSlider,
     QVBoxLayout,
     QWidget,
 )
 
 _WHY_NOT = "why_not"
+_TURNED = (QComboBox, QAbstractSpinBox, QSlider)
+"""What the wheel changes, without a click."""
 
 
 def button(
@@ -246,7 +252,13 @@ class TallArea(QScrollArea):
     """Scrolls its content up and down; as wide as the area, as high as it needs.
 
     A plain scroll area asks wrapped text for its height at the least width, which
-    leaves an empty stretch below.
+    leaves an empty stretch below. The wheel always scrolls it: in passing it would
+    choose another model in a combo box, and stop at a plot.
+
+    Parameters
+    ----------
+    content
+        What is scrolled, with all that is in it.
     """
 
     def __init__(self, content: QWidget) -> None:
@@ -256,11 +268,22 @@ class TallArea(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setWidget(content)
         content.installEventFilter(self)
+        self._passed: list[QWidget | None] = [
+            *(widget for kind in _TURNED for widget in content.findChildren(kind)),
+            *(view.viewport() for view in content.findChildren(QGraphicsView)),
+        ]
+        for widget in self._passed:
+            if widget is not None:
+                widget.installEventFilter(self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Adapt the height when the content is laid out anew."""
-        if event is not None and event.type() == QEvent.Type.LayoutRequest:
+        """Adapt the height to another layout, and take the wheel for scrolling."""
+        if event is None or watched is None:
+            return False
+        if event.type() == QEvent.Type.LayoutRequest and watched is self.widget():
             self._adapt()
+        elif event.type() == QEvent.Type.Wheel and watched in self._passed:
+            return QApplication.sendEvent(self.verticalScrollBar(), event)
         return super().eventFilter(watched, event)
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:

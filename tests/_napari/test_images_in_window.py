@@ -251,7 +251,7 @@ def test_a_project_goes_on_where_it_was_left(
     assert again.n_points == 1
     assert again.viewer.scene.camera.zoom == pytest.approx(7.0)
     assert tuple(again.viewer.scene.camera.center)[-2:] == (50.0, 60.0)
-    assert again.panel.annotate.class_name.currentText() == "cell"
+    assert again.panel.annotate.classes.choice.currentText() == "cell"
     again.wait(lambda: again.proposal_area() > 0)
     again.key(Key.Key_C)
     assert again.shown_objects() == {1, 2}

@@ -203,8 +203,8 @@ def test_keys_change_the_object_under_the_pointer(window: Window) -> None:
     session, status = window.session, window.panel.status
     window.accept_at(*DISCS)
     session.desk.add_class("nucleus")
-    window.panel.annotate.class_name.setCurrentText("nucleus")
-    window.panel.annotate.class_name.activated.emit(1)
+    window.panel.annotate.classes.choice.setCurrentText("nucleus")
+    window.panel.annotate.classes.choice.activated.emit(1)
     window.point_at(*DISCS[1])
     window.key(Key.Key_R)
     assert [o.class_name for o in session.objects.summaries()] == [
@@ -267,7 +267,7 @@ def test_objects_are_coloured_by_class(window: Window) -> None:
 def test_the_colour_of_a_class_is_changed_and_kept(
     window: Window, projects: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    color = window.panel.annotate.class_color
+    color = window.panel.annotate.classes.color
     assert not color.isEnabled()
     window.accept_at(DISCS[0])
     window.panel.link.objects.by_class = True

@@ -310,7 +310,7 @@ def test_the_key_is_held_and_let_go(window: Window) -> None:
     # only where a window manager has made the window the active one
     window.qtbot.keyPress(window.canvas, Key.Key_O)
     window.wait(lambda: panel.versus.held)
-    QApplication.instance().focusChanged.emit(window.canvas, panel.annotate.add_class)
+    QApplication.instance().focusChanged.emit(window.canvas, panel.annotate.classes.add)
     assert not panel.versus.held
     np.testing.assert_array_equal(window.layer(layers.PROPOSAL).data, proposal)
 

@@ -7,8 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QLineEdit
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QLineEdit,
+    QWidget,
+)
 
 from napari_infosam._napari import commands, layers
 from napari_infosam._napari.desk import NOTHING_ACCEPTED
@@ -76,21 +83,23 @@ def test_keys_do_not_reach_into_text_fields(window: Window) -> None:
     window.click(*DISCS[0])
     window.wait_answer()
     annotate = window.panel.annotate
-    window.press(annotate.add_class)
-    field: QLineEdit = annotate.new_class
+    height = annotate.height()
+    window.press(annotate.classes.add)
+    field: QLineEdit = annotate.classes.name
     field.activateWindow()
     field.setFocus()
     window.wait(field.hasFocus)
     for letter in ("n", "u", "c", "T"):
         window.qtbot.keyClicks(field, letter)
     assert field.text() == "nucT"
+    assert annotate.height() == height  # nothing moves under the pointer
     assert window.shown_objects() == set()
     window.key(Key.Key_Return, at=field)
     assert window.shown_objects() == set()
     assert window.session.class_name == "nucT"
-    assert annotate.class_name.currentText() == "nucT"
+    assert annotate.classes.choice.currentText() == "nucT"
 
-    window.press(annotate.add_class)
+    window.press(annotate.classes.add)
     window.wait(field.hasFocus)
     window.key(Key.Key_Escape, at=field)
     assert not field.isVisible()
@@ -100,6 +109,48 @@ def test_keys_do_not_reach_into_text_fields(window: Window) -> None:
     project = window.session.desk.project
     assert project is not None
     assert project.objects()[0].class_name == "nucT"
+
+
+def test_the_wheel_scrolls_the_panel_and_changes_nothing(window: Window) -> None:
+    panel = window.panel
+    panel.annotate.many.fold.is_open = panel.learn.advanced.is_open = True
+    panel.learn.curves.show()
+    area = panel.findChild(TallArea)
+    bar = area.verticalScrollBar()
+    window.wait(lambda: bar.maximum() > 0)
+    stage = panel.learn.options.native.findChildren(QComboBox)[0]
+    passed = (
+        panel.annotate.model,
+        panel.annotate.many.score,
+        panel.learn.curves.viewport(),
+        stage,
+        panel.learn.options.native.findChildren(QAbstractSpinBox)[0],
+    )
+    values = (panel.annotate.model.currentText, panel.annotate.many.score.value)
+    before = [value() for value in values]
+    stages = stage.currentText()
+    for widget in passed:
+        bar.setValue(0)
+        turn_wheel(widget)
+        assert bar.value() > 0, widget
+    assert [value() for value in values] == before
+    assert stage.currentText() == stages
+
+
+def turn_wheel(widget: QWidget) -> None:
+    """Turn the wheel of a mouse towards oneself, over a widget."""
+    middle = QPointF(widget.rect().center())
+    event = QWheelEvent(
+        middle,
+        QPointF(widget.mapToGlobal(widget.rect().center())),
+        QPoint(),
+        QPoint(0, -120),
+        Qt.MouseButton.NoButton,
+        Modifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+    QApplication.sendEvent(widget, event)
 
 
 def test_keys_work_after_a_button_was_pressed(window: Window) -> None:
