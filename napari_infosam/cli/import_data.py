@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -97,82 +96,40 @@ def _importer(
     binary: bool,
 ) -> Callable[[Project, OnProgress], ImportReport]:
     """Return what imports, or raise a sentence if the options do not fit together."""
+    from napari_infosam.project.formats.import_files import import_files
+
     if file_format == FileFormat.LABELS:
         if images is None or masks is None or source is not None:
             raise InfosamError(
                 "Label images need --images and --masks, two folders of equal file "
                 "names; what is read --from a file needs its --format."
             )
-        return _label_importer(images, masks, binary)
-    if source is None or masks is not None or binary:
+        from napari_infosam.project.formats.labels import find_pairs
+
+        # before a project is made for nothing
+        find_pairs(images, masks)
+        source = masks
+    elif source is None or masks is not None or binary:
         raise InfosamError(
             f"--format {file_format} needs --from, the file or folder of objects, and "
             "neither --masks nor --binary, which are for label images."
         )
-    if file_format == FileFormat.OME_ZARR and images is not None:
+    elif file_format == FileFormat.OME_ZARR and images is not None:
         raise InfosamError("OME-Zarr brings its own pixels: leave out --images.")
-    if not source.exists():
+    elif not source.exists():
         raise InfosamError(f"There is no {source}: check the path.")
-    return partial(_import_file, file_format, images, source)
 
-
-def _label_importer(
-    images: Path, masks: Path, binary: bool
-) -> Callable[[Project, OnProgress], ImportReport]:
-    from napari_infosam.project.formats.labels import find_pairs, import_folder
-
-    # before a project is made for nothing
-    find_pairs(images, masks)
-
-    def import_labels(project: Project, on_progress: OnProgress) -> ImportReport:
-        report = import_folder(
-            project, images, masks, binary=binary, on_progress=on_progress
+    def import_into(project: Project, on_progress: OnProgress) -> ImportReport:
+        return import_files(
+            project,
+            file_format.value,
+            source,
+            images,
+            binary=binary,
+            on_progress=on_progress,
         )
-        if not report.n_images:
-            raise InfosamError(
-                "None of the pairs could be imported, the first because "
-                f"{report.skipped[0]}."
-            )
-        return report
 
-    return import_labels
-
-
-def _import_file(
-    file_format: FileFormat,
-    images: Path | None,
-    source: Path,
-    project: Project,
-    on_progress: OnProgress,
-) -> ImportReport:
-    """Read everything first, so that a broken file changes nothing."""
-    from napari_infosam.project.formats.importing import write_draft
-    from napari_infosam.project.formats.progress import part_of
-    from napari_infosam.project.formats.targets import Images
-
-    def tell(share: float) -> None:
-        on_progress(share, 1)
-
-    read, written = part_of(tell, 0, 2), part_of(tell, 1, 2)
-    match file_format:
-        case FileFormat.COCO:
-            from napari_infosam.project.formats import coco
-
-            draft = coco.read(source, Images(project, images), read)
-        case FileFormat.GEOJSON:
-            from napari_infosam.project.formats import geojson
-
-            draft = geojson.read(source, Images(project, images), read)
-        case FileFormat.YOLO:
-            from napari_infosam.project.formats import yolo
-
-            given = Images(project, images) if images else None
-            draft = yolo.read(source, given, read)
-        case _:
-            from napari_infosam.project.formats import ome_zarr
-
-            draft = ome_zarr.read(source, Images(project, None), read)
-    return write_draft(project, draft, written)
+    return import_into
 
 
 def _open_or_create(path: Path, model: str) -> tuple[Project, bool]:
