@@ -55,6 +55,8 @@ class AnnotateWidget(QWidget):
 
     preferences_wanted = Signal()
     channels_wanted = Signal()
+    import_wanted = Signal()
+    export_wanted = Signal()
 
     def __init__(self, session: Session, link: ViewerLink) -> None:
         super().__init__()
@@ -143,10 +145,15 @@ class AnnotateWidget(QWidget):
     def _build_project(self, form: QFormLayout) -> None:
         self.project = QElidingLabel()
         self.project.setElideMode(Qt.TextElideMode.ElideMiddle)
-        self.project_menu = button("Change", "Open another project, or make one")
+        self.project_menu = button(
+            "More", "Open or make a project; import and export objects"
+        )
         menu = QMenu(self.project_menu)
         menu.addAction("New project …", self._ask_new_project)
         menu.addAction("Open project …", self._ask_open_project)
+        menu.addSeparator()
+        menu.addAction("Import objects …", self.import_wanted.emit)
+        menu.addAction("Export objects …", self.export_wanted.emit)
         self.project_menu.setMenu(menu)
         form.addRow("Project", row(self.project, self.project_menu, stretch=(1, 0)))
         self.other_project = button(

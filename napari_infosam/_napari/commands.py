@@ -240,6 +240,16 @@ def channels() -> None:
     panel().show_channels()
 
 
+def import_objects() -> None:
+    """Ask which objects of other programs are to be imported."""
+    panel().show_import()
+
+
+def export_objects() -> None:
+    """Ask where the accepted objects are to be exported to, and how."""
+    panel().show_export()
+
+
 def show_preferences() -> None:
     """Show what is remembered between sessions, to be changed."""
     panel().show_preferences()

@@ -11,6 +11,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import (
     QApplication,
+    QDialog,
     QFrame,
     QSizePolicy,
     QVBoxLayout,
@@ -39,6 +40,8 @@ from napari_infosam._napari.session import Session
 from napari_infosam._napari.small_widgets import TallArea, sentence
 from napari_infosam._napari.thumbnails import Thumbnails
 from napari_infosam._napari.tile_prefetch import TilePrefetch
+from napari_infosam._napari.transfer import Transfer
+from napari_infosam._napari.transfer_dialogs import ExportDialog, ImportDialog
 from napari_infosam._napari.versus import Versus
 from napari_infosam._napari.versus_widget import VersusWidget
 from napari_infosam._napari.viewer_link import ViewerLink
@@ -46,7 +49,7 @@ from napari_infosam._napari.what_next import WhatNext
 from napari_infosam._napari.workers import ThreadExecutor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     import napari.viewer
     from qtpy.QtGui import QHideEvent, QKeyEvent, QResizeEvent, QShowEvent
@@ -103,6 +106,8 @@ class InfoSAMWidget(QWidget):
         self.annotate = AnnotateWidget(self.session, self.link)
         self.annotate.preferences_wanted.connect(self.show_preferences)
         self.annotate.channels_wanted.connect(self.show_channels)
+        self.annotate.import_wanted.connect(self.show_import)
+        self.annotate.export_wanted.connect(self.show_export)
         self.improvement = Improvement(self.session, ThreadExecutor())
         self._list_images(viewer)
         self.continuous = Continuous(self.session, ThreadExecutor())
@@ -158,11 +163,13 @@ class InfoSAMWidget(QWidget):
         )
         self.what_next = WhatNext(self.session, self.images, ThreadExecutor())
         thumbnails = Thumbnails(self.images, ThreadExecutor())
+        self.transfer = Transfer(self.session, self.images, ThreadExecutor())
         self._lists: tuple[Closable, ...] = (
             opening,
             prefetch,
             thumbnails,
             changes,
+            self.transfer,
             self.what_next,
             self.images,
         )
@@ -255,25 +262,37 @@ class InfoSAMWidget(QWidget):
         return "Click on an object to segment it."
 
     def show_help(self) -> None:
-        """Show mouse and keys, or bring the list to the front."""
-        for dialog in self.findChildren(HelpDialog):
-            dialog.raise_()
-            return
-        HelpDialog(self).show()
+        """Show mouse and keys."""
+        self._bring(HelpDialog, lambda: HelpDialog(self))
 
     def show_preferences(self) -> None:
         """Show what is remembered between sessions, to be changed."""
-        for dialog in self.findChildren(PreferencesDialog):
-            dialog.raise_()
-            return
-        PreferencesDialog(self.preferences, self).show()
+        self._bring(
+            PreferencesDialog, lambda: PreferencesDialog(self.preferences, self)
+        )
 
     def show_channels(self) -> None:
         """Show the channels that the model sees, to be changed."""
-        for dialog in self.findChildren(ChannelsDialog):
+        self._bring(ChannelsDialog, lambda: ChannelsDialog(self.link, self))
+
+    def show_export(self) -> None:
+        """Ask what is to be exported, and where to."""
+        self.link.objects.take_strokes()
+        self._bring(
+            ExportDialog, lambda: ExportDialog(self.transfer, self.session, self)
+        )
+
+    def show_import(self) -> None:
+        """Ask what is to be imported."""
+        self.link.objects.take_strokes()
+        self._bring(ImportDialog, lambda: ImportDialog(self.transfer, self))
+
+    def _bring(self, kind: type[QDialog], make: Callable[[], QDialog]) -> None:
+        """Show a dialog, or bring the one that is open to the front."""
+        for dialog in self.findChildren(kind):
             dialog.raise_()
             return
-        ChannelsDialog(self.link, self).show()
+        make().show()
 
     def _on_theme(self, _event: Any = None) -> None:
         make_legible(self, str(self._viewer.theme))

@@ -1,0 +1,205 @@
+"""Accepted objects go out to other programs, and theirs come in, in the background."""
+
+from __future__ import annotations
+
+from threading import Event
+from typing import TYPE_CHECKING, TypeVar
+
+from psygnal import Signal
+
+from napari_infosam.project.image_files import CancelledError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari_infosam._napari.engine import Executor
+    from napari_infosam._napari.image_list import ImageList
+    from napari_infosam._napari.session import Session
+    from napari_infosam.project import Project
+    from napari_infosam.project.formats.export import ExportReport, Format
+    from napari_infosam.project.formats.importing import ImportReport
+
+T = TypeVar("T")
+
+NOTHING_TO_EXPORT = "Nothing is accepted yet that could be exported."
+_SHOWN_NOTES = 3
+
+
+class Transfer:
+    """Exports and imports, one at a time.
+
+    Every method returns at once and none raises: what came of it is in `outcome`, and
+    said through the session's voice.
+
+    Parameters
+    ----------
+    session, images
+        Whose project and list it is.
+    executor
+        Where it is done; not the one that answers clicks.
+
+    Attributes
+    ----------
+    working
+        Whether something is being done.
+    share
+        How much of it is done, from 0 to 1.
+    outcome
+        What came of the last one, in words; '' before and meanwhile.
+    """
+
+    changed = Signal()
+
+    def __init__(self, session: Session, images: ImageList, executor: Executor) -> None:
+        self._session = session
+        self._images = images
+        self._executor = executor
+        self._cancelled = Event()
+        self.working = False
+        self.share = 0.0
+        self.outcome = ""
+
+    def close(self) -> None:
+        """Stop working."""
+        self._cancelled.set()
+        self._executor.close()
+
+    def forget(self) -> None:
+        """Forget what came of the last one."""
+        self.outcome = ""
+
+    def cancel(self) -> None:
+        """End what is being done; nothing of it stays."""
+        self._cancelled.set()
+
+    def export(
+        self,
+        kind: Format,
+        out: Path,
+        *,
+        overwrite: bool = False,
+        polygons: bool = False,
+        png: bool = False,
+    ) -> None:
+        """Write the accepted objects; parameters as in `export_project`.
+
+        One can go on annotating meanwhile: what is accepted then is not in it.
+        """
+        self._session.objects.save_painted()
+        project = self._session.desk.project
+        if project is None:
+            self._end(NOTHING_TO_EXPORT)
+            return
+        path = project.path
+
+        def work(tell: Callable[[float, int], None]) -> ExportReport:
+            from napari_infosam.project import Project
+            from napari_infosam.project.formats.export import export_project
+
+            with Project.open(path, lock=False) as reader:
+                return export_project(
+                    reader,
+                    kind,
+                    out,
+                    overwrite=overwrite,
+                    polygons=polygons,
+                    png=png,
+                    on_progress=tell,
+                )
+
+        def done(report: ExportReport) -> None:
+            counts = _counted(report.n_objects, report.n_images)
+            self._end(f"{counts} exported to {report.path}." + _listed(report.notes))
+
+        self._run("exporting the objects", work, done)
+
+    def import_files(
+        self, kind: Format, source: Path, images: Path | None, *, binary: bool = False
+    ) -> None:
+        """Add objects of other programs; parameters as in `import_files`.
+
+        Without a project one is made.
+        """
+        self._session.objects.save_painted()
+        into = self._require()
+        if into is None:
+            return
+
+        def work(tell: Callable[[float, int], None]) -> ImportReport:
+            from napari_infosam.project.formats.import_files import import_files
+
+            return import_files(
+                into, kind, source, images, binary=binary, on_progress=tell
+            )
+
+        def done(report: ImportReport) -> None:
+            if into is self._session.desk.project:
+                self._images.load()
+                self._session.objects.enter_project()
+                self._session.desk.changed.emit()
+            counts = _counted(report.n_objects, report.n_images)
+            skipped = tuple(f"Skipped {line}" for line in report.skipped)
+            self._end(f"{counts} imported." + _listed(skipped))
+
+        self._run("importing objects", work, done)
+
+    def _require(self) -> Project | None:
+        """Return the open project, or one that is made now; None if that failed."""
+        project = None
+        try:
+            project = self._session.desk.require()
+        except Exception as error:
+            self._end(self._session.voice.report(error, "making the project"), True)
+        return project
+
+    # ------------------------------------------------------------ background
+    def _run(
+        self,
+        doing: str,
+        work: Callable[[Callable[[float, int], None]], T],
+        done: Callable[[T], None],
+    ) -> None:
+        if self.working:
+            return
+        cancelled = self._cancelled = Event()
+        self.working, self.share, self.outcome = True, 0.0, ""
+        self.changed.emit()
+
+        def tell(n_done: float, total: int) -> None:
+            if cancelled.is_set():
+                raise CancelledError
+            share = n_done / max(total, 1)
+            self._executor.post(lambda: self._show(cancelled, share))
+
+        def failed(error: Exception) -> None:
+            if isinstance(error, CancelledError):
+                self._end("Cancelled; nothing was changed.")
+            else:
+                self._end(self._session.voice.report(error, doing), True)
+
+        self._executor.submit(lambda: work(tell), done, failed)
+
+    def _show(self, of: Event, share: float) -> None:
+        if self.working and of is self._cancelled:
+            self.share = share
+            self.changed.emit()
+
+    def _end(self, outcome: str, is_said: bool = False) -> None:
+        self.working, self.outcome = False, outcome
+        if not is_said:
+            self._session.voice.say(outcome)
+        self.changed.emit()
+
+
+def _counted(n_objects: int, n_images: int) -> str:
+    objects = "1 object" if n_objects == 1 else f"{n_objects} objects"
+    images = "1 image" if n_images == 1 else f"{n_images} images"
+    return f"{objects} in {images}"
+
+
+def _listed(notes: tuple[str, ...]) -> str:
+    """Return the first notes as sentences, and how many more there are."""
+    shown = "".join(f" {note.removesuffix('.')}." for note in notes[:_SHOWN_NOTES])
+    more = len(notes) - _SHOWN_NOTES
+    return shown + (f" And {more} more of these." if more > 0 else "")

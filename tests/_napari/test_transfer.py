@@ -1,0 +1,160 @@
+"""Export and import from the window."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog, QMenu
+from skimage.io import imread, imsave
+
+from napari_infosam._napari import commands
+from napari_infosam._napari.image_list import ImageList
+from napari_infosam._napari.transfer import NOTHING_TO_EXPORT, Transfer
+from napari_infosam._napari.transfer_dialogs import ExportDialog, ImportDialog
+from napari_infosam.core.prompts import Point
+from napari_infosam.project.formats.export import FORMATS, MARKER
+
+from .helpers import DISCS, AtOnce, disc, picture
+
+if TYPE_CHECKING:
+    from napari_infosam._napari.session import Session
+
+    from .window import Window
+
+Key = Qt.Key
+
+
+def open_by_menu(window: Window, title: str) -> Any:
+    """Choose an entry of the menu beside the project; return the dialog."""
+    menu: QMenu = window.panel.annotate.project_menu.menu()
+    (action,) = [one for one in menu.actions() if one.text() == title]
+    action.trigger()
+    kind = ExportDialog if title.startswith("Export") else ImportDialog
+    (dialog,) = window.panel.findChildren(kind)
+    window.wait(dialog.isVisible)
+    return dialog
+
+
+def choose_format(dialog: ExportDialog | ImportDialog, kind: str) -> None:
+    dialog.kind.setCurrentIndex(dialog.kind.findData(kind))
+
+
+def finish(window: Window, dialog: ExportDialog | ImportDialog) -> str:
+    """Press the button, wait for the end, and return what is said."""
+    window.press(dialog.go)
+    window.wait(lambda: dialog.outcome.text())
+    assert dialog.go.isEnabled()
+    assert not dialog.bar.isVisible()
+    return str(dialog.outcome.text())
+
+
+def test_out_and_in_again(window: Window, tmp_path: Path) -> None:
+    window.accept_at(*DISCS)
+    stored = window.session.objects.labels.copy()
+    dialog = open_by_menu(window, "Export objects …")
+    choose_format(dialog, "coco")
+    dialog.out.setText("")
+    assert "where to export" in dialog.go.toolTip()
+    out = tmp_path / "cells-coco"
+    dialog.out.setText(str(out))
+    assert finish(window, dialog) == f"3 objects in 1 image exported to {out}."
+    written = json.loads((out / "annotations.json").read_text())
+    assert len(written["annotations"]) == 3
+
+    assert "exists already" in finish(window, dialog)
+    window.press(dialog.overwrite)
+    assert finish(window, dialog).startswith("3 objects")
+    window.key(Key.Key_Escape, at=dialog)
+    window.wait(lambda: not window.panel.findChildren(ExportDialog))
+
+    window.session.objects.delete([1, 2, 3])
+    window.wait(lambda: window.shown_objects() == set())
+    dialog = open_by_menu(window, "Import objects …")
+    choose_format(dialog, "coco")
+    assert "what to import" in dialog.go.toolTip()
+    dialog.source.setText(str(out / "annotations.json"))
+    assert finish(window, dialog) == "3 objects in 1 image imported."
+    window.wait(lambda: window.shown_objects() == {4, 5, 6})  # undo has the others
+    labels = window.session.objects.labels
+    np.testing.assert_array_equal(np.maximum(labels - 3, 0), stored)
+    assert finish(window, dialog) == "0 objects in 1 image imported."
+
+    (out / "annotations.json").write_text("{")
+    said = finish(window, dialog)
+    assert "annotations.json can not be imported" in said
+    assert window.panel.status.text().endswith(said)
+    window.press(dialog.leave)
+    window.wait(lambda: not window.panel.findChildren(ImportDialog))
+
+
+def test_label_images_make_a_project(
+    window: Window, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    imsave(tmp_path / "images" / "discs.png", picture(), check_contrast=False)
+    mask = disc(0).astype(np.uint8)
+    imsave(tmp_path / "masks" / "discs.png", mask, check_contrast=False)
+    commands.import_objects()
+    (dialog,) = window.panel.findChildren(ImportDialog)
+    assert dialog.chosen == "labels"
+    dialog.source.setText(str(tmp_path / "masks"))
+    assert "where the images" in dialog.go.toolTip()
+    found = str(tmp_path / "images")
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: found)
+    buttons = dialog.images.parentWidget().findChildren(type(dialog.go))
+    window.press(buttons[0])
+    assert dialog.images.text() == found
+    assert finish(window, dialog) == "1 object in 1 image imported."
+    window.wait(lambda: window.shown_objects() == {1})
+    assert window.panel.annotate.counts.text().startswith("1 object here")
+
+
+def test_there_is_nothing_to_export_yet(window: Window) -> None:
+    commands.export_objects()
+    commands.export_objects()  # brings the one that is open to the front
+    (dialog,) = window.panel.findChildren(ExportDialog)
+    assert not dialog.go.isEnabled()
+    assert NOTHING_TO_EXPORT in dialog.go.toolTip()
+    window.accept_at(DISCS[0])
+    for kind in FORMATS:
+        choose_format(dialog, kind)
+        assert dialog.go.isEnabled()
+        assert dialog.explained.text()
+        assert Path(dialog.out.text()).name == f"discs-{kind}"
+        assert dialog.png.isVisible() == (kind == "labels")
+
+
+def accept(session: Session) -> None:
+    """Accept the first disc."""
+    row, column = DISCS[0]
+    session.add_prompt(Point(column, row))
+    session.accept()
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_cancelled_exports_leave_nothing(
+    session: Session, executor: AtOnce, tmp_path: Path, kind: Any
+) -> None:
+    transfer = Transfer(session, ImageList(session, executor), executor)
+    accept(session)
+    executor.holds = True
+    transfer.export(kind, tmp_path / "out")
+    assert transfer.working
+    transfer.cancel()
+    executor.release()
+    assert not transfer.working
+    assert transfer.outcome == "Cancelled; nothing was changed."
+    assert not list(tmp_path.glob("*out*"))
+    executor.holds = False
+    transfer.export(kind, tmp_path / "out")
+    assert transfer.outcome.startswith("1 object in 1 image exported")
+    assert (tmp_path / "out" / MARKER).is_file()
+    if kind == "labels":
+        (file,) = (tmp_path / "out").glob("*.tif")
+        assert np.count_nonzero(imread(file)) > 100
