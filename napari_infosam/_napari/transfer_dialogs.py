@@ -109,8 +109,9 @@ class _TransferDialog(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setMinimumWidth(_WIDTH)
         self.form = QFormLayout()
+        # sentences as well
         self.form.setFieldGrowthPolicy(
-            QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow
+            QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow
         )
         self.kind = choice("The format of the files")
         for kind, about in _KINDS.items():
@@ -131,6 +132,7 @@ class _TransferDialog(QDialog):
         layout.addLayout(self.form)
         layout.addWidget(self.bar)
         layout.addWidget(self.outcome)
+        layout.addStretch(1)
         layout.addWidget(buttons)
         transfer.forget()
         transfer.changed.connect(self._show)
