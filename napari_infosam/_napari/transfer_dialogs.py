@@ -125,6 +125,7 @@ class _TransferDialog(QDialog):
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         self.go = button(verb, "Begin; there is a bar and a Cancel", self.start)
         buttons.addButton(self.go, QDialogButtonBox.ButtonRole.ActionRole)
+        self.go.setDefault(True)
         self.leave = buttons.button(QDialogButtonBox.StandardButton.Close)
         without_icons(buttons)
         buttons.rejected.connect(self.reject)
