@@ -250,6 +250,11 @@ def export_objects() -> None:
     panel().show_export()
 
 
+def export_model() -> None:
+    """Ask where the version that answers is to be exported to, and how."""
+    panel().show_model_export()
+
+
 def show_preferences() -> None:
     """Show what is remembered between sessions, to be changed."""
     panel().show_preferences()

@@ -1,4 +1,4 @@
-"""Accepted objects go out to other programs, and theirs come in, in the background."""
+"""Objects and models go out to other programs, and objects come in."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from psygnal import Signal
 
+from napari_infosam._napari.command_process import run_command
 from napari_infosam.project.image_files import CancelledError
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from napari_infosam._napari.engine import Executor
     from napari_infosam._napari.image_list import ImageList
     from napari_infosam._napari.session import Session
+    from napari_infosam.core.options import ExportFormat
     from napari_infosam.project import Project
     from napari_infosam.project.formats.export import ExportReport, Format
     from napari_infosam.project.formats.importing import ImportReport
@@ -44,7 +46,7 @@ class Transfer:
     working
         Whether something is being done.
     share
-        How much of it is done, from 0 to 1.
+        How much of it is done, from 0 to 1; None where nobody knows.
     outcome
         What came of the last one, in words; '' before and meanwhile.
     """
@@ -57,7 +59,7 @@ class Transfer:
         self._executor = executor
         self._cancelled = Event()
         self.working = False
-        self.share = 0.0
+        self.share: float | None = 0.0
         self.outcome = ""
 
     def close(self) -> None:
@@ -144,6 +146,37 @@ class Transfer:
 
         self._run("importing objects", work, done)
 
+    def export_model(
+        self, version: str, kind: ExportFormat, out: Path, *, overwrite: bool = False
+    ) -> None:
+        """Write a version for other programs, in a process of its own.
+
+        Parameters
+        ----------
+        version
+            ``base`` or ``vNNN``.
+        kind, out, overwrite
+            As for ``infosam export-model``, which does it.
+        """
+        project = self._session.desk.project
+        if project is None:
+            self._end("There is no project yet whose model could be exported.")
+            return
+        command = ["export-model", str(project.path), version, str(out), "--json"]
+        command += ["--format", kind, *(["--overwrite"] if overwrite else [])]
+
+        def work(tell: Callable[[float, int], None]) -> list[str]:
+            files: dict[str, int] = run_command(command, lambda: tell(0, 1))["files"]
+            return list(files)
+
+        def done(files: list[str]) -> None:
+            self._end(f"{version} is in {' and '.join(files)}.")
+
+        self._run("exporting the model", work, done)
+        if self.working:
+            self.share = None
+            self.changed.emit()
+
     def _require(self) -> Project | None:
         """Return the open project, or one that is made now; None if that failed."""
         project = None
@@ -181,7 +214,7 @@ class Transfer:
         self._executor.submit(lambda: work(tell), done, failed)
 
     def _show(self, of: Event, share: float) -> None:
-        if self.working and of is self._cancelled:
+        if self.working and of is self._cancelled and self.share is not None:
             self.share = share
             self.changed.emit()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QFont
 from qtpy.QtWidgets import (
     QDialog,
@@ -43,13 +43,16 @@ _PIN_TIP = (
 
 
 class VersionTools(QWidget):
-    """Pins, renames, deletes and compares the version that is chosen in the list.
+    """What can be done with the version that is chosen in the list.
 
     Parameters
     ----------
     session
         Whose versions these are.
     """
+
+    export_wanted = Signal(str)
+    """Of the version that is chosen, '' for none."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -66,6 +69,11 @@ class VersionTools(QWidget):
         self.compare = button(
             "Compare …", "Two versions side by side, by held-out figures", self._compare
         )
+        self.export = button(
+            "Export …",
+            "Write the version for other programs: ONNX, safetensors, checkpoints",
+            lambda: self.export_wanted.emit(self._chosen),
+        )
         self.name = NameField()
         self.name.setPlaceholderText("Name of the version, then Enter")
         self.name.setToolTip("Type a name and press Enter; Esc leaves it")
@@ -75,7 +83,8 @@ class VersionTools(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
-        layout.addWidget(row(self.pin, self.rename, self.delete, self.compare))
+        layout.addWidget(row(self.pin, self.rename, self.delete))
+        layout.addWidget(row(self.compare, self.export, stretch=(1, 1)))
         layout.addWidget(self.name)
 
     def show_chosen(self, version_id: str) -> None:

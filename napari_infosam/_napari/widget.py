@@ -30,6 +30,8 @@ from napari_infosam._napari.keys import is_typing, shown
 from napari_infosam._napari.learn_widget import LearnWidget
 from napari_infosam._napari.legible import make_legible
 from napari_infosam._napari.list_changes import ListChanges
+from napari_infosam._napari.model_dialog import ModelExportDialog
+from napari_infosam._napari.objects_dialogs import ExportDialog, ImportDialog
 from napari_infosam._napari.preferences import Preferences, Preferring
 from napari_infosam._napari.preferences_dialog import PreferencesDialog
 from napari_infosam._napari.prefetch import Prefetch
@@ -41,7 +43,6 @@ from napari_infosam._napari.small_widgets import TallArea, sentence
 from napari_infosam._napari.thumbnails import Thumbnails
 from napari_infosam._napari.tile_prefetch import TilePrefetch
 from napari_infosam._napari.transfer import Transfer
-from napari_infosam._napari.transfer_dialogs import ExportDialog, ImportDialog
 from napari_infosam._napari.versus import Versus
 from napari_infosam._napari.versus_widget import VersusWidget
 from napari_infosam._napari.viewer_link import ViewerLink
@@ -114,6 +115,7 @@ class InfoSAMWidget(QWidget):
         self.learn = LearnWidget(
             self.session, self.improvement, self.continuous, str(viewer.theme)
         )
+        self.learn.tools.export_wanted.connect(self.show_model_export)
         self._beside: tuple[Closable, ...] = (
             self._preferring,
             *self._lists,
@@ -286,6 +288,13 @@ class InfoSAMWidget(QWidget):
         """Ask what is to be imported."""
         self.link.objects.take_strokes()
         self._bring(ImportDialog, lambda: ImportDialog(self.transfer, self))
+
+    def show_model_export(self, version: str = "") -> None:
+        """Ask where a version is to be exported to; '' is the one that answers."""
+        self._bring(
+            ModelExportDialog,
+            lambda: ModelExportDialog(self.transfer, self.session, version, self),
+        )
 
     def _bring(self, kind: type[QDialog], make: Callable[[], QDialog]) -> None:
         """Show a dialog, or bring the one that is open to the front."""

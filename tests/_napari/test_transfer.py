@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
+import psutil
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QMenu
 from skimage.io import imread, imsave
 
 from napari_infosam._napari import commands
+from napari_infosam._napari.command_process import run_command
 from napari_infosam._napari.image_list import ImageList
+from napari_infosam._napari.model_dialog import ModelExportDialog
+from napari_infosam._napari.objects_dialogs import ExportDialog, ImportDialog
 from napari_infosam._napari.transfer import NOTHING_TO_EXPORT, Transfer
-from napari_infosam._napari.transfer_dialogs import ExportDialog, ImportDialog
+from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.options import ExportFormat
 from napari_infosam.core.prompts import Point
 from napari_infosam.project.formats.export import FORMATS, MARKER
+from napari_infosam.project.image_files import CancelledError
 
 from .helpers import DISCS, AtOnce, disc, picture
 
@@ -67,7 +73,7 @@ def test_out_and_in_again(window: Window, tmp_path: Path) -> None:
     assert len(written["annotations"]) == 3
 
     assert "exists already" in finish(window, dialog)
-    window.press(dialog.overwrite)
+    dialog.overwrite.click()
     assert finish(window, dialog).startswith("3 objects")
     window.key(Key.Key_Escape, at=dialog)
     window.wait(lambda: not window.panel.findChildren(ExportDialog))
@@ -158,3 +164,45 @@ def test_cancelled_exports_leave_nothing(
     if kind == "labels":
         (file,) = (tmp_path / "out").glob("*.tif")
         assert np.count_nonzero(imread(file)) > 100
+
+
+def test_a_version_is_exported(window: Window, tmp_path: Path) -> None:
+    window.accept_at(DISCS[0])
+    window.press(window.panel.learn.tools.export)
+    (dialog,) = window.panel.findChildren(ModelExportDialog)
+    assert dialog.version.currentText() == "base"
+    for kind in get_args(ExportFormat):
+        choose_format(dialog, kind)
+        assert dialog.explained.text()
+        assert Path(dialog.out.text()).name.startswith("discs-base.")
+    choose_format(dialog, "safetensors")
+    out = tmp_path / "cells.safetensors"
+    dialog.out.setText(str(out))
+    said = finish(window, dialog)
+    assert said == f"base is in {out.with_suffix('.card.json')} and {out}."
+    assert out.stat().st_size > 10_000_000
+    assert "--overwrite" in finish(window, dialog)
+    window.press(dialog.leave)
+    window.wait(lambda: not window.panel.findChildren(ModelExportDialog))
+
+
+def test_a_command_fails_with_its_own_sentence(tmp_path: Path) -> None:
+    gone = str(tmp_path / "gone.infosam")
+    with pytest.raises(InfosamError, match=r"gone\.infosam"):
+        run_command(["versions", gone, "--json"], lambda: None)
+
+
+def test_a_command_that_is_called_off_ends(tmp_path: Path) -> None:
+    looks = 0
+
+    def look() -> None:
+        nonlocal looks
+        looks += 1
+        if looks > 10:
+            raise CancelledError
+
+    out = tmp_path / "demo"
+    before = psutil.Process().children()
+    with pytest.raises(CancelledError):
+        run_command(["demo", "--headless", "--out", str(out), "--json"], look)
+    assert [p for p in psutil.Process().children() if p not in before] == []

@@ -1,42 +1,25 @@
-"""The windows that ask what is to be exported or imported, and show how far it is."""
+"""The windows that ask which objects are to be exported, or imported."""
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
-    QDialog,
-    QDialogButtonBox,
-    QFileDialog,
-    QFormLayout,
-    QLineEdit,
-    QProgressBar,
-    QVBoxLayout,
     QWidget,
 )
 
-from napari_infosam._napari.legible import without_icons
 from napari_infosam._napari.small_widgets import (
-    NameField,
-    allow,
-    button,
-    choice,
-    row,
     sentence,
 )
 from napari_infosam._napari.transfer import NOTHING_TO_EXPORT
+from napari_infosam._napari.transfer_dialog import TransferDialog
 
 if TYPE_CHECKING:
     from napari_infosam._napari.session import Session
     from napari_infosam._napari.transfer import Transfer
     from napari_infosam.project.formats.export import Format
-
-_STEPS = 1000
-_WIDTH = 520
 
 
 class _Kind(NamedTuple):
@@ -87,132 +70,10 @@ _KINDS: dict[Format, _Kind] = {
 }
 
 
-class _TransferDialog(QDialog):
-    """What both windows have: format, places, progress, and what came of it.
-
-    Parameters
-    ----------
-    transfer
-        Who does it.
-    title, verb
-        Of the window, and of the button that begins.
-    parent
-        The panel.
-    """
-
-    def __init__(
-        self, transfer: Transfer, title: str, verb: str, parent: QWidget
-    ) -> None:
-        super().__init__(parent)
-        self._transfer = transfer
-        self.setWindowTitle(f"InfoSAM: {title}")
-        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setMinimumWidth(_WIDTH)
-        self.form = QFormLayout()
-        # sentences as well
-        self.form.setFieldGrowthPolicy(
-            QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow
-        )
-        self.kind = choice("The format of the files")
-        for kind, about in _KINDS.items():
-            self.kind.addItem(about.title, kind)
-        self.form.addRow("Format", self.kind)
-        self.explained = sentence("explained")
-        self.form.addRow("", self.explained)
-        self.bar = QProgressBar()
-        self.bar.setRange(0, _STEPS)
-        self.outcome = sentence("outcome")
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        self.go = button(verb, "Begin; there is a bar and a Cancel", self.start)
-        buttons.addButton(self.go, QDialogButtonBox.ButtonRole.ActionRole)
-        self.go.setDefault(True)
-        self.leave = buttons.button(QDialogButtonBox.StandardButton.Close)
-        without_icons(buttons)
-        buttons.rejected.connect(self.reject)
-        layout = QVBoxLayout(self)
-        layout.addLayout(self.form)
-        layout.addWidget(self.bar)
-        layout.addWidget(self.outcome)
-        layout.addStretch(1)
-        layout.addWidget(buttons)
-        transfer.forget()
-        transfer.changed.connect(self._show)
-        self.destroyed.connect(lambda *_: transfer.changed.disconnect(self._show))
-        self.kind.currentIndexChanged.connect(self._on_kind)
-
-    @property
-    def chosen(self) -> Format:
-        """The format that is chosen."""
-        kind: Format = self.kind.currentData()
-        return kind
-
-    def start(self) -> None:
-        """Begin."""
-        raise NotImplementedError
-
-    def why_not(self) -> str:
-        """Return why it can not begin yet, '' if it can."""
-        raise NotImplementedError
-
-    def reject(self) -> None:
-        """Cancel what is being done, or else close the window."""
-        if self._transfer.working:
-            self._transfer.cancel()
-        else:
-            super().reject()
-
-    def place(
-        self, tip: str, *, browse: str, files: str = ""
-    ) -> tuple[NameField, QWidget]:
-        """Return a line for a path, and it beside buttons to look for one.
-
-        Parameters
-        ----------
-        tip
-            What the path is for.
-        browse
-            Title of the window that is opened.
-        files
-            Pattern of files that may be chosen besides folders, '' for none.
-        """
-        line = NameField()
-        line.setToolTip(tip)
-        line.escaped.connect(self.reject)
-        line.textChanged.connect(self._show)
-        folder, file = (partial(self._browse, line, browse, f) for f in ("", files))
-        looking = [button("Folder …", f"Choose a folder. {tip}", folder)]
-        if files:
-            looking.append(button("File …", f"Choose a file. {tip}", file))
-        return line, row(line, *looking, stretch=(1, *(0 for _ in looking)))
-
-    def _browse(self, line: QLineEdit, title: str, files: str) -> None:
-        at = line.text()
-        if files:
-            path, _ = QFileDialog.getOpenFileName(self, title, at, files)
-        else:
-            path = QFileDialog.getExistingDirectory(self, title, at)
-        if path:
-            line.setText(self.path_found(path))
-
-    def path_found(self, path: str) -> str:
-        """Return what to write into the line once a person has chosen a path."""
-        return path
-
-    def _on_kind(self, *_: object) -> None:
-        self._show()
-
-    def _show(self, *_: object) -> None:
-        working = self._transfer.working
-        self.bar.setVisible(working)
-        self.bar.setValue(round(self._transfer.share * _STEPS))
-        self.outcome.setText(self._transfer.outcome)
-        self.outcome.setVisible(bool(self._transfer.outcome))
-        allow(self.go, "It is being done." if working else self.why_not())
-        if self.leave is not None:
-            self.leave.setText("Cancel" if working else "Close")
+_TITLES = {kind: about.title for kind, about in _KINDS.items()}
 
 
-class ExportDialog(_TransferDialog):
+class ExportDialog(TransferDialog):
     """Asks what is to be exported, and where to.
 
     Parameters
@@ -227,7 +88,7 @@ class ExportDialog(_TransferDialog):
 
     def __init__(self, transfer: Transfer, session: Session, parent: QWidget) -> None:
         self._session = session
-        super().__init__(transfer, "export objects", "Export", parent)
+        super().__init__(transfer, "export objects", "Export", _TITLES, parent)
         self.out, line = self.place(
             "The folder that is made for the export", browse="Export into this folder"
         )
@@ -284,7 +145,7 @@ class ExportDialog(_TransferDialog):
         super()._on_kind()
 
 
-class ImportDialog(_TransferDialog):
+class ImportDialog(TransferDialog):
     """Asks what is to be imported.
 
     Parameters
@@ -296,7 +157,7 @@ class ImportDialog(_TransferDialog):
     """
 
     def __init__(self, transfer: Transfer, parent: QWidget) -> None:
-        super().__init__(transfer, "import objects", "Import", parent)
+        super().__init__(transfer, "import objects", "Import", _TITLES, parent)
         # an import writes to the project all the while
         self.setModal(True)
         self.source, line = self.place(

@@ -1,0 +1,169 @@
+"""What the windows for import and export have in common."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QFormLayout,
+    QLineEdit,
+    QProgressBar,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_infosam._napari.legible import without_icons
+from napari_infosam._napari.small_widgets import (
+    NameField,
+    allow,
+    button,
+    choice,
+    row,
+    sentence,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_infosam._napari.transfer import Transfer
+
+_STEPS = 1000
+_WIDTH = 520
+
+
+class TransferDialog(QDialog):
+    """Asks for a format and places; shows progress, and what came of it.
+
+    Parameters
+    ----------
+    transfer
+        Who does it.
+    title, verb
+        Of the window, and of the button that begins.
+    kinds
+        The formats with their titles.
+    parent
+        The panel.
+    """
+
+    def __init__(
+        self,
+        transfer: Transfer,
+        title: str,
+        verb: str,
+        kinds: Mapping[Any, str],
+        parent: QWidget,
+    ) -> None:
+        super().__init__(parent)
+        self._transfer = transfer
+        self.setWindowTitle(f"InfoSAM: {title}")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setMinimumWidth(_WIDTH)
+        self.form = QFormLayout()
+        # sentences as well
+        self.form.setFieldGrowthPolicy(
+            QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow
+        )
+        self.kind = choice("The format of the files")
+        for kind, name in kinds.items():
+            self.kind.addItem(name, kind)
+        self.form.addRow("Format", self.kind)
+        self.explained = sentence("explained")
+        self.form.addRow("", self.explained)
+        self.bar = QProgressBar()
+        self.outcome = sentence("outcome")
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        self.go = button(verb, "Begin; there is a bar and a Cancel", self.start)
+        buttons.addButton(self.go, QDialogButtonBox.ButtonRole.ActionRole)
+        self.go.setDefault(True)
+        self.leave = buttons.button(QDialogButtonBox.StandardButton.Close)
+        without_icons(buttons)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.addLayout(self.form)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.outcome)
+        layout.addStretch(1)
+        layout.addWidget(buttons)
+        transfer.forget()
+        transfer.changed.connect(self._show)
+        self.destroyed.connect(lambda *_: transfer.changed.disconnect(self._show))
+        self.kind.currentIndexChanged.connect(self._on_kind)
+
+    @property
+    def chosen(self) -> Any:
+        """The format that is chosen."""
+        return self.kind.currentData()
+
+    def start(self) -> None:
+        """Begin."""
+        raise NotImplementedError
+
+    def why_not(self) -> str:
+        """Return why it can not begin yet, '' if it can."""
+        raise NotImplementedError
+
+    def reject(self) -> None:
+        """Cancel what is being done, or else close the window."""
+        if self._transfer.working:
+            self._transfer.cancel()
+        else:
+            super().reject()
+
+    def place(
+        self, tip: str, *, browse: str, files: str = ""
+    ) -> tuple[NameField, QWidget]:
+        """Return a line for a path, and it beside buttons to look for one.
+
+        Parameters
+        ----------
+        tip
+            What the path is for.
+        browse
+            Title of the window that is opened.
+        files
+            Pattern of files that may be chosen besides folders, '' for none.
+        """
+        line = NameField()
+        line.setToolTip(tip)
+        line.escaped.connect(self.reject)
+        line.textChanged.connect(self._show)
+        folder, file = (partial(self._browse, line, browse, f) for f in ("", files))
+        looking = [button("Folder …", f"Choose a folder. {tip}", folder)]
+        if files:
+            looking.append(button("File …", f"Choose a file. {tip}", file))
+        return line, row(line, *looking, stretch=(1, *(0 for _ in looking)))
+
+    def _browse(self, line: QLineEdit, title: str, files: str) -> None:
+        at = line.text()
+        if files:
+            path, _ = QFileDialog.getOpenFileName(self, title, at, files)
+        else:
+            path = QFileDialog.getExistingDirectory(self, title, at)
+        if path:
+            line.setText(self.path_found(path))
+
+    def path_found(self, path: str) -> str:
+        """Return what to write into the line once a person has chosen a path."""
+        return path
+
+    def _on_kind(self, *_: object) -> None:
+        self._show()
+
+    def _show(self, *_: object) -> None:
+        working = self._transfer.working
+        share = self._transfer.share
+        self.bar.setVisible(working)
+        self.bar.setRange(0, 0 if share is None else _STEPS)
+        if share is not None:
+            self.bar.setValue(round(share * _STEPS))
+        self.outcome.setText(self._transfer.outcome)
+        self.outcome.setVisible(bool(self._transfer.outcome))
+        allow(self.go, "It is being done." if working else self.why_not())
+        if self.leave is not None:
+            self.leave.setText("Cancel" if working else "Close")
