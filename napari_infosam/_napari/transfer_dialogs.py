@@ -125,7 +125,6 @@ class _TransferDialog(QDialog):
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         self.go = button(verb, "Begin; there is a bar and a Cancel", self.start)
         buttons.addButton(self.go, QDialogButtonBox.ButtonRole.ActionRole)
-        self.go.setDefault(True)
         self.leave = buttons.button(QDialogButtonBox.StandardButton.Close)
         without_icons(buttons)
         buttons.rejected.connect(self.reject)
@@ -135,6 +134,7 @@ class _TransferDialog(QDialog):
         layout.addWidget(self.outcome)
         layout.addStretch(1)
         layout.addWidget(buttons)
+        self.go.setDefault(True)  # of the dialog, which it belongs to only now
         transfer.forget()
         transfer.changed.connect(self._show)
         self.destroyed.connect(lambda *_: transfer.changed.disconnect(self._show))
@@ -145,6 +145,12 @@ class _TransferDialog(QDialog):
         """The format that is chosen."""
         kind: Format = self.kind.currentData()
         return kind
+
+    def lead_from(self, last: QWidget) -> None:
+        """Let Tab lead from the last line of the form to the buttons."""
+        self.setTabOrder(last, self.go)
+        if self.leave is not None:
+            self.setTabOrder(self.go, self.leave)
 
     def start(self) -> None:
         """Begin."""
@@ -178,6 +184,7 @@ class _TransferDialog(QDialog):
         line = NameField()
         line.setToolTip(tip)
         line.escaped.connect(self.reject)
+        line.returnPressed.connect(self.go.click)
         line.textChanged.connect(self._show)
         folder, file = (partial(self._browse, line, browse, f) for f in ("", files))
         looking = [button("Folder …", f"Choose a folder. {tip}", folder)]
@@ -242,6 +249,7 @@ class ExportDialog(_TransferDialog):
         ):
             box.setToolTip(tip)
             self.form.addRow("", box)
+        self.lead_from(self.overwrite)
         session.objects_changed.connect(self._show)
         self.destroyed.connect(
             lambda *_: session.objects_changed.disconnect(self._show)
@@ -314,6 +322,7 @@ class ImportDialog(_TransferDialog):
         self.binary = QCheckBox("All of a mask is one object")
         self.binary.setToolTip("Everything that is not 0, whatever its value")
         self.form.addRow("", self.binary)
+        self.lead_from(self.binary)
         self._images_line = line
         self._on_kind()
 
