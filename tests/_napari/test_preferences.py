@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+
 import pytest
 import yaml
 from napari.settings import get_plugin_settings
