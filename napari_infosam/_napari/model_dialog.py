@@ -81,6 +81,7 @@ class ModelExportDialog(TransferDialog):
         self.form.addRow("To", line)
         self.overwrite = QCheckBox("Replace files that are there")
         self.form.addRow("", self.overwrite)
+        self.lead_from(self.overwrite)
         self._on_kind()
 
     def start(self) -> None:

@@ -103,6 +103,7 @@ class ExportDialog(TransferDialog):
         ):
             box.setToolTip(tip)
             self.form.addRow("", box)
+        self.lead_from(self.overwrite)
         session.objects_changed.connect(self._show)
         self.destroyed.connect(
             lambda *_: session.objects_changed.disconnect(self._show)
@@ -175,6 +176,7 @@ class ImportDialog(TransferDialog):
         self.binary = QCheckBox("All of a mask is one object")
         self.binary.setToolTip("Everything that is not 0, whatever its value")
         self.form.addRow("", self.binary)
+        self.lead_from(self.binary)
         self._images_line = line
         self._on_kind()
 

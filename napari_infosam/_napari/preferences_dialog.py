@@ -93,6 +93,9 @@ class PreferencesDialog(QDialog):
         layout.addLayout(form)
         layout.addWidget(below)
         layout.addWidget(buttons)
+        close = buttons.button(standard.Close)
+        if close is not None:
+            close.setDefault(True)  # else Enter would browse for a folder
         for name in SECTIONS:
             self._show(name)
         preferences.changed.connect(self._show)

@@ -80,7 +80,6 @@ class TransferDialog(QDialog):
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         self.go = button(verb, "Begin; there is a bar and a Cancel", self.start)
         buttons.addButton(self.go, QDialogButtonBox.ButtonRole.ActionRole)
-        self.go.setDefault(True)
         self.leave = buttons.button(QDialogButtonBox.StandardButton.Close)
         without_icons(buttons)
         buttons.rejected.connect(self.reject)
@@ -90,6 +89,7 @@ class TransferDialog(QDialog):
         layout.addWidget(self.outcome)
         layout.addStretch(1)
         layout.addWidget(buttons)
+        self.go.setDefault(True)  # of the dialog, which it belongs to only now
         transfer.forget()
         transfer.changed.connect(self._show)
         self.destroyed.connect(lambda *_: transfer.changed.disconnect(self._show))
@@ -99,6 +99,12 @@ class TransferDialog(QDialog):
     def chosen(self) -> Any:
         """The format that is chosen."""
         return self.kind.currentData()
+
+    def lead_from(self, last: QWidget) -> None:
+        """Let Tab lead from the last line of the form to the buttons."""
+        self.setTabOrder(last, self.go)
+        if self.leave is not None:
+            self.setTabOrder(self.go, self.leave)
 
     def start(self) -> None:
         """Begin."""
@@ -132,6 +138,7 @@ class TransferDialog(QDialog):
         line = NameField()
         line.setToolTip(tip)
         line.escaped.connect(self.reject)
+        line.returnPressed.connect(self.go.click)
         line.textChanged.connect(self._show)
         folder, file = (partial(self._browse, line, browse, f) for f in ("", files))
         looking = [button("Folder …", f"Choose a folder. {tip}", folder)]

@@ -16,7 +16,10 @@ import tempfile
 from importlib import import_module
 from pathlib import Path
 
-CHAPTERS = ("prompts", "many", "objects", "stack", "images", "settings", "loop")
+CHAPTERS = (
+    *("prompts", "many", "objects", "stack", "channels", "images"),
+    *("settings", "export", "loop"),
+)
 
 
 def main() -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from qtpy.QtTest import QTest
+
 from scripts.screenshots.person import SHIFT, Key, window
 from scripts.screenshots.photographs import retina_parts, write
 
-_CANVAS = (470, 420)
+_CANVAS = (470, 480)
+_VESSEL = (49, 110)
 
 
 def take(folder: Path, home: Path) -> None:
@@ -26,10 +29,18 @@ def take(folder: Path, home: Path) -> None:
         one.key(Key.Key_PageDown)
         one.wait(lambda: panel.images.current != first)
         one.wait_ready()
-        one.click_and_wait(40, 100)
+        second = panel.images.current
+        one.click_and_wait(*_VESSEL)
+        one.key(Key.Key_E)
+        one.wait_answer()
+        one.wait(lambda: panel.images.rows[second].state == "in work")
         one.shoot("images")
         one.key(Key.Key_Escape)
-        second = panel.images.current
+        search = panel.images_view.search
+        QTest.keyClicks(search, "retina 1")
+        one.wait(lambda: len(panel.images.shown) < len(panel.images.rows))
+        one.shoot("filter")
+        one.key(Key.Key_Escape, at=search)
         one.press(panel.images_view.what_next.suggest)
         one.wait(lambda: panel.images.current != second)
         one.wait_ready()

@@ -34,10 +34,19 @@ def take(folder: Path, home: Path) -> None:
         _click(one, first)
         one.shoot("loop_base", panel.annotate.mode)
         one.key(Key.Key_Escape)
-        for _ in range(_N_ANNOTATED):
+        _annotate(one, _truth(one, truths))
+        one.press(panel.learn.by_itself.box)
+        one.wait(lambda: panel.continuous.reason)
+        one.shoot("loop_itself", panel.learn)
+        one.press(panel.learn.by_itself.box)
+        _next(one)
+        for _ in range(_N_ANNOTATED - 1):
             _annotate(one, _truth(one, truths))
             _next(one)
 
+        panel.learn.advanced.is_open = True
+        one.shoot("loop_advanced", panel.learn.advanced)
+        panel.learn.advanced.is_open = False
         panel.learn.options.max_seconds.value = _SECONDS
         one.press(panel.learn.finetune)
         _click(one, _truth(one, truths))
@@ -71,12 +80,26 @@ def take(folder: Path, home: Path) -> None:
         one.wait(lambda: figures.figures.now.n >= _N_AFTER)
         one.shoot("loop_gain", panel.learn)
 
+        _look_after_versions(one)
         versions = panel.learn.versions
         versions.setCurrentRow(versions.count() - 1)
         one.press(panel.learn.activate)
         one.wait(lambda: one.session.desk.active_version == "base")
         one.wait_ready()
         one.shoot("loop_rollback", panel.learn.comparison)
+
+
+def _look_after_versions(one: Person) -> None:
+    """Name and pin the student, and compare it with the base by figures."""
+    learn = one.panel.learn
+    one.press(learn.tools.rename)
+    QTest.keyClicks(learn.tools.name, "glands")
+    one.key(Key.Key_Return, at=learn.tools.name)
+    one.press(learn.tools.pin)
+    one.shoot("loop_versions", learn.comparison)
+    one.press(learn.tools.compare)
+    one.shoot_dialog("loop_compare", learn.tools.comparison)
+    one.key(Key.Key_Escape, at=learn.tools.comparison)
 
 
 def _truth(one: Person, truths: dict[str, Mask]) -> Mask:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scripts.screenshots.person import SHIFT, Key, window
+from scripts.screenshots.person import SHIFT, Key, Person, window
 from scripts.screenshots.photographs import COINS, coins, sky
+from tests._napari.window import Button
 
 _CANVAS = (470, 400)
 _HALF = 27
 _TIMES = 8
 _GALAXY = (3017, 3123)
+_UNWANTED = (COINS[6], (126, 44), (126, 155))
+"""Coins that are not to be annotated."""
 
 
 def take(folder: Path, _home: Path) -> None:
@@ -32,10 +35,13 @@ def take(folder: Path, _home: Path) -> None:
         for row, column in COINS[4:6]:
             one.point_at(row, column)
             one.key(Key.Key_Y)
-        one.point_at(*COINS[6])
-        one.key(Key.Key_I)
-        one.wait_still()
         one.shoot("propose", many)
+        _reject(one)
+        one.shoot("reject", many)
+        n_all = len(proposals.offered)
+        while len(proposals.offered) == n_all:
+            one.key(Key.Key_Right, at=many.score)
+        one.shoot("above", many)
 
     huge = list(sky(_TIMES))
     with window(
@@ -45,3 +51,14 @@ def take(folder: Path, _home: Path) -> None:
         one.wait_ready()
         one.click_and_wait(*_GALAXY)
         one.shoot("huge", one.panel.annotate)
+
+
+def _reject(one: Person) -> None:
+    """Reject proposals: one by its key, the others by the mouse."""
+    offered = one.panel.proposals.offered
+    n_left = len(offered) - len(_UNWANTED)
+    one.point_at(*_UNWANTED[0])
+    one.key(Key.Key_I)
+    for row, column in _UNWANTED[1:]:
+        one.click(row, column, Button.RightButton)
+    one.wait(lambda: len(one.panel.proposals.offered) == n_left)

@@ -10,19 +10,23 @@ from typing import Any
 
 import napari
 import numpy as np
-from PIL import Image, ImageColor
+from PIL import Image
 from qtpy.QtCore import QPoint, QRect, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QDockWidget, QScrollArea, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QDockWidget,
+    QScrollArea,
+    QWidget,
+)
 
 from tests._napari.window import Modifier, Window
 
 Key = Qt.Key
 CTRL, SHIFT = Modifier.ControlModifier, Modifier.ShiftModifier
 PANEL_WIDTH = 330
-_COLORS = 160
-_MARKS = ("#2bd96b", "#ff3b5c", "#00d5ff", "#ffe61a", "#b45cff", "#2cab6b", "#d03050")
-"""Colours of a few pixels that count: points, boxes and edges."""
+_COLORS = 200
 
 _SETTLE_MS = 400
 _PATIENCE = 600.0
@@ -50,6 +54,9 @@ class Hands:
 class Person(Window):
     """A window with the panel and without napari's lists at the left.
 
+    What a click would give is not shown: the pointer is where the last key was
+    pressed, and `H` shows it where it is what the picture is about.
+
     Parameters
     ----------
     viewer
@@ -66,6 +73,7 @@ class Person(Window):
         super().__init__(Hands(), viewer)
         self._folder = folder
         self._main = self.panel.window()
+        self.panel.link.preview.is_on = False
         self.show_lists(False)
         self.resize(*size)
 
@@ -101,6 +109,11 @@ class Person(Window):
         """Place a point and wait for its answer."""
         self.click(row, column, **how)
         self.wait_answer()
+
+    def choose(self, box: QComboBox, title: str) -> None:
+        """Go down a list of choices by the arrow key."""
+        while box.currentText() != title:
+            self.key(Key.Key_Down, at=box)
 
     def go_to_slice(self, number: int) -> None:
         """Look at one slice of a stack."""
@@ -164,11 +177,9 @@ class Person(Window):
 def save(pixels: np.ndarray, path: Path) -> None:
     """Save ``(H, W, 3)`` uint8 as a small file: few colours, without dither."""
     picture = Image.fromarray(np.ascontiguousarray(pixels))
-    found = picture.quantize(_COLORS, Image.Quantize.MEDIANCUT).getpalette() or []
-    marks = [part for color in _MARKS for part in ImageColor.getrgb(color)]
-    palette = Image.new("P", (1, 1))
-    palette.putpalette([*marks, *found])
-    picture = picture.quantize(palette=palette, dither=Image.Dither.NONE)
+    # also the colours of a few pixels count: points, boxes and edges
+    cover, none = Image.Quantize.MAXCOVERAGE, Image.Dither.NONE
+    picture = picture.quantize(_COLORS, cover, kmeans=1, dither=none)
     picture.save(path, optimize=True)
     print(f"{path} {picture.size} {path.stat().st_size // 1024} KiB", flush=True)
 

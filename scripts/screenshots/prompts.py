@@ -54,6 +54,7 @@ def take(folder: Path, _home: Path) -> None:
     with window(folder, ("coins", coins()), size=_CANVAS) as one:
         one.wait_ready()
         one.zoom_to(51, 240, 3.0)
+        one.key(Key.Key_H)
         one.point_at(*COINS[2])
         one.wait(lambda: layers.PREVIEW in one.viewer.layers)
         one.wait(lambda: len(one.layer(layers.PREVIEW).data))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pytest
 import yaml
 from napari.settings import get_plugin_settings
 from qtpy.QtCore import Qt
@@ -19,9 +19,6 @@ from napari_infosam.models import weights
 
 from .helpers import DISCS, picture
 from .window import Window
-
-if TYPE_CHECKING:
-    import pytest
 
 OpenWindow = Callable[..., Window]
 Key = Qt.Key
@@ -97,6 +94,21 @@ def test_the_dialog_changes_what_the_window_does(
     dialog.close()
     window.wait(lambda: not window.panel.findChildren(PreferencesDialog))
     window.panel.preferences.set("overlap", "keep")  # nobody is left to show it
+
+
+@pytest.mark.parametrize("key", [Key.Key_Return, Key.Key_Escape])
+def test_a_key_closes_the_dialog_and_browses_for_no_folder(
+    window: Window, monkeypatch: pytest.MonkeyPatch, key: Qt.Key
+) -> None:
+    browsed: list[object] = []
+    monkeypatch.setattr(
+        QFileDialog, "getExistingDirectory", lambda *_: browsed.append(_) or ""
+    )
+    dialog = open_dialog(window)
+    dialog.fields["device"].setFocus()
+    window.key(key, at=dialog.fields["device"])
+    window.wait(lambda: not window.panel.findChildren(PreferencesDialog))
+    assert not browsed
 
 
 def test_preferences_stand_back_where_something_else_was_decided(

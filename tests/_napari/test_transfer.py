@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QMenu
+from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
 from skimage.io import imread, imsave
 
 from napari_infosam._napari import commands
@@ -68,12 +68,15 @@ def test_out_and_in_again(window: Window, tmp_path: Path) -> None:
     assert "where to export" in dialog.go.toolTip()
     out = tmp_path / "cells-coco"
     dialog.out.setText(str(out))
-    assert finish(window, dialog) == f"3 objects in 1 image exported to {out}."
+    window.key(Key.Key_Return, at=dialog.out)  # as a press of the button
+    window.wait(lambda: dialog.outcome.text())
+    assert dialog.outcome.text() == f"3 objects in 1 image exported to {out}."
     written = json.loads((out / "annotations.json").read_text())
     assert len(written["annotations"]) == 3
 
-    assert "exists already" in finish(window, dialog)
-    dialog.overwrite.click()
+    window.key(Key.Key_Return, at=dialog.kind)
+    window.wait(lambda: "exists already" in dialog.outcome.text())
+    window.key(Key.Key_Space, at=dialog.overwrite)
     assert finish(window, dialog).startswith("3 objects")
     window.key(Key.Key_Escape, at=dialog)
     window.wait(lambda: not window.panel.findChildren(ExportDialog))
@@ -119,6 +122,19 @@ def test_label_images_make_a_project(
     assert finish(window, dialog) == "1 object in 1 image imported."
     window.wait(lambda: window.shown_objects() == {1})
     assert window.panel.annotate.counts.text().startswith("1 object here")
+
+
+def test_tab_goes_down_the_form_and_then_to_the_buttons(window: Window) -> None:
+    window.accept_at(DISCS[0])
+    dialog = open_by_menu(window, "Export objects …")
+    dialog.out.setFocus()
+    seen = []
+    for _ in range(5):
+        window.key(Key.Key_Tab, at=dialog.focusWidget())
+        seen.append(dialog.focusWidget())
+    assert isinstance(seen[0], QPushButton)
+    assert seen[0].text() == "Folder …"
+    assert seen[1:] == [dialog.png, dialog.overwrite, dialog.go, dialog.leave]
 
 
 def test_there_is_nothing_to_export_yet(window: Window) -> None:

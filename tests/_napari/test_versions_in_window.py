@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QMessageBox
+from qtpy.QtWidgets import QDialogButtonBox, QMessageBox
 
 from napari_infosam import models
 from napari_infosam.core.events import Metrics
@@ -108,6 +108,9 @@ def test_versions_are_pinned_named_compared_and_deleted(window: Window) -> None:
     assert [c.text() for c in cells] == ["clicks to 0.85 IoU", "2.00", "3.00", "+1.00"]
     assert [c.font().bold() for c in cells] == [False, True, False, False]
     assert "same 4 held-out objects" in dialog.note.text()
+    dialog.table.setFocus()
+    window.key(Key.Key_Tab, at=dialog.table)
+    assert dialog.focusWidget() is dialog.findChild(QDialogButtonBox).buttons()[0]
     dialog.b.setCurrentIndex(2)
     assert dialog.note.text() == "Choose two versions."
     dialog.reject()
