@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from qtpy.QtTest import QTest
 
 from napari_infosam._napari import layers
-from napari_infosam._napari.model_dialog import ModelExportDialog
 from napari_infosam.core.clicks import next_click
 from scripts.screenshots.person import SHIFT, Key, Person, window
 from scripts.screenshots.photographs import gland_parts, write
@@ -91,7 +90,7 @@ def take(folder: Path, home: Path) -> None:
 
 
 def _look_after_versions(one: Person) -> None:
-    """Name and pin the student, compare it with the base, and begin to export it."""
+    """Name and pin the student, and compare it with the base by figures."""
     learn = one.panel.learn
     one.press(learn.tools.rename)
     QTest.keyClicks(learn.tools.name, "glands")
@@ -101,12 +100,6 @@ def _look_after_versions(one: Person) -> None:
     one.press(learn.tools.compare)
     one.shoot_dialog("loop_compare", learn.tools.comparison)
     one.key(Key.Key_Escape, at=learn.tools.comparison)
-    one.press(learn.tools.export)
-    dialog = one.panel.findChild(ModelExportDialog)
-    dialog.out.selectAll()
-    QTest.keyClicks(dialog.out, "glands.onnx")
-    one.shoot_dialog("loop_export", dialog)
-    one.key(Key.Key_Escape, at=dialog)
 
 
 def _truth(one: Person, truths: dict[str, Mask]) -> Mask:
