@@ -74,6 +74,7 @@ class ModelExportDialog(TransferDialog):
         self.version.setCurrentText(version or session.desk.active_version)
         self.version.currentIndexChanged.connect(self._on_kind)
         self.form.insertRow(0, "Version", self.version)
+        self.setTabOrder(self.version, self.kind)
         self.out, line = self.place(
             "The file that is written; ONNX makes two of it",
             browse="Export into this folder",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scripts.screenshots.person import SHIFT, Key, Person, window
-from scripts.screenshots.photographs import COINS, coins, sky
+from scripts.screenshots.photographs import COINS, coins, glands, sky
 from tests._napari.window import Button
 
 _CANVAS = (470, 400)
@@ -38,11 +38,8 @@ def take(folder: Path, _home: Path) -> None:
         one.shoot("propose", many)
         _reject(one)
         one.shoot("reject", many)
-        n_all = len(proposals.offered)
-        while len(proposals.offered) == n_all:
-            one.key(Key.Key_Right, at=many.score)
-        one.shoot("above", many)
 
+    _take_above(folder)
     huge = list(sky(_TIMES))
     with window(
         folder, ("deep field", huge), size=_CANVAS, rgb=True, multiscale=True
@@ -51,6 +48,20 @@ def take(folder: Path, _home: Path) -> None:
         one.wait_ready()
         one.click_and_wait(*_GALAXY)
         one.shoot("huge", one.panel.annotate)
+
+
+def _take_above(folder: Path) -> None:
+    """Offer the surer half of what is proposed."""
+    tissue = ("colonic glands", glands())
+    with window(folder, tissue, size=_CANVAS, rgb=True) as one:
+        many, proposals = one.panel.annotate.many, one.panel.proposals
+        one.wait_ready()
+        one.key(Key.Key_G)
+        one.wait(lambda: proposals.progress is None and proposals.offered)
+        n_half = len(proposals.offered) // 2
+        while len(proposals.offered) > n_half and proposals.min_score < 1:
+            one.key(Key.Key_Right, at=many.score)
+        one.shoot("above", many)
 
 
 def _reject(one: Person) -> None:

@@ -187,6 +187,9 @@ def test_a_version_is_exported(window: Window, tmp_path: Path) -> None:
     window.press(window.panel.learn.tools.export)
     (dialog,) = window.panel.findChildren(ModelExportDialog)
     assert dialog.version.currentText() == "base"
+    dialog.version.setFocus()
+    window.key(Key.Key_Tab, at=dialog.version)
+    assert dialog.focusWidget() is dialog.kind
     for kind in get_args(ExportFormat):
         choose_format(dialog, kind)
         assert dialog.explained.text()
