@@ -295,7 +295,7 @@ class AnnotateWidget(QWidget):
         if project is None or not project.n_objects():
             return "Nothing accepted yet."
         here, total = self._session.objects_here(), project.n_objects()
-        n_images = sum(image.split is not None for image in project.images())
+        n_images = project.n_images_with_objects()
         return (
             f"{here} {_objects(here)} here, {total} in {n_images} "
             f"{'image' if n_images == 1 else 'images'}"

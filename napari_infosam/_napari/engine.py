@@ -388,7 +388,13 @@ class Engine:
 
         def answer() -> Answer:
             self._take_cores()
-            found = self.last.answer(predictor, prompts, previous, embedding)
+            refined = previous
+            if refined is None:
+                # of prompts that came back, each is answered as when it was placed
+                *earlier, _ = prompts.steps()
+                for placed in earlier:
+                    refined = predictor.answer(placed, refined, embedding)
+            found = self.last.answer(predictor, prompts, refined, embedding)
             return Answer(found, version)
 
         def done(answer: Answer) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.key_bindings import coerce_keybinding
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QApplication,
@@ -82,8 +83,8 @@ MOUSE = (
     ("Wheel", "Zoom"),
 )
 _PAN = "Space"
-_STROKES, _STROKE_KEYS = ("paint", "erase", "polygon"), ("Enter", "Escape")
-"""While a brush or polygon is in hand these keys are napari's."""
+_STROKE_KEYS = ("Enter", "Escape")
+"""They are napari's in a stroke of the brush, and while a polygon is in hand."""
 
 
 def shown(action: str) -> str:
@@ -107,7 +108,10 @@ def is_typing() -> bool:
 
 def _native(provider: Any, key: str) -> Callable[[Any], Any] | None:
     """Return what napari does with a key that ends, or breaks off, a stroke."""
-    if key not in _STROKE_KEYS or str(getattr(provider, "mode", "")) not in _STROKES:
+    mode = str(getattr(provider, "mode", ""))
+    is_down = QApplication.mouseButtons() != Qt.MouseButton.NoButton
+    is_stroke = mode in ("paint", "erase") and is_down
+    if key not in _STROKE_KEYS or not (is_stroke or mode == "polygon"):
         return None
     action: Callable[[Any], Any] | None = provider.class_keymap.get(
         coerce_keybinding(key)

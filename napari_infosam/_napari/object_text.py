@@ -70,15 +70,15 @@ def painted_sentence(
     return f"{' and '.join(said)}; undo takes the stroke back."
 
 
-def step_sentence(step: HistoryEntry, *, here: bool, undone: bool) -> str:
+def step_sentence(step: HistoryEntry, elsewhere: str = "", *, undone: bool) -> str:
     """Say which step was taken back or done again.
 
     Parameters
     ----------
-    here
-        Whether it was in the picture in view.
+    elsewhere
+        Name of the image it was in, if that is not the one in view.
     """
-    where = "" if here else " in another image"
+    where = f" in {elsewhere}" if elsewhere else ""
     what = _STEPS[step.action]
     if undone:
         return f"Took back the last {what}{where}; redo does it again."

@@ -428,5 +428,7 @@ class Session:
         self.objects.follow(entry)
         self.stepped.emit(entry, undone)
         self._prompts_moved()
-        here = entry.image_id == self.objects.image_id
-        self.voice.say(step_sentence(entry, here=here, undone=undone))
+        project, elsewhere = self.desk.project, ""
+        if project is not None and entry.image_id != self.objects.image_id:
+            elsewhere = project.image(entry.image_id).name
+        self.voice.say(step_sentence(entry, elsewhere, undone=undone))

@@ -253,7 +253,8 @@ class TallArea(QScrollArea):
 
     A plain scroll area asks wrapped text for its height at the least width, which
     leaves an empty stretch below. The wheel always scrolls it: in passing it would
-    choose another model in a combo box, and stop at a plot.
+    choose another model in a combo box, and stop at a plot. Keys are left to the
+    viewer, where Page Down opens the next image.
 
     Parameters
     ----------
@@ -285,6 +286,11 @@ class TallArea(QScrollArea):
         elif event.type() == QEvent.Type.Wheel and watched in self._passed:
             return QApplication.sendEvent(self.verticalScrollBar(), event)
         return super().eventFilter(watched, event)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Scroll by no key, so that all are the viewer's after a click in the panel."""
+        if event is not None:
+            event.ignore()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Adapt the height to the new width."""

@@ -8,11 +8,13 @@ from napari_infosam._napari.image_source import slice_axes, slices_beyond
 from napari_infosam._napari.placing import covers
 
 if TYPE_CHECKING:
+    from napari.layers import Labels
     from napari.viewer import Viewer
 
     from napari_infosam._napari.pointer import Pointer
     from napari_infosam._napari.session import Session
     from napari_infosam._napari.viewer_link import ViewerLink
+    from napari_infosam.core.prompts import Box
 
 
 class Stepping:
@@ -82,11 +84,14 @@ class Stepping:
         session.propagation.start(sources, number)
 
     def jump_to(self, number: int) -> None:
-        """Centre the view on an object, and select its label for the brush."""
+        """Bring an object into view, and select its label for the brush."""
         record, layer = self._session.objects.find(number), self._link.objects_layer
         if record is None or layer is None:
             return
+        layer.selected_label = number
         box = record.box
+        if _is_in_view(box, layer):
+            return
         middle = ((box.y0 + box.y1) / 2, (box.x0 + box.x1) / 2)
         displayed = list(self._viewer.dims.displayed[-2:])
         world = list(self._viewer.dims.point)
@@ -94,4 +99,12 @@ class Stepping:
             world[axis] = value
         depth = self._viewer.scene.camera.center[0]
         self._viewer.scene.camera.center = (depth, *(world[axis] for axis in displayed))
-        layer.selected_label = number
+
+
+def _is_in_view(box: Box, layer: Labels) -> bool:
+    """Return whether all of a box can be seen; of a huge layer that is not known."""
+    if layer.multiscale:
+        return False
+    (y0, x0), (y1, x1) = layer.corner_pixels[:, -2:]
+    inside = y0 <= box.y0 and x0 <= box.x0 and box.y1 <= y1 + 1 and box.x1 <= x1 + 1
+    return bool(inside)

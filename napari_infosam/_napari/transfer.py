@@ -140,9 +140,11 @@ class Transfer:
                 self._images.load()
                 self._session.objects.enter_project()
                 self._session.desk.changed.emit()
-            counts = _counted(report.n_objects, report.n_images)
+            what = f"{_counted(report.n_objects, report.n_images)} imported."
+            if not report.n_objects:
+                what = "Nothing new: what is in the project already is left as it is."
             skipped = tuple(f"Skipped {line}" for line in report.skipped)
-            self._end(f"{counts} imported." + _listed(skipped))
+            self._end(what + _listed(skipped))
 
         self._run("importing objects", work, done)
 

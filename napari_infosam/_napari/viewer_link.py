@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QWidget
 
+    from napari_infosam._napari.image_source import ImageSource
     from napari_infosam._napari.preview import Preview
     from napari_infosam._napari.proposals import Proposals
     from napari_infosam._napari.session import Session
@@ -162,7 +163,7 @@ class ViewerLink:
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
         self._soon.timeout.connect(self._settle)
-        self._select_points = True
+        self._is_tool_due = True
         self._key: Hashable = None
         self._closed = False
         self._connect()
@@ -243,7 +244,7 @@ class ViewerLink:
         self._image = image
         if not lie_alike(old, image):
             fit(self._viewer, image)
-        self._select_points = True
+        self._is_tool_due = True
         bring_to_sight(image, self.images())
         self._settle()
 
@@ -273,7 +274,7 @@ class ViewerLink:
     def _on_inserted(self, event: Any) -> None:
         if isinstance(event.value, Image):
             self._image = event.value
-            self._select_points = True
+            self._is_tool_due = True
             self._soon.start()
 
     def _on_removed(self, event: Any) -> None:
@@ -285,7 +286,8 @@ class ViewerLink:
 
     def _on_active(self, event: Any) -> None:
         rough = self._layers.rough
-        self.tool.painting = rough is not None and event.value == rough
+        if not self._is_tool_due:  # napari makes the layer of a new image active
+            self.tool.painting = rough is not None and event.value == rough
         if isinstance(event.value, Image) and event.value != self._image:
             self._image = event.value
             bring_to_sight(event.value, self.images())
@@ -322,10 +324,10 @@ class ViewerLink:
         self._show_proposals()
         providers = [] if self._image is None else [self._image, *self._layers.all()]
         self._keys.keep_only([self._viewer, *providers])
-        if self._select_points and source is not None:
-            self._select_points = False
+        if self._is_tool_due and source is not None:
+            self._is_tool_due = False
             if self.tool.active:
-                self._layers.select()
+                self._give_tool(source)
         self.images_changed.emit()
 
     # ------------------------------------------------------------------ show
@@ -353,6 +355,14 @@ class ViewerLink:
     def _take_boxes(self) -> None:
         each = self.tool.boxing and self.tool.box_each
         self._layers.on_boxes = self.proposals.set_boxes if each else None
+
+    def _give_tool(self, source: ImageSource) -> None:
+        """Put the tool of the picture before into the hand."""
+        if self.tool.painting and not source.is_huge:
+            self._layers.select_rough()
+            self._rough.begin()
+        else:
+            self._layers.select()
 
     # --------------------------------------------------------------- actions
     def _keys_are_ours(self) -> bool:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import (
@@ -58,6 +59,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MIN_WIDTH = 300
+_NEARLY_ALL = 0.9
+"""A proposal of more than this part of the picture is hardly what was meant."""
 
 
 class Closable(Protocol):
@@ -238,6 +241,14 @@ class InfoSAMWidget(QWidget):
             score = min(session.proposal.prediction.score, 1.0)
             target = session.work.target
             what = "Proposal" if target is None else f"New mask for object {target}"
+            mask = session.proposal.prediction.mask
+            height, width = session.source.shape if session.source else mask.shape
+            if np.count_nonzero(mask) > _NEARLY_ALL * height * width:
+                return (
+                    f"{what} of nearly the whole picture: draw a box "
+                    f"({shown('box')}) or paint ({shown('paint')}) instead, or "
+                    "right-click on what does not belong to it."
+                )
             return (
                 f"{what}; the model expects IoU {score:.2f}. "
                 f"Accept ({shown('accept')}), or click to correct it."

@@ -330,6 +330,13 @@ def count_objects(connection: sqlite3.Connection, image_id: int | None) -> int:
     return int(connection.execute(query, parameters).fetchone()[0])
 
 
+def count_images(connection: sqlite3.Connection) -> int:
+    """Return how many images have an object that was not deleted."""
+    where, parameters = _conditions({})
+    query = f"SELECT count(DISTINCT image_id) FROM objects WHERE {where}"
+    return int(connection.execute(query, parameters).fetchone()[0])
+
+
 def data_hash(connection: sqlite3.Connection) -> str:
     """Return a SHA-256 over the reviewed objects and how they are used."""
     known = {image.id: image for image in select_images(connection)}

@@ -216,6 +216,11 @@ class Project(ProjectImages, ProjectVersions):
         with self._database.read() as connection:
             return objects.count_objects(connection, image_id)
 
+    def n_images_with_objects(self) -> int:
+        """Return in how many images there are objects."""
+        with self._database.read() as connection:
+            return objects.count_images(connection)
+
     def delete(self, object_id: int) -> None:
         """Delete an object; `undo` brings it back."""
         self.edits.delete([object_id])

@@ -17,6 +17,17 @@ OpenWindow = Callable[..., Window]
 Key = Qt.Key
 
 
+def test_a_proposal_of_the_whole_picture_says_what_helps(window: Window) -> None:
+    window.click(*DISCS[0])
+    window.wait_answer()
+    assert "expects IoU" in window.panel.status.text()
+    answer = window.session.work.answer
+    assert answer is not None
+    answer.prediction.mask[:] = True
+    window.panel._show_status()
+    assert "draw a box (B) or paint (P)" in window.panel.status.text()
+
+
 def test_click_then_c_makes_an_object(window: Window) -> None:
     window.click(*DISCS[0])
     assert window.n_points == 1

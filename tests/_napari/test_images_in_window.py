@@ -57,6 +57,50 @@ def view(window: Window) -> ImagesWidget:
     return window.panel.images_view
 
 
+def test_page_down_works_after_a_click_beside_the_buttons(listed: Window) -> None:
+    window = listed
+    window.press(window.panel.annotate.accept)  # it is disabled: the area is clicked
+    area = window.panel._area
+    area.setFocus()
+    window.wait(area.hasFocus)
+    window.key(Key.Key_PageDown, at=area)
+    window.wait(lambda: names(window) == ["1.npy"])
+
+
+def test_the_brush_stays_in_the_hand_for_the_next_image(listed: Window) -> None:
+    window = listed
+    window.key(Key.Key_P)
+    window.key(Key.Key_PageDown)
+    window.wait(lambda: names(window) == ["1.npy"])
+    window.wait_ready()
+    assert window.panel.annotate.mode.buttons[2].isChecked()
+    row, column = DISCS[0]
+    window.drag((row, column - 10), (row, column + 10))
+    window.wait(lambda: window.session.prompts.rough is not None)
+    window.key(Key.Key_S)
+    window.key(Key.Key_PageUp)
+    window.wait(lambda: names(window) == ["0.npy"])
+    assert window.panel.annotate.mode.buttons[0].isChecked()
+
+
+def test_undo_names_the_image_and_counts_those_with_objects(listed: Window) -> None:
+    window = listed
+    window.accept_at(DISCS[0])
+    window.key(Key.Key_PageDown)
+    window.wait(lambda: names(window) == ["1.npy"])
+    window.wait_ready()
+    window.accept_at(DISCS[0])
+    counts = window.panel.annotate.counts
+    assert counts.text() == "1 object here, 2 in 2 images"
+    for _ in range(3):  # the accept, its click, and the accept in the image before
+        window.key(Key.Key_Z, Modifier.ControlModifier)
+    said = window.panel.status.text()
+    assert said == "Took back the last accept in 0.npy; redo does it again."
+    assert counts.text() == "Nothing accepted yet."
+    window.key(Key.Key_Z, Modifier.ControlModifier | Modifier.ShiftModifier)
+    assert counts.text() == "0 objects here, 1 in 1 image"
+
+
 def add(window: Window, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unfold the list, press Add and choose Folder …, and a folder in its dialog."""
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))

@@ -76,6 +76,12 @@ def test_what_is_painted_with_the_brush_is_a_prompt(window: Window) -> None:
     assert not np.any(rough.data)
     assert rough.mode == "paint"
 
+    window.drag((row, column - 10), (row, column + 10))
+    window.wait(lambda: window.session.prompts.rough is not None)
+    window.key(Key.Key_Escape)  # no stroke is under way that napari would break off
+    assert not window.session.prompts
+    assert not np.any(rough.data)
+
     window.key(Key.Key_S)
     assert window.panel.annotate.mode.buttons[0].isChecked()
     window.click(*DISCS[1])

@@ -88,6 +88,23 @@ def test_a_box_and_a_correction_are_one_object(session: Session) -> None:
     assert iou(record.mask(), disc(1)) > 0.8
 
 
+def test_prompts_that_come_back_are_answered_as_when_they_were_placed(
+    session: Session,
+) -> None:
+    click(session, 0)
+    click(session, 1)
+    click(session, 2, positive=False)
+    answer, prompts = session.work.answer, session.prompts
+    assert answer is not None
+    session.clear()
+    session.resume(prompts, None)
+    again = session.work.answer
+    assert again is not None
+    assert again is not answer
+    np.testing.assert_array_equal(again.prediction.mask, answer.prediction.mask)
+    assert again.prediction.score == answer.prediction.score
+
+
 def test_prompts_placed_before_the_model_is_there_are_answered(
     executor: AtOnce,
 ) -> None:

@@ -134,7 +134,7 @@ def _check_place(out: Path, *, single: bool, overwrite: bool) -> None:
         )
     if not overwrite:
         raise InfosamError(
-            f"{out} exists already: name another place, or let it be replaced "
+            f"{out} exists already: name another place, or replace the earlier export "
             "(--overwrite)."
         )
 
