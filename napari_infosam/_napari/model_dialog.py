@@ -74,7 +74,6 @@ class ModelExportDialog(TransferDialog):
         self.version.setCurrentText(version or session.desk.active_version)
         self.version.currentIndexChanged.connect(self._on_kind)
         self.form.insertRow(0, "Version", self.version)
-        self.setTabOrder(self.version, self.kind)
         self.out, line = self.place(
             "The file that is written; ONNX makes two of it",
             browse="Export into this folder",
@@ -82,6 +81,8 @@ class ModelExportDialog(TransferDialog):
         self.form.addRow("To", line)
         self.overwrite = QCheckBox("Replace files that are there")
         self.form.addRow("", self.overwrite)
+        self.setTabOrder(self.version, self.kind)
+        self.setTabOrder(self.kind, self.out)
         self.lead_from(self.overwrite)
         self._on_kind()
 

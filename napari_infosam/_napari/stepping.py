@@ -8,7 +8,6 @@ from napari_infosam._napari.image_source import slice_axes, slices_beyond
 from napari_infosam._napari.placing import covers
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
     from napari.viewer import Viewer
 
     from napari_infosam._napari.pointer import Pointer
@@ -90,7 +89,8 @@ class Stepping:
             return
         layer.selected_label = number
         box = record.box
-        if _is_in_view(box, layer):
+        seen = self._link.many.in_view()
+        if seen is not None and _holds(seen, box):
             return
         middle = ((box.y0 + box.y1) / 2, (box.x0 + box.x1) / 2)
         displayed = list(self._viewer.dims.displayed[-2:])
@@ -101,10 +101,7 @@ class Stepping:
         self._viewer.scene.camera.center = (depth, *(world[axis] for axis in displayed))
 
 
-def _is_in_view(box: Box, layer: Labels) -> bool:
-    """Return whether all of a box can be seen; of a huge layer that is not known."""
-    if layer.multiscale:
-        return False
-    (y0, x0), (y1, x1) = layer.corner_pixels[:, -2:]
-    inside = y0 <= box.y0 and x0 <= box.x0 and box.y1 <= y1 + 1 and box.x1 <= x1 + 1
-    return bool(inside)
+def _holds(outer: Box, inner: Box) -> bool:
+    """Return whether a box lies in another, but for a pixel."""
+    reaches_in = outer.y0 <= inner.y0 + 1 and outer.x0 <= inner.x0 + 1
+    return reaches_in and inner.y1 <= outer.y1 + 1 and inner.x1 <= outer.x1 + 1
