@@ -204,8 +204,8 @@ class PromptLayers:
         ours = [self._layers[name] for name in _STACK if name in self._layers]
         places = [layers.index(layer) for layer in ours]
         if layers.index(image) > places[0] or places != sorted(places):
-            # one at a time, each move would draw all of them anew
-            layers.move_multiple(places, len(layers))
+            for layer in ours:
+                layers.move(layers.index(layer), len(layers))
 
     def forget(self, layer: Layer) -> bool:
         """Note that a layer was deleted; True if it was one of these."""
