@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from qtpy.QtWidgets import QCheckBox, QWidget
-
 from napari_infosam._napari.small_widgets import choice
-from napari_infosam._napari.transfer_dialog import TransferDialog
+from napari_infosam._napari.transfer_dialog import OutDialog
 
 if TYPE_CHECKING:
+    from qtpy.QtWidgets import QWidget
+
     from napari_infosam._napari.session import Session
     from napari_infosam._napari.transfer import Transfer
     from napari_infosam.core.options import ExportFormat
@@ -29,7 +29,7 @@ _KINDS: dict[ExportFormat, _Kind] = {
         "ONNX",
         ".onnx",
         "Encoder and decoder for ONNX Runtime and labelling tools, compared with the "
-        "model before they get their names; takes a minute or so.",
+        "model before they get their names, which takes a while.",
     ),
     "safetensors": _Kind(
         "safetensors, with its card",
@@ -48,7 +48,7 @@ _KINDS: dict[ExportFormat, _Kind] = {
 }
 
 
-class ModelExportDialog(TransferDialog):
+class ModelExportDialog(OutDialog):
     """Asks where a version is to be exported to, and how.
 
     Parameters
@@ -67,31 +67,27 @@ class ModelExportDialog(TransferDialog):
         self, transfer: Transfer, session: Session, version: str, parent: QWidget
     ) -> None:
         titles = {kind: about.title for kind, about in _KINDS.items()}
-        super().__init__(transfer, "export the model", "Export", titles, parent)
+        super().__init__(transfer, "export the model", titles, parent)
         self._session = session
         self.version = choice("The version that is exported")
         self.version.addItems(["base", *(r.id for r in session.desk.versions())])
         self.version.setCurrentText(version or session.desk.active_version)
         self.version.currentIndexChanged.connect(self._on_kind)
         self.form.insertRow(0, "Version", self.version)
-        self.out, line = self.place(
-            "The file that is written; ONNX makes two of it",
-            browse="Export into this folder",
-        )
-        self.form.addRow("To", line)
-        self.overwrite = QCheckBox("Replace files that are there")
+        self.add_out("The file that is written; ONNX makes two of it")
+        self.overwrite.setText("Replace files that are there")
         self.form.addRow("", self.overwrite)
         self.setTabOrder(self.version, self.kind)
         self.setTabOrder(self.kind, self.out)
         self.lead_from(self.overwrite)
+        self.go.clicked.connect(self._start)
         self._on_kind()
 
-    def start(self) -> None:
-        """Begin to export."""
+    def _start(self) -> None:
         self._transfer.export_model(
             self.version.currentText(),
             self.chosen,
-            Path(self.out.text().strip()).expanduser(),
+            self.out_path,
             overwrite=self.overwrite.isChecked(),
         )
 
@@ -99,21 +95,14 @@ class ModelExportDialog(TransferDialog):
         """Return why it can not begin yet, '' if it can."""
         if self._session.desk.project is None:
             return "There is no project yet: accept an object first."
-        return "" if self.out.text().strip() else "Say where to export to first."
+        return super().why_not()
 
-    def path_found(self, path: str) -> str:
-        """Return a file in the folder that was chosen."""
-        return str(Path(path) / self._usual().name)
-
-    def _usual(self) -> Path:
+    def usual(self) -> Path:
         """Return where the export goes if nobody says otherwise."""
         project = self._session.desk.path
         ending = _KINDS[self.chosen].ending
         return project.with_name(f"{project.stem}-{self.version.currentText()}{ending}")
 
     def _on_kind(self, *_: object) -> None:
-        before = Path(self.out.text())
-        at = before.parent if self.out.text() else self._usual().parent
-        self.out.setText(str(at / self._usual().name))
         self.explained.setText(_KINDS[self.chosen].explained)
         super()._on_kind()

@@ -5,16 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QWidget,
-)
+from qtpy.QtWidgets import QCheckBox, QWidget
 
-from napari_infosam._napari.small_widgets import (
-    sentence,
-)
+from napari_infosam._napari.small_widgets import sentence
 from napari_infosam._napari.transfer import NOTHING_TO_EXPORT
-from napari_infosam._napari.transfer_dialog import TransferDialog
+from napari_infosam._napari.transfer_dialog import OutDialog, TransferDialog
 
 if TYPE_CHECKING:
     from napari_infosam._napari.session import Session
@@ -68,12 +63,10 @@ _KINDS: dict[Format, _Kind] = {
         "",
     ),
 }
-
-
 _TITLES = {kind: about.title for kind, about in _KINDS.items()}
 
 
-class ExportDialog(TransferDialog):
+class ExportDialog(OutDialog):
     """Asks what is to be exported, and where to.
 
     Parameters
@@ -88,14 +81,11 @@ class ExportDialog(TransferDialog):
 
     def __init__(self, transfer: Transfer, session: Session, parent: QWidget) -> None:
         self._session = session
-        super().__init__(transfer, "export objects", "Export", _TITLES, parent)
-        self.out, line = self.place(
-            "The folder that is made for the export", browse="Export into this folder"
-        )
-        self.form.addRow("To", line)
+        super().__init__(transfer, "export objects", _TITLES, parent)
+        self.add_out("The folder that is made for the export")
         self.png = QCheckBox("PNG instead of TIFF files")
         self.polygons = QCheckBox("Polygons instead of run lengths")
-        self.overwrite = QCheckBox("Replace an earlier export")
+        self.overwrite.setText("Replace an earlier export")
         for box, tip in (
             (self.png, "For programs that read no TIFF; slices become single files"),
             (self.polygons, "Objects with holes are cut into pieces that touch"),
@@ -104,17 +94,17 @@ class ExportDialog(TransferDialog):
             box.setToolTip(tip)
             self.form.addRow("", box)
         self.lead_from(self.overwrite)
+        self.go.clicked.connect(self._start)
         session.objects_changed.connect(self._show)
         self.destroyed.connect(
             lambda *_: session.objects_changed.disconnect(self._show)
         )
         self._on_kind()
 
-    def start(self) -> None:
-        """Begin to export."""
+    def _start(self) -> None:
         self._transfer.export(
             self.chosen,
-            Path(self.out.text()).expanduser(),
+            self.out_path,
             overwrite=self.overwrite.isChecked(),
             polygons=self.polygons.isChecked() and self.chosen == "coco",
             png=self.png.isChecked() and self.chosen == "labels",
@@ -125,21 +115,14 @@ class ExportDialog(TransferDialog):
         project = self._session.desk.project
         if project is None or not project.n_objects():
             return NOTHING_TO_EXPORT
-        return "" if self.out.text().strip() else "Say where to export to first."
+        return super().why_not()
 
-    def path_found(self, path: str) -> str:
-        """Return a folder within the one that was chosen, which has other files."""
-        return str(Path(path) / self._usual().name)
-
-    def _usual(self) -> Path:
+    def usual(self) -> Path:
         """Return where the export goes if nobody says otherwise."""
         project = self._session.desk.path
         return project.with_name(f"{project.stem}-{self.chosen}")
 
     def _on_kind(self, *_: object) -> None:
-        before = Path(self.out.text())
-        at = before.parent if self.out.text() else self._usual().parent
-        self.out.setText(str(at / self._usual().name))
         self.explained.setText(_KINDS[self.chosen].out)
         self.png.setVisible(self.chosen == "labels")
         self.polygons.setVisible(self.chosen == "coco")
@@ -177,11 +160,11 @@ class ImportDialog(TransferDialog):
         self.binary.setToolTip("Everything that is not 0, whatever its value")
         self.form.addRow("", self.binary)
         self.lead_from(self.binary)
+        self.go.clicked.connect(self._start)
         self._images_line = line
         self._on_kind()
 
-    def start(self) -> None:
-        """Begin to import."""
+    def _start(self) -> None:
         images = self.images.text().strip()
         self._transfer.import_files(
             self.chosen,

@@ -181,12 +181,11 @@ class Transfer:
 
     def _require(self) -> Project | None:
         """Return the open project, or one that is made now; None if that failed."""
-        project = None
         try:
-            project = self._session.desk.require()
+            return self._session.desk.require()
         except Exception as error:
             self._end(self._session.voice.report(error, "making the project"), True)
-        return project
+            return None
 
     # ------------------------------------------------------------ background
     def _run(

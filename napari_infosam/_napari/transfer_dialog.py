@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
+    QCheckBox,
     QDialog,
     QDialogButtonBox,
     QFileDialog,
@@ -44,7 +46,7 @@ class TransferDialog(QDialog):
     transfer
         Who does it.
     title, verb
-        Of the window, and of the button that begins.
+        Of the window, and of the button that begins, which is `go`.
     kinds
         The formats with their titles.
     parent
@@ -78,7 +80,7 @@ class TransferDialog(QDialog):
         self.bar = QProgressBar()
         self.outcome = sentence("outcome")
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        self.go = button(verb, "Begin; there is a bar and a Cancel", self.start)
+        self.go = button(verb, "Begin; there is a bar and a Cancel")
         buttons.addButton(self.go, QDialogButtonBox.ButtonRole.ActionRole)
         self.leave = buttons.button(QDialogButtonBox.StandardButton.Close)
         without_icons(buttons)
@@ -106,13 +108,9 @@ class TransferDialog(QDialog):
         if self.leave is not None:
             self.setTabOrder(self.go, self.leave)
 
-    def start(self) -> None:
-        """Begin."""
-        raise NotImplementedError
-
     def why_not(self) -> str:
         """Return why it can not begin yet, '' if it can."""
-        raise NotImplementedError
+        return ""
 
     def reject(self) -> None:
         """Cancel what is being done, or else close the window."""
@@ -174,3 +172,51 @@ class TransferDialog(QDialog):
         allow(self.go, "It is being done." if working else self.why_not())
         if self.leave is not None:
             self.leave.setText("Cancel" if working else "Close")
+
+
+class OutDialog(TransferDialog):
+    """Asks where to export to as well, and has a usual place for each format.
+
+    Parameters
+    ----------
+    transfer, title, kinds, parent
+        As for `TransferDialog`.
+    """
+
+    def __init__(
+        self,
+        transfer: Transfer,
+        title: str,
+        kinds: Mapping[Any, str],
+        parent: QWidget,
+    ) -> None:
+        super().__init__(transfer, title, "Export", kinds, parent)
+        self.overwrite = QCheckBox()
+
+    def add_out(self, tip: str) -> None:
+        """Add the line for the place to the form."""
+        self.out, line = self.place(tip, browse="Export into this folder")
+        self.form.addRow("To", line)
+
+    @property
+    def out_path(self) -> Path:
+        """Where it is exported to."""
+        return Path(self.out.text().strip()).expanduser()
+
+    def usual(self) -> Path:
+        """Return where the export goes if nobody says otherwise."""
+        return Path(str(self.chosen))
+
+    def why_not(self) -> str:
+        """Return why it can not begin yet, '' if it can."""
+        return "" if self.out.text().strip() else "Say where to export to first."
+
+    def path_found(self, path: str) -> str:
+        """Return the usual name in the folder that was chosen, which has others."""
+        return str(Path(path) / self.usual().name)
+
+    def _on_kind(self, *_: object) -> None:
+        usual = self.usual()
+        at = Path(self.out.text()).parent if self.out.text() else usual.parent
+        self.out.setText(str(at / usual.name))
+        super()._on_kind()

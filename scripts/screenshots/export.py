@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import chdir
 from pathlib import Path
 
-from napari_infosam._napari.transfer_dialogs import ExportDialog, ImportDialog
 from qtpy.QtTest import QTest
 
+from napari_infosam._napari.objects_dialogs import ExportDialog, ImportDialog
 from scripts.screenshots.person import Key, Person, window
 from scripts.screenshots.photographs import COINS, coins
 
