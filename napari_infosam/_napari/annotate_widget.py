@@ -69,6 +69,7 @@ class AnnotateWidget(QWidget):
         session.desk.changed.connect(self._show_project)
         link.images_changed.connect(self._show_images)
         link.tool.changed.connect(self._show_tool)
+        link.proposals.changed.connect(self._show_undo)
         self._show_model()
         self._show_project()
         self._show_images()
@@ -87,6 +88,7 @@ class AnnotateWidget(QWidget):
         self._session.desk.changed.disconnect(self._show_project)
         self._link.images_changed.disconnect(self._show_images)
         self._link.tool.changed.disconnect(self._show_tool)
+        self._link.proposals.changed.disconnect(self._show_undo)
 
     # ----------------------------------------------------------------- build
     def _build(self) -> None:
@@ -294,12 +296,12 @@ class AnnotateWidget(QWidget):
         project = self._session.desk.project
         if project is None or not project.n_objects():
             return "Nothing accepted yet."
-        here, total = self._session.objects_here(), project.n_objects()
-        n_images = project.n_images_with_objects()
-        return (
-            f"{here} {_objects(here)} here, {total} in {n_images} "
-            f"{'image' if n_images == 1 else 'images'}"
-        )
+        total, n_images = project.n_objects(), project.n_images_with_objects()
+        images = f"{n_images} {'image' if n_images == 1 else 'images'}"
+        here, objects = self._session.objects_here(), self._session.objects
+        if not here and not objects.is_known and self._session.source is not None:
+            return f"{total} {_objects(total)} in {images}; looking for those here …"
+        return f"{here} {_objects(here)} here, {total} in {images}"
 
     def _show_prompts(self) -> None:
         session = self._session
@@ -310,9 +312,9 @@ class AnnotateWidget(QWidget):
 
     def _show_undo(self) -> None:
         undone = "Nothing was done yet that could be taken back."
-        allow(self.undo, "" if self._session.can_undo else undone)
+        allow(self.undo, "" if self._link.many.can_undo else undone)
         redone = "Nothing was taken back since the last change."
-        allow(self.redo, "" if self._session.can_redo else redone)
+        allow(self.redo, "" if self._link.many.can_redo else redone)
 
     def _show_tool(self) -> None:
         tool = self._link.tool

@@ -49,14 +49,28 @@ class ManyActions:
         else:
             self._proposals.clear()
 
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is something to take back."""
+        return self._proposals.can_undo or self._session.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is something to do again."""
+        return self._proposals.can_redo or self._session.can_redo
+
     def undo(self) -> None:
-        """Take the last prompt or box back, or else the last change."""
-        if self._session.work.can_undo or not self._proposals.undo_box():
+        """Take the last prompt, box or rejection back, or else the last change."""
+        if self._proposals.can_undo and not self._session.work.can_undo:
+            self._proposals.undo()
+        else:
             self._session.undo()
 
     def redo(self) -> None:
         """Do again what was undone last."""
-        if self._session.work.can_redo or not self._proposals.redo_box():
+        if self._proposals.can_redo and not self._session.work.can_redo:
+            self._proposals.redo()
+        else:
             self._session.redo()
 
     def in_view(self) -> Box | None:

@@ -40,7 +40,7 @@ _OVERLAPS: tuple[tuple[Overlap, str], ...] = (
     ("replace", "New object takes them"),
 )
 _TABLE_PIXELS = 170
-_WIDTHS = {NUMBER: 40, AREA: 60, IOU: 42, VERSION: 62}
+_WIDTHS = {NUMBER: 40, AREA: 68, IOU: 42, VERSION: 56}
 _NOTHING_CHOSEN = (
     f"Choose objects in the list first, or with {shown('choose')} over them."
 )

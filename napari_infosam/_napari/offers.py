@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,14 @@ class Offers:
     def keep(self, wanted: Callable[[Offer], bool]) -> None:
         """Let go of all others."""
         self._offers = {n: o for n, o in self._offers.items() if wanted(o)}
+
+    def all(self) -> dict[int, Offer]:
+        """Return what is shown and what is below the score, by number."""
+        return dict(self._offers)
+
+    def put_back(self, offers: Mapping[int, Offer]) -> None:
+        """Take offers up again with the numbers that they had."""
+        self._offers = dict(sorted({**self._offers, **offers}.items()))
 
     def pop(self, numbers: Iterable[int]) -> list[Offer]:
         """Let go of some and return them; numbers that nobody has are left out."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from napari_infosam.core.prompts import Point
 
 
+_SPECK = 20
+_SPECK_SHARE = 0.05
+"""A piece of fewer pixels, and a smaller part of the largest one, is no object."""
+
+
 def parts_of(mask: BoolArray, points: Sequence[Point] = ()) -> list[BoolArray]:
     """Return the parts of an object, the largest one first.
 
@@ -26,7 +31,7 @@ def parts_of(mask: BoolArray, points: Sequence[Point] = ()) -> list[BoolArray]:
     points
         Where two or more lie on the mask, each stands for a part, and the mask is cut
         at the necks between them. Otherwise the parts are the connected pieces,
-        touching corners included.
+        touching corners included; specks go to the piece that is nearest.
 
     Returns
     -------
@@ -52,10 +57,12 @@ def parts_of(mask: BoolArray, points: Sequence[Point] = ()) -> list[BoolArray]:
     if len(inside) > 1:
         for number, place in enumerate(inside, start=1):
             marks[place] = number
-        n_pieces, labels = len(inside), _grown(marks, piece)
-    sizes = np.bincount(labels.ravel(), minlength=n_pieces + 1)[1:]
+        labels = _grown(marks, piece)
+    elif n_pieces > 1:
+        labels = _without_specks(labels, piece)
+    sizes = np.bincount(labels.ravel())[1:]
     parts = []
-    for number in np.argsort(-sizes, kind="stable") + 1:
+    for number in np.argsort(-sizes, kind="stable")[: np.count_nonzero(sizes)] + 1:
         part = np.zeros_like(mask)
         part[crop] = labels == number
         parts.append(part)
@@ -72,9 +79,28 @@ def _grown(marks: NDArray[np.int32], mask: BoolArray) -> NDArray[np.int32]:
 
     depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     grown: NDArray[np.int32] = watershed(-depth, marks, mask=mask)
-    nearest = ndimage.distance_transform_edt(
+    left = mask & (grown == 0)
+    grown[left] = _nearest(marks)[left]
+    return grown
+
+
+def _without_specks(labels: NDArray[Any], mask: BoolArray) -> NDArray[Any]:
+    """Return labelled pieces of a mask, of which none is a speck."""
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    is_speck = sizes < min(_SPECK, _SPECK_SHARE * sizes.max())
+    if not is_speck[1:].any():
+        return labels
+    kept = np.where(is_speck[labels], 0, labels)
+    return np.where(mask, _nearest(kept), 0)
+
+
+def _nearest(marks: NDArray[Any]) -> NDArray[Any]:
+    """Return for every pixel the mark that is nearest as the crow flies."""
+    from scipy import ndimage
+
+    places = ndimage.distance_transform_edt(
         marks == 0, return_distances=False, return_indices=True
     )
-    left = mask & (grown == 0)
-    grown[left] = marks[tuple(nearest)][left]
-    return grown
+    nearest: NDArray[Any] = marks[tuple(places)]
+    return nearest

@@ -57,8 +57,10 @@ class PictureObjects:
         Class of the next accepted object.
     chosen
         Numbers of the objects that were chosen, to be merged for example.
+    is_known
+        Whether it is known what was accepted here before.
     can_paint
-        Whether it is known what was accepted here, so that it can be corrected.
+        Whether it is known, and can be corrected with a brush.
     """
 
     changed = Signal()
@@ -81,14 +83,14 @@ class PictureObjects:
         self.labels: NDArray[np.int32] | None = None
         self.class_name = DEFAULT_CLASS
         self.chosen: tuple[int, ...] = ()
-        self.can_paint = False
+        self.is_known = self.can_paint = False
 
     # ------------------------------------------------------------------ which
     def show(self, source: ImageSource | None) -> None:
         """Be about another picture; its objects are looked up when it is read."""
         self._source = source
         self._unsaved.turn_to(None if source is None else source.key)
-        self.can_paint = False
+        self.is_known = self.can_paint = False
         self._forget()
 
     def see_anew(self, source: ImageSource) -> None:
@@ -116,7 +118,9 @@ class PictureObjects:
             # nobody has chosen one: go on with what was accepted last
             self.class_name = project.last_class() or DEFAULT_CLASS
         # a new project changes nothing about what can be done
-        self.can_paint &= project is not None and not project.n_objects()
+        is_new = project is not None and not project.n_objects()
+        self.is_known &= is_new
+        self.can_paint &= is_new
         self._forget()
         self.look_up()
         self.changed.emit()
@@ -139,7 +143,7 @@ class PictureObjects:
     def has_no_project(self) -> None:
         """Note that the picture was accepted nowhere before."""
         if self._source is not None and self._desk.project is None:
-            self.can_paint = not self._source.is_huge
+            self.is_known, self.can_paint = True, not self._source.is_huge
             self.changed.emit()
 
     def look_up(self) -> None:
@@ -158,7 +162,7 @@ class PictureObjects:
         def done(found: Found) -> None:
             if token is not self._looked_up:
                 return
-            self.can_paint = not source.is_huge
+            self.is_known, self.can_paint = True, not source.is_huge
             record, labels = found
             if record is not None:
                 self._image_id, self.labels = record.id, labels

@@ -6,18 +6,13 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
-from psygnal import Signal
 
-from napari_infosam._napari.offers import Offer, Offers
+from napari_infosam._napari.undecided import Undecided
 from napari_infosam.core.cores import all_cores, half_of_the_cores
-from napari_infosam.core.prompts import PromptSet
 from napari_infosam.core.small_masks import apart
-from napari_infosam.project.objects import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Callable
 
     from napari_infosam._napari.engine import Executor
     from napari_infosam._napari.session import Session
@@ -27,13 +22,10 @@ if TYPE_CHECKING:
 LEAST_SCORE = 0.7
 """Proposals for all that is in view which the model trusts less are not made."""
 
-_FIRST_SCORE = 0.88
-"""What the threshold is set to at first, as in Segment Anything."""
-
 _STABILITY = 0.9
 
 
-class Proposals:
+class Proposals(Undecided):
     """Proposes objects of the picture in view, to be accepted or rejected.
 
     Knows no Qt and no viewer. It works on a thread of its own, so that clicks are
@@ -50,23 +42,15 @@ class Proposals:
     ----------
     progress
         (done, all) prompts of the work that goes on, or None.
-    boxes
-        The boxes that were drawn, each for an object.
     points_per_side
         Points of the grid along the longer side of what is in view.
     """
 
-    changed = Signal()
-
     def __init__(self, session: Session, executor: Executor) -> None:
-        self._session = session
+        super().__init__(session)
         self._executor = executor
-        self._offers = Offers(_FIRST_SCORE)
         self._cancel = Event()
-        self._source = session.source
-        self._undone: list[Box] = []
         self.progress: tuple[int, int] | None = None
-        self.boxes: tuple[Box, ...] = ()
         self.points_per_side = 32
         session.image_changed.connect(self._on_image)
         session.engine.changed.connect(self._ask_boxes)
@@ -77,45 +61,6 @@ class Proposals:
         self._executor.close()
         self._session.image_changed.disconnect(self._on_image)
         self._session.engine.changed.disconnect(self._ask_boxes)
-
-    def _on_image(self) -> None:
-        if self._session.source is not self._source:
-            self._source = self._session.source
-            self.clear()
-
-    # -------------------------------------------------------------------- see
-    @property
-    def min_score(self) -> float:
-        """Least predicted IoU of what is offered; objects of boxes always are."""
-        return self._offers.min_score
-
-    @min_score.setter
-    def min_score(self, value: float) -> None:
-        if value != self._offers.min_score:
-            self._offers.min_score = value
-            self.changed.emit()
-
-    @property
-    def offered(self) -> dict[int, Offer]:
-        """What can be accepted, by number."""
-        return self._offers.shown()
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to accept or to clear."""
-        return not self._offers and not self.boxes
-
-    def picture(self) -> NDArray[np.uint8] | None:
-        """Return ``(H, W)`` dashed masks of what is offered; None without any.
-
-        Values as of `napari_infosam._napari.outlines.dash_outlined`.
-        """
-        source = self._source
-        return None if source is None else self._offers.picture(source.shape)
-
-    def number_at(self, row: float, column: float) -> int:
-        """Return the number of what is offered at a pixel, or 0."""
-        return self._offers.number_at(row, column)
 
     # ---------------------------------------------------------------- propose
     def why_not(self) -> str:
@@ -177,6 +122,7 @@ class Proposals:
             if self._end(cancel):
                 # what nobody asked for by itself makes room for the new
                 self._offers.keep(lambda offer: offer.box is not None)
+                self._history.clear()
                 self._add((mask, None) for mask in masks)
                 self._session.voice.say(self._found_sentence())
 
@@ -191,42 +137,6 @@ class Proposals:
             f"{shown} proposed{more}. Click on one to accept it, right-click to reject "
             "it, or accept all."
         )
-
-    # ------------------------------------------------------------------ boxes
-    def add_box(self, box: Box) -> None:
-        """Draw one more box, for an object of its own."""
-        self.set_boxes((*self.boxes, box))
-
-    def set_boxes(self, boxes: Sequence[Box]) -> None:
-        """Have these boxes and no others; new ones are decoded in one batch."""
-        if self._source is None:
-            self._session.voice.say("Open an image first.")
-            return
-        self.boxes = tuple(dict.fromkeys(boxes))
-        self._undone.clear()
-        self._boxes_moved()
-
-    def undo_box(self) -> bool:
-        """Take the last box back; False if there is none."""
-        if not self.boxes:
-            return False
-        self._undone.append(self.boxes[-1])
-        self.boxes = self.boxes[:-1]
-        self._boxes_moved()
-        return True
-
-    def redo_box(self) -> bool:
-        """Draw the box again that was taken back last; False if there is none."""
-        if not self._undone:
-            return False
-        self.boxes = (*self.boxes, self._undone.pop())
-        self._boxes_moved()
-        return True
-
-    def _boxes_moved(self) -> None:
-        self._offers.keep(lambda one: one.box is None or one.box in self.boxes)
-        self.changed.emit()
-        self._ask_boxes()
 
     def _ask_boxes(self) -> None:
         """Decode all boxes that have no answer, if nothing else goes on."""
@@ -312,80 +222,8 @@ class Proposals:
             self._session.voice.say("Stopped; nothing was proposed.")
             self.changed.emit()
 
-    def _add(self, masks: Iterable[tuple[SmallMask, Box | None]]) -> None:
-        model = self._session.engine.model
-        version = "base" if model is None else model.version
-        self._offers.add(Offer(small, box, version) for small, box in masks)
-        self.changed.emit()
-
-    # ----------------------------------------------------------------- decide
-    def accept(self, numbers: Sequence[int] | None = None) -> None:
-        """Accept what is offered, or some of it; one step for undo.
-
-        Parameters
-        ----------
-        numbers
-            Which; by default all.
-        """
-        offered = self.offered
-        chosen = list(offered) if numbers is None else list(numbers)
-        masks = [
-            (offered[number].small, self._origin(offered[number]))
-            for number in chosen
-            if number in offered and offered[number].small.area
-        ]
-        if not masks:
-            self._session.voice.say(
-                "There is nothing to accept: propose objects first."
-            )
-            return
-        with self._session.voice.guard("accepting the objects"):
-            n_accepted = self._session.objects.commit_each(masks)
-            self._forget(chosen)
-            objects = "object" if n_accepted == 1 else "objects"
-            self._session.voice.say(f"Accepted {n_accepted} {objects}.")
-
-    def _origin(self, offer: Offer) -> Origin:
-        # the point of a grid is nobody's click: it is no prompt of the person
-        return Origin(
-            class_name=self._session.class_name,
-            model_version=offer.version,
-            score=offer.small.score,
-            prompts=PromptSet(box=offer.box),
-        )
-
-    def reject(self, numbers: Sequence[int]) -> None:
-        """Offer these no longer."""
-        self._forget(numbers)
-
-    def _forget(self, numbers: Iterable[int]) -> None:
-        boxes = {offer.box for offer in self._offers.pop(numbers)}
-        self.boxes = tuple(box for box in self.boxes if box not in boxes)
-        self._undone.clear()
-        self.changed.emit()
-
-    def accept_at(self, row: float, column: float) -> None:
-        """Accept what is offered at a pixel."""
-        if number := self._number_at(row, column):
-            self.accept([number])
-
-    def reject_at(self, row: float, column: float) -> None:
-        """Reject what is offered at a pixel."""
-        if number := self._number_at(row, column):
-            self.reject([number])
-
-    def _number_at(self, row: float, column: float) -> int:
-        number = self.number_at(row, column)
-        if not number:
-            self._session.voice.say("Nothing is proposed under the pointer.")
-        return number
-
-    def clear(self) -> None:
-        """Reject everything, and stop what goes on."""
+    def _let_go(self) -> None:
         self._cancel.set()
         self._cancel = Event()
         self.progress = None
-        self._offers.keep(lambda _: False)
-        self._undone.clear()
-        self.boxes = ()
-        self.changed.emit()
+        super()._let_go()

@@ -69,7 +69,8 @@ class Transfer:
 
     def forget(self) -> None:
         """Forget what came of the last one."""
-        self.outcome = ""
+        if not self.working:
+            self.outcome = ""
 
     def cancel(self) -> None:
         """End what is being done; nothing of it stays."""
@@ -143,6 +144,8 @@ class Transfer:
             what = f"{_counted(report.n_objects, report.n_images)} imported."
             if not report.n_objects:
                 what = "Nothing new: what is in the project already is left as it is."
+            elif report.n_known:
+                what += f" {report.n_known} that the project had already are left out."
             skipped = tuple(f"Skipped {line}" for line in report.skipped)
             self._end(what + _listed(skipped))
 

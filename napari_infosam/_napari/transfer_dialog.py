@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 _STEPS = 1000
 _WIDTH = 520
+_LINES = 3
+"""What comes of it takes so many lines, rarely more."""
 
 
 class TransferDialog(QDialog):
@@ -79,6 +81,12 @@ class TransferDialog(QDialog):
         self.form.addRow("", self.explained)
         self.bar = QProgressBar()
         self.outcome = sentence("outcome")
+        # their room stays free, so that the buttons stay where they are
+        policy = self.bar.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.bar.setSizePolicy(policy)
+        self.outcome.setMinimumHeight(_LINES * self.fontMetrics().lineSpacing())
+        self.outcome.setAlignment(Qt.AlignmentFlag.AlignTop)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         self.go = button(verb, "Begin; there is a bar and a Cancel")
         buttons.addButton(self.go, QDialogButtonBox.ButtonRole.ActionRole)
@@ -158,6 +166,7 @@ class TransferDialog(QDialog):
         return path
 
     def _on_kind(self, *_: object) -> None:
+        self._transfer.forget()  # it was about another format
         self._show()
 
     def _show(self, *_: object) -> None:
@@ -168,7 +177,6 @@ class TransferDialog(QDialog):
         if share is not None:
             self.bar.setValue(round(share * _STEPS))
         self.outcome.setText(self._transfer.outcome)
-        self.outcome.setVisible(bool(self._transfer.outcome))
         allow(self.go, "It is being done." if working else self.why_not())
         if self.leave is not None:
             self.leave.setText("Cancel" if working else "Close")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent, QPoint, QTimer
 from qtpy.QtWidgets import (
     QApplication,
     QDialog,
@@ -27,7 +24,7 @@ from napari_infosam._napari.image_list import ImageList
 from napari_infosam._napari.image_opening import ImageOpening
 from napari_infosam._napari.images_widget import ImagesWidget
 from napari_infosam._napari.improvement import Improvement
-from napari_infosam._napari.keys import is_typing, shown
+from napari_infosam._napari.keys import is_typing
 from napari_infosam._napari.learn_widget import LearnWidget
 from napari_infosam._napari.legible import make_legible
 from napari_infosam._napari.list_changes import ListChanges
@@ -40,7 +37,8 @@ from napari_infosam._napari.preview import Preview
 from napari_infosam._napari.proposals import Proposals
 from napari_infosam._napari.q_training_job import QTrainingJob
 from napari_infosam._napari.session import Session
-from napari_infosam._napari.small_widgets import TallArea, sentence
+from napari_infosam._napari.small_widgets import Fold, TallArea
+from napari_infosam._napari.status import StatusLine
 from napari_infosam._napari.thumbnails import Thumbnails
 from napari_infosam._napari.tile_prefetch import TilePrefetch
 from napari_infosam._napari.transfer import Transfer
@@ -56,11 +54,7 @@ if TYPE_CHECKING:
     import napari.viewer
     from qtpy.QtGui import QHideEvent, QKeyEvent, QResizeEvent, QShowEvent
 
-logger = logging.getLogger(__name__)
-
 _MIN_WIDTH = 300
-_NEARLY_ALL = 0.9
-"""A proposal of more than this part of the picture is hardly what was meant."""
 
 
 class Closable(Protocol):
@@ -83,8 +77,6 @@ class InfoSAMWidget(QWidget):
         super().__init__()
         self._viewer = viewer
         self._closed = self._paused = self._docked = False
-        self._said, self._is_failure = "", False
-        self.status = sentence("status")
         earlier = _close_others(viewer)
         self._executor = ThreadExecutor()
         self.preferences = Preferences()
@@ -93,9 +85,8 @@ class InfoSAMWidget(QWidget):
             model=self.preferences.get("model"),
             device=self.preferences.get("device"),
         )
-        self.session.voice.said.connect(self._on_said)
-        # before anyone shows the prompt: what was said before it is over
-        self.session.prompts_changed.connect(self._forget_said)
+        self._line = StatusLine(self.session)
+        self.status = self._line.label
         if earlier is not None:
             self.session.desk.open(earlier)
         self.versus = Versus(self.session, ThreadExecutor())
@@ -131,17 +122,16 @@ class InfoSAMWidget(QWidget):
         self._polling = QTrainingJob(self.session, self)
         self._build()
         make_legible(self, str(viewer.theme))
-        self.session.engine.changed.connect(self._show_status)
-        self.link.together.changed.connect(self._show_status)
-        self.proposals.changed.connect(self._show_status)
-        self.link.tool.changed.connect(self._show_status)
+        self._line.follow(self.link, self.proposals)
         # when the curves of a training come, after they have taken their place
         self._fit_soon = QTimer(self)
         self._fit_soon.setSingleShot(True)
         self._fit_soon.setInterval(0)
         self._fit_soon.timeout.connect(self._fit_list)
         self.session.learning.changed.connect(self._fit_later)
-        self.annotate.many.fold.folded.connect(self._fit_later)
+        for fold in self.findChildren(Fold):
+            fold.folded.connect(self._fit_later)
+            fold.button.clicked.connect(partial(self._on_fold_pressed, fold))
         self.improvement.changed.connect(self._fit_later)
         viewer.events.theme.connect(self._on_theme)
         # a window that is closed takes its panels along without asking them
@@ -149,7 +139,6 @@ class InfoSAMWidget(QWidget):
         application = QApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.close_down)
-        self._show_status()
         self.session.start()
 
     def _list_images(self, viewer: napari.viewer.Viewer) -> None:
@@ -214,66 +203,7 @@ class InfoSAMWidget(QWidget):
         # tells napari's dock that this widget fills it
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
-    # ------------------------------------------------------------------ show
-    def _on_said(self, text: str, is_failure: bool) -> None:
-        self._said, self._is_failure = text, is_failure
-        self._show_status()
-        if is_failure:
-            logger.warning("%s", text)
-            show_error(text)
-
-    def _forget_said(self) -> None:
-        self._said, self._is_failure = "", False
-
-    def _show_status(self) -> None:
-        self.status.setText(self._status_sentence())
-
-    def _status_sentence(self) -> str:
-        session = self.session
-        waiting = session.engine.activity
-        if self._said:
-            return f"\N{WARNING SIGN} {self._said}" if self._is_failure else self._said
-        if waiting and session.prompts:
-            return f"{waiting} Your prompts are kept and answered then."
-        if waiting:
-            return waiting
-        if session.proposal is not None and session.is_answered:
-            score = min(session.proposal.prediction.score, 1.0)
-            target = session.work.target
-            what = "Proposal" if target is None else f"New mask for object {target}"
-            mask = session.proposal.prediction.mask
-            height, width = session.source.shape if session.source else mask.shape
-            if np.count_nonzero(mask) > _NEARLY_ALL * height * width:
-                return (
-                    f"{what} of nearly the whole picture: draw a box "
-                    f"({shown('box')}) or paint ({shown('paint')}) instead, or "
-                    "right-click on what does not belong to it."
-                )
-            return (
-                f"{what}; the model expects IoU {score:.2f}. "
-                f"Accept ({shown('accept')}), or click to correct it."
-            )
-        if session.source is None:
-            return "Open an image to begin: File > Open Sample > InfoSAM has some."
-        if session.prompts:
-            return "The mask is being computed …"
-        return self._what_to_do()
-
-    def _what_to_do(self) -> str:
-        """Return what a person can do while no object is in work."""
-        tool, offered = self.link.tool, len(self.proposals.offered)
-        if offered:
-            what = "1 object is" if offered == 1 else f"{offered} objects are"
-            return f"{what} proposed. Accept ({shown('accept')}), or go on."
-        if not tool.active:
-            return "Clicks are napari's at the moment: press Points to segment."
-        if tool.painting:
-            return "Paint nearly all of an object; the model draws its edge."
-        if tool.boxing:
-            which = "each object" if tool.box_each else "an object"
-            return f"Drag a box around {which}."
-        return "Click on an object to segment it."
-
+    # --------------------------------------------------------------- windows
     def show_help(self) -> None:
         """Show mouse and keys."""
         self._bring(HelpDialog, lambda: HelpDialog(self))
@@ -324,6 +254,19 @@ class InfoSAMWidget(QWidget):
         super().resizeEvent(event)
         self._fit_later()  # what is within has not got its new height yet
 
+    def _on_fold_pressed(self, fold: Fold) -> None:
+        """Bring what a person unfolds to sight, once it has its place."""
+        if fold.is_open:
+            QTimer.singleShot(0, fold, partial(self._bring_to_sight, fold))
+
+    def _bring_to_sight(self, part: QWidget) -> None:
+        """Scroll as little as it takes to see all of a part, or its head."""
+        top = part.mapTo(self._area.widget(), QPoint(0, 0)).y()
+        bar, port = self._area.verticalScrollBar(), self._area.viewport()
+        if bar is not None and port is not None:
+            least = top + part.height() - port.height()
+            bar.setValue(max(bar.value(), min(least, top)))
+
     def _fit_later(self) -> None:
         self._fit_soon.start()
 
@@ -371,11 +314,7 @@ class InfoSAMWidget(QWidget):
             return
         self._closed = True
         self._viewer.events.theme.disconnect(self._on_theme)
-        self.session.voice.said.disconnect(self._on_said)
-        self.session.engine.changed.disconnect(self._show_status)
-        self.session.prompts_changed.disconnect(self._forget_said)
-        self.proposals.changed.disconnect(self._show_status)
-        self.link.tool.changed.disconnect(self._show_status)
+        self._line.close()
         self.session.learning.changed.disconnect(self._fit_later)
         self.improvement.changed.disconnect(self._fit_later)
         self._fit_soon.stop()

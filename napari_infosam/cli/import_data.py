@@ -79,12 +79,15 @@ def import_data(
                 "project": str(opened.path),
                 "n_images": report.n_images,
                 "n_objects": report.n_objects,
+                "n_known": report.n_known,
                 "skipped": list(report.skipped),
             }
         )
     else:
+        known = f" ({report.n_known} were there already)" if report.n_known else ""
         typer.echo(
-            f"{report.n_images} images, {report.n_objects} new objects in {opened.path}"
+            f"{report.n_images} images, {report.n_objects} new objects{known} in "
+            f"{opened.path}"
         )
 
 

@@ -269,6 +269,19 @@ def test_an_object_of_one_piece_is_split_between_clicks(
     session.clear()
 
 
+def test_specks_are_no_parts() -> None:
+    mask = np.zeros((60, 90), bool)
+    mask[5:45, 5:30] = mask[5:45, 60:80] = True
+    mask[50:52, 10:12] = mask[2, 70] = True  # a speck beside each piece
+    left, right = parts_of(mask)
+    assert left.sum() == 40 * 25 + 4
+    assert right.sum() == 40 * 20 + 1
+    # what is small throughout is not made of specks
+    small = np.zeros((9, 9), bool)
+    small[1, 1:4] = small[5, 5] = True
+    assert len(parts_of(small)) == 2
+
+
 def test_parts_are_the_whole() -> None:
     rng = np.random.default_rng(0)
     mask = rng.random((40, 50)) < 0.3

@@ -69,21 +69,57 @@ def test_boxes_become_objects_in_one_step(
 def test_boxes_are_taken_back_and_drawn_again(
     proposals: Proposals, session: Session
 ) -> None:
-    proposals.set_boxes(BOXES)
-    assert proposals.undo_box()
+    for number in range(3):
+        proposals.set_boxes(BOXES[: number + 1])
+    proposals.undo()
     assert len(proposals.offered) == 2
-    assert proposals.redo_box()
-    assert not proposals.redo_box()
+    proposals.redo()
+    assert not proposals.can_redo
     assert proposals.boxes == tuple(BOXES)
     assert len(proposals.offered) == 3
     proposals.set_boxes(BOXES[1:])
     assert {offer.box for offer in proposals.offered.values()} == set(BOXES[1:])
     proposals.reject(list(proposals.offered)[:1])
     assert proposals.boxes == (BOXES[2],)
-    # another picture: they were of the old one
+    # another picture: they wait for the return of theirs
+    first, offered = session.source, proposals.offered
     session.set_image(source(picture(180), "other"))
     assert proposals.is_empty
-    assert not proposals.undo_box()
+    assert not proposals.can_undo
+    session.set_image(first)
+    assert proposals.boxes == (BOXES[2],)
+    assert proposals.offered == offered
+
+
+def test_rejections_and_changes_are_undone_in_their_order(
+    proposals: Proposals, session: Session, said: Said
+) -> None:
+    proposals.propose()
+    shown = proposals.offered
+    assert len(shown) == 3
+    (dropped, *_) = shown
+    proposals.reject([dropped])
+    session.add_prompt(Point(*DISCS[0][::-1]))
+    session.accept()
+    assert not proposals.can_undo  # the accept is the last that was done
+    proposals.clear()
+    assert proposals.is_empty
+    assert said[-1][0] == "Rejected 2 objects; undo brings them back."
+    assert proposals.can_undo
+    proposals.undo()
+    assert len(proposals.offered) == 2
+    assert said[-1][0] == "Proposed again: 2 objects."
+    assert not proposals.can_undo
+    session.undo()
+    session.clear()
+    proposals.undo()
+    assert proposals.offered == shown
+    proposals.redo()
+    assert set(proposals.offered) == set(shown) - {dropped}
+    # proposed again, there is nothing to go back to
+    proposals.propose()
+    assert not proposals.can_undo
+    assert not proposals.can_redo
 
 
 def test_everything_in_view_is_proposed_and_nothing_twice(

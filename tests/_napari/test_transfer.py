@@ -92,6 +92,10 @@ def test_out_and_in_again(window: Window, tmp_path: Path) -> None:
     labels = window.session.objects.labels
     np.testing.assert_array_equal(np.maximum(labels - 3, 0), stored)
     assert finish(window, dialog).startswith("Nothing new")
+    window.session.objects.delete([5])
+    assert finish(window, dialog) == (
+        "1 object in 1 image imported. 2 that the project had already are left out."
+    )
 
     (out / "annotations.json").write_text("{")
     said = finish(window, dialog)

@@ -37,12 +37,14 @@ class ImportReport:
     """What an import brought.
 
     ``n_images`` counts the images that are in the project now, ``n_objects`` the
-    objects that are new in it; ``skipped`` names every other file and the reason.
+    objects that are new in it, and ``n_known`` those that it had already; ``skipped``
+    names every other file and the reason.
     """
 
     n_images: int
     n_objects: int
     skipped: tuple[str, ...]
+    n_known: int = 0
 
 
 @dataclass(slots=True)
@@ -74,7 +76,8 @@ def write_draft(project: Project, draft: Draft, tell: Tell = nobody) -> ImportRe
             skipped += importer.add(target, items, part)
             part(1)
         n_objects = importer.write(part_of(tell, 1, 2))
-    return ImportReport(len(draft.images), n_objects, tuple(skipped))
+        n_known = importer.n_known
+    return ImportReport(len(draft.images), n_objects, tuple(skipped), n_known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +102,15 @@ class Importer:
         Open with its lock.
     classes
         Colours of classes that the project does not have yet.
+
+    Attributes
+    ----------
+    n_known
+        Objects that were not written, because the project has them already.
     """
 
     def __init__(self, project: Project, classes: Classes) -> None:
+        self.n_known = 0
         self._project = project
         self._colours = {_class_name(name): colour for name, colour in classes.items()}
         # by pixels alone: a person may have changed the preprocessing since
@@ -171,6 +180,7 @@ class Importer:
         if isinstance(record, StoredPixels):
             record = self._project.add_image(record, image.name, source=image.source)
         new = _new_items(self._project, record.id, image.items)
+        self.n_known += len(image.items) - len(new)
         used = {_class_name(item.class_name) for item in new}
         written = self._project.commit_each(
             record.id,

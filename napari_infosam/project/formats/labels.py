@@ -100,7 +100,8 @@ def import_folder(
         if colour and not n_images:
             raise InfosamError(f"Nothing was imported: {colour}.")
         n_objects = importer.write(part_of(tell, 1, 2))
-    return ImportReport(n_images, n_objects, tuple(skipped))
+        n_known = importer.n_known
+    return ImportReport(n_images, n_objects, tuple(skipped), n_known)
 
 
 def _read_planes(

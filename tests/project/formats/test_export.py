@@ -90,7 +90,7 @@ def test_what_is_there_is_replaced_only_when_asked(
     out = tmp_path / name
     export_project(project, kind, out)
     before = out.read_bytes() if out.is_file() else sorted(out.iterdir())
-    with pytest.raises(InfosamError, match=rf"{name} exists already: .* --overwrite\."):
+    with pytest.raises(InfosamError, match=rf"{name} exists already: .*--overwrite"):
         export_project(project, kind, out)
     assert before == (out.read_bytes() if out.is_file() else sorted(out.iterdir()))
     project.delete(project.objects(2)[0].id)

@@ -1,0 +1,264 @@
+"""Objects that are proposed and not decided about: boxes, and what is offered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+
+from napari_infosam._napari.offers import Offer, Offers
+from napari_infosam._napari.proposal_history import Decision, ProposalHistory
+from napari_infosam.core.prompts import PromptSet
+from napari_infosam.project.objects import Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_infosam._napari.session import Session
+    from napari_infosam.core.prompts import Box
+    from napari_infosam.core.small_masks import SmallMask
+    from napari_infosam.project import HistoryEntry
+
+_FIRST_SCORE = 0.88
+"""What the threshold is set to at first, as in Segment Anything."""
+
+
+class Undecided:
+    """Boxes and offers of the picture in view, and what is decided about them.
+
+    What is undecided waits for the return of its picture. Every decision can be taken
+    back.
+
+    Parameters
+    ----------
+    session
+        Whose picture, model and objects these are.
+
+    Attributes
+    ----------
+    boxes
+        The boxes that were drawn, each for an object.
+    """
+
+    changed = Signal()
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._offers = Offers(_FIRST_SCORE)
+        self._source = session.source
+        self._history = ProposalHistory()
+        self._aside: dict[Hashable, tuple[tuple[Box, ...], dict[int, Offer]]] = {}
+        self.boxes: tuple[Box, ...] = ()
+
+    def _ask_boxes(self) -> None:
+        """See to it that boxes without an offer get one."""
+        raise NotImplementedError
+
+    def _on_image(self) -> None:
+        """Let what is undecided wait for the return of its picture."""
+        old, source = self._source, self._session.source
+        if source is old:
+            return
+        if old is not None and not self.is_empty:
+            self._aside[old.key] = (self.boxes, self._offers.all())
+        self._source = source
+        self._let_go()
+        self._history.clear()
+        if source is not None:
+            self.boxes, offers = self._aside.pop(source.key, ((), {}))
+            # with other channels the model would see other objects
+            if old is None or old.key != source.key:
+                self._offers.put_back(offers)
+        self.changed.emit()
+
+    # -------------------------------------------------------------------- see
+    @property
+    def min_score(self) -> float:
+        """Least predicted IoU of what is offered; objects of boxes always are."""
+        return self._offers.min_score
+
+    @min_score.setter
+    def min_score(self, value: float) -> None:
+        if value != self._offers.min_score:
+            self._offers.min_score = value
+            self.changed.emit()
+
+    @property
+    def offered(self) -> dict[int, Offer]:
+        """What can be accepted, by number."""
+        return self._offers.shown()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to accept or to clear."""
+        return not self._offers and not self.boxes
+
+    def picture(self) -> NDArray[np.uint8] | None:
+        """Return ``(H, W)`` dashed masks of what is offered; None without any.
+
+        Values as of `napari_infosam._napari.outlines.dash_outlined`.
+        """
+        source = self._source
+        return None if source is None else self._offers.picture(source.shape)
+
+    def number_at(self, row: float, column: float) -> int:
+        """Return the number of what is offered at a pixel, or 0."""
+        return self._offers.number_at(row, column)
+
+    # ------------------------------------------------------------------ boxes
+    def add_box(self, box: Box) -> None:
+        """Draw one more box, for an object of its own."""
+        self.set_boxes((*self.boxes, box))
+
+    def set_boxes(self, boxes: Sequence[Box]) -> None:
+        """Have these boxes and no others; new ones are decoded in one batch."""
+        if self._source is None:
+            self._session.voice.say("Open an image first.")
+            return
+        wanted = tuple(dict.fromkeys(boxes))
+        if wanted == self.boxes:
+            return
+        drawn = tuple(box for box in wanted if box not in self.boxes)
+        taken = tuple(box for box in self.boxes if box not in wanted)
+        self._history.note(Decision(self._last_step(), drawn, taken))
+        self._have_boxes(wanted)
+
+    def _have_boxes(self, boxes: tuple[Box, ...]) -> None:
+        self.boxes = boxes
+        self._offers.keep(lambda one: one.box is None or one.box in boxes)
+        self.changed.emit()
+        self._ask_boxes()
+
+    def _add(self, masks: Iterable[tuple[SmallMask, Box | None]]) -> None:
+        model = self._session.engine.model
+        version = "base" if model is None else model.version
+        self._offers.add(Offer(small, box, version) for small, box in masks)
+        self.changed.emit()
+
+    # ----------------------------------------------------------------- decide
+    def accept(self, numbers: Sequence[int] | None = None) -> None:
+        """Accept what is offered, or some of it; one step for undo.
+
+        Parameters
+        ----------
+        numbers
+            Which; by default all.
+        """
+        offered = self.offered
+        chosen = list(offered) if numbers is None else list(numbers)
+        masks = [
+            (offered[number].small, self._origin(offered[number]))
+            for number in chosen
+            if number in offered and offered[number].small.area
+        ]
+        if not masks:
+            self._session.voice.say(
+                "There is nothing to accept: propose objects first."
+            )
+            return
+        with self._session.voice.guard("accepting the objects"):
+            n_accepted = self._session.objects.commit_each(masks)
+            self._history.clear()
+            self._forget(chosen)
+            hidden = len(self._offers) - len(self.offered)
+            waits = f" {hidden} more below the score." if hidden else ""
+            self._session.voice.say(f"Accepted {_objects(n_accepted)}.{waits}")
+
+    def _origin(self, offer: Offer) -> Origin:
+        # the point of a grid is nobody's click: it is no prompt of the person
+        return Origin(
+            class_name=self._session.class_name,
+            model_version=offer.version,
+            score=offer.small.score,
+            prompts=PromptSet(box=offer.box),
+        )
+
+    def reject(self, numbers: Sequence[int]) -> None:
+        """Offer these no longer; undo brings them back."""
+        offers = self._offers.all()
+        there = {number: offers[number] for number in numbers if number in offers}
+        self._history.note(
+            Decision(self._last_step(), taken=_boxes_of(there), rejected=there)
+        )
+        self._forget(there)
+
+    def _forget(self, numbers: Iterable[int]) -> None:
+        boxes = {offer.box for offer in self._offers.pop(numbers)}
+        self.boxes = tuple(box for box in self.boxes if box not in boxes)
+        self.changed.emit()
+
+    def accept_at(self, row: float, column: float) -> None:
+        """Accept what is offered at a pixel."""
+        if number := self._number_at(row, column):
+            self.accept([number])
+
+    def reject_at(self, row: float, column: float) -> None:
+        """Reject what is offered at a pixel."""
+        if number := self._number_at(row, column):
+            self.reject([number])
+
+    def _number_at(self, row: float, column: float) -> int:
+        number = self.number_at(row, column)
+        if not number:
+            self._session.voice.say("Nothing is proposed under the pointer.")
+        return number
+
+    def clear(self) -> None:
+        """Reject everything; undo brings it back."""
+        boxes, offers = self.boxes, self._offers.all()
+        self._let_go()
+        if boxes or offers:
+            self._history.note(
+                Decision(self._last_step(), taken=boxes, rejected=offers)
+            )
+            n = len(offers) or len(boxes)
+            it = "it" if n == 1 else "them"
+            self._session.voice.say(f"Rejected {_objects(n)}; undo brings {it} back.")
+        self.changed.emit()
+
+    def _let_go(self) -> None:
+        """Have no boxes and no offers any more."""
+        self._offers.keep(lambda _: False)
+        self.boxes = ()
+
+    # -------------------------------------------------------------- take back
+    @property
+    def can_undo(self) -> bool:
+        """Whether a box or a rejection can be taken back before anything else."""
+        return self._history.can_undo(self._last_step())
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether a box or a rejection can be done again."""
+        return self._history.can_redo(self._last_step())
+
+    def undo(self) -> None:
+        """Take the last box or rejection back; only where `can_undo`."""
+        last = self._history.undo()
+        stay = tuple(box for box in self.boxes if box not in last.drawn)
+        self._offers.put_back(last.rejected)
+        if last.rejected:
+            self._session.voice.say(f"Proposed again: {_objects(len(last.rejected))}.")
+        self._have_boxes((*stay, *last.taken))
+
+    def redo(self) -> None:
+        """Do again what `undo` took back last; only where `can_redo`."""
+        last = self._history.redo()
+        stay = tuple(box for box in self.boxes if box not in last.taken)
+        self._offers.pop(last.rejected)
+        self._have_boxes((*stay, *last.drawn))
+
+    def _last_step(self) -> HistoryEntry | None:
+        project = self._session.desk.project
+        return None if project is None else project.last_step()
+
+
+def _boxes_of(offers: Mapping[int, Offer]) -> tuple[Box, ...]:
+    return tuple(offer.box for offer in offers.values() if offer.box is not None)
+
+
+def _objects(number: int) -> str:
+    return "1 object" if number == 1 else f"{number} objects"
