@@ -5,6 +5,7 @@ from __future__ import annotations
 from napari_infosam.core.small_masks import SmallMask
 from napari_infosam.models.batch import Cancelled
 from napari_infosam.models.embeddings import EmbeddingCache
+from napari_infosam.models.huge_pages import use_huge_pages
 from napari_infosam.models.loading import load_model, load_version
 from napari_infosam.models.prediction import ImageEmbedding, Prediction
 from napari_infosam.models.predictor import Predictor
@@ -23,3 +24,5 @@ __all__ = [
     "load_model",
     "load_version",
 ]
+
+use_huge_pages()

@@ -22,6 +22,7 @@ from timm.models.tiny_vit import Attention, ConvNorm, TinyVit
 from torch import Tensor, nn
 
 from napari_infosam.core.geometry import MODEL_SIDE
+from napari_infosam.models.conv_gelu import ConvGelu
 
 EMBEDDING_CHANNELS = 256
 EMBEDDING_SIDE = MODEL_SIDE // 16
@@ -43,6 +44,8 @@ _ORIGINAL_AND_OURS = (
 )
 _CONVOLUTION = re.compile(r"^image_encoder\.(patch_embed|stages)\..*\.weight$")
 _CLASSES = 1000
+_ACTIVATED = (("conv1", "act"), ("conv1", "act1"), ("conv2", "act2"))
+"""Convolutions of timm's modules, and the activations that follow them at once."""
 # the ImageNet classifier that the published checkpoint carries along
 _UNUSED = re.compile(r"^image_encoder\.(norm_head|head)\.|\.attention_bias_idxs$")
 
@@ -162,7 +165,7 @@ class _FreshAttention(Attention):
 
 
 def _prepare(module: nn.Module) -> None:
-    """Fold batch norms into their convolutions and drop the bias caches."""
+    """Fold norms and activations into convolutions, and drop the bias caches."""
     for name, child in module.named_children():
         if isinstance(child, ConvNorm):
             setattr(module, name, child.fuse())
@@ -177,6 +180,11 @@ def _prepare(module: nn.Module) -> None:
             setattr(module, name, fresh)
         else:
             _prepare(child)
+    for name, activation in _ACTIVATED:
+        conv = getattr(module, name, None)
+        if isinstance(conv, nn.Conv2d) and hasattr(module, activation):
+            setattr(module, name, ConvGelu(conv))
+            setattr(module, activation, nn.Identity())
 
 
 def _check_stage(first_stage: int) -> None:

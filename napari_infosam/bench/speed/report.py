@@ -65,8 +65,8 @@ def _amount(value: float, row: Row) -> str:
 
 def _roofline(found: Mapping[str, Any]) -> Iterator[str]:
     peaks = found["peak_gflops"]
-    yield f"Peak of matrix products: {peaks['float32']:.0f} GFLOP/s in float32, "
-    yield f"{peaks['bfloat16']:.0f} in bfloat16."
+    rates = (f"{peak:.0f} GFLOP/s in {dtype}" for dtype, peak in sorted(peaks.items()))
+    yield f"Peak of matrix products: {', '.join(rates)}."
     yield ""
     yield "| | GFLOP | seconds | GFLOP/s | share of the peak |"
     yield "|---|---|---|---|---|"

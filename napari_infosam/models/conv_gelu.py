@@ -1,0 +1,74 @@
+"""A convolution with the GELU after it, in one pass where a CPU can."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# what torch's own compiler makes of the two on a CPU; not in every build of torch
+ONE_PASS: Any = (
+    getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
+    if torch.backends.mkldnn.is_available()
+    else None
+)
+"""torch's operation for both, or None."""
+
+
+class ConvGelu(nn.Conv2d):
+    """`torch.nn.Conv2d` and the exact GELU; parameters have the same names.
+
+    Early layers are so wide that reading and writing them once more takes as long as
+    the convolution.
+
+    Parameters
+    ----------
+    conv
+        The convolution, whose parameters are taken over.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,  # type: ignore[arg-type]
+            conv.stride,  # type: ignore[arg-type]
+            conv.padding,  # type: ignore[arg-type]
+            conv.dilation,  # type: ignore[arg-type]
+            conv.groups,
+            conv.bias is not None,
+            device="meta",
+        )
+        self.weight, self.bias = conv.weight, conv.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``(B, C, Y, X)`` features after the activation."""
+        if not self._in_one_pass(x):
+            return F.gelu(super().forward(x))
+        activated: Tensor = ONE_PASS(
+            x,
+            self.weight,
+            self.bias,
+            self.padding,
+            self.stride,
+            self.dilation,
+            self.groups,
+            "gelu",
+            [],
+            "none",
+        )
+        return activated
+
+    def _in_one_pass(self, x: Tensor) -> bool:
+        """Whether it can be done so, which has no gradient and only float32."""
+        return (
+            ONE_PASS is not None
+            and x.device.type == "cpu"
+            and x.dtype is torch.float32
+            and not torch.is_grad_enabled()
+            and not torch.is_autocast_enabled("cpu")
+            and not torch.compiler.is_compiling()
+            and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+        )

@@ -1,0 +1,78 @@
+"""Convolution and activation in one pass are the two, one after the other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from napari_infosam.models.conv_gelu import ONE_PASS, ConvGelu
+
+needs_one_pass = pytest.mark.skipif(ONE_PASS is None, reason="torch has no oneDNN")
+
+
+@pytest.mark.parametrize(("stride", "groups"), [(1, 1), (2, 8), (1, 8)])
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+def test_it_is_both(stride: int, groups: int, memory: torch.memory_format) -> None:
+    generator = torch.Generator().manual_seed(0)
+    conv = nn.Conv2d(8, 8, 3, stride, padding=1, groups=groups).to(memory_format=memory)
+    both = ConvGelu(conv)
+    x = torch.randn(2, 8, 13, 16, generator=generator).to(memory_format=memory)
+    with torch.inference_mode():
+        torch.testing.assert_close(both(x), F.gelu(conv(x)), rtol=0, atol=1e-6)
+    x.requires_grad_()
+    ours, theirs = (
+        torch.autograd.grad(made.square().sum(), [x, conv.weight])
+        for made in (both(x), F.gelu(conv(x)))
+    )
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+    assert both.state_dict().keys() == conv.state_dict().keys()
+
+
+@needs_one_pass
+def test_one_pass_is_taken_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = []
+
+    def one_pass(*arguments: object) -> torch.Tensor:
+        passes.append(arguments)
+        result: torch.Tensor = ONE_PASS(*arguments)
+        return result
+
+    monkeypatch.setattr("napari_infosam.models.conv_gelu.ONE_PASS", one_pass)
+    both, x = ConvGelu(nn.Conv2d(3, 4, 1)), torch.zeros(1, 3, 5, 5)
+    with torch.no_grad():
+        both(x)
+        assert len(passes) == 1
+        both.double()(x.double())
+        with torch.autocast("cpu", torch.bfloat16):
+            assert both.float()(x).dtype is torch.bfloat16
+    both(x)
+    assert len(passes) == 1
+
+
+def test_large_tensors_lie_in_huge_pages() -> None:
+    setting = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if not setting.exists() or "[never]" in setting.read_text():
+        pytest.skip("this system has no huge pages")
+    program = (
+        "import re, torch, napari_infosam.models as m;"
+        "x = torch.ones(1 << 24);"
+        "rollup = open('/proc/self/smaps_rollup').read();"
+        "print(re.search(r'AnonHugePages: *([0-9]+)', rollup)[1])"
+    )
+    environment = {"PATH": ""}
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
+    )
+    assert int(ran.stdout) > (1 << 24) * 4 / 1024 / 2
