@@ -30,18 +30,14 @@ class ConvGelu(nn.Conv2d):
     """
 
     def __init__(self, conv: nn.Conv2d) -> None:
-        super().__init__(
-            conv.in_channels,
-            conv.out_channels,
-            conv.kernel_size,  # type: ignore[arg-type]
-            conv.stride,  # type: ignore[arg-type]
-            conv.padding,  # type: ignore[arg-type]
-            conv.dilation,  # type: ignore[arg-type]
-            conv.groups,
-            conv.bias is not None,
-            device="meta",
-        )
+        super().__init__(**_shape_of(conv))
         self.weight, self.bias = conv.weight, conv.bias
+
+    def conv(self) -> nn.Conv2d:
+        """Return the convolution alone, with the same parameters."""
+        alone = nn.Conv2d(**_shape_of(self))
+        alone.weight, alone.bias = self.weight, self.bias
+        return alone
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(B, C, Y, X)`` features after the activation."""
@@ -72,3 +68,10 @@ class ConvGelu(nn.Conv2d):
             and not torch.compiler.is_compiling()
             and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
         )
+
+
+def _shape_of(conv: nn.Conv2d) -> dict[str, Any]:
+    """Return the arguments that make a convolution like this one, without weights."""
+    names = ("in_channels", "out_channels", "kernel_size", "stride", "padding")
+    shape = {name: getattr(conv, name) for name in (*names, "dilation", "groups")}
+    return {**shape, "bias": conv.bias is not None, "device": "meta"}

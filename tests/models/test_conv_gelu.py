@@ -33,6 +33,7 @@ def test_it_is_both(stride: int, groups: int, memory: torch.memory_format) -> No
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
     assert both.state_dict().keys() == conv.state_dict().keys()
+    torch.testing.assert_close(both.conv()(x), conv(x), rtol=0, atol=0)
 
 
 @needs_one_pass

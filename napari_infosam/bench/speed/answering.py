@@ -14,6 +14,7 @@ from skimage.data import coins
 from torch import Tensor
 
 from napari_infosam.bench.speed.measure import Row, alternate, compare
+from napari_infosam.bench.speed.references import plain_sam
 from napari_infosam.core.metrics import iou
 from napari_infosam.core.preprocess import to_rgb_uint8
 from napari_infosam.core.prompts import Point, PromptSet
@@ -24,7 +25,6 @@ from napari_infosam.models.export.onnx_graphs import (
     write_decoder,
     write_encoder,
 )
-from napari_infosam.models.registry import build_sam
 from napari_infosam.models.sam_model import resize_longest_side
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Answering:
     def __init__(self, *, onnx: bool = True) -> None:
         self.picture = to_rgb_uint8(coins())
         self.model = load_model("vit_t", "cpu")
-        self.sam, _ = build_sam("vit_t")
+        self.sam = plain_sam("vit_t")
         self.onnx = onnx
         self.predictor = Predictor(self.model, EmbeddingCache())
         self.predictor.set_image(self.picture)

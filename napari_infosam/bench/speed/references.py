@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from napari_infosam.models.conv_gelu import ConvGelu
 from napari_infosam.models.decoder import Decoder
 from napari_infosam.models.registry import build_sam
 from napari_infosam.models.student import StudentSpec, build_student
@@ -31,6 +32,21 @@ FIRST_BLOCK = 2
 _POINT = PromptPlan(box=False, corrections=0)
 
 
+def plain_sam(name: str) -> Sam:
+    """Return a model of the registry without what this package makes faster in it."""
+    sam, _ = build_sam(name)
+    _in_two_passes(sam.image_encoder)
+    return sam
+
+
+def _in_two_passes(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, ConvGelu):
+            setattr(module, name, nn.Sequential(child.conv(), nn.GELU()))
+        else:
+            _in_two_passes(child)
+
+
 class AuthorsRecipe:
     """The published recipe of InfoSAM on MobileSAM, as its authors train.
 
@@ -47,7 +63,7 @@ class AuthorsRecipe:
     """
 
     def __init__(self, base: SamModel, samples: list[Sample]) -> None:
-        self.teacher, _ = build_sam(base.name)
+        self.teacher = plain_sam(base.name)
         spec = StudentSpec.of(base, "adapter", FIRST_BLOCK)
         self.student, trained = build_student(self.teacher, spec)
         self.relation = RelationModule()
@@ -99,7 +115,7 @@ class DecoderTuning:
     """
 
     def __init__(self, base: SamModel, sample: Sample, embedding: Tensor) -> None:
-        self.sam, _ = build_sam(base.name)
+        self.sam = plain_sam(base.name)
         self.sam.requires_grad_(False)
         self.sam.mask_decoder.requires_grad_(True)
         self._unused = Decoder(self.sam)
