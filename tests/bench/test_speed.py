@@ -22,8 +22,9 @@ from napari_infosam.bench.speed.report import markdown, regressions
 from napari_infosam.bench.speed.roofline import _gflop
 from napari_infosam.cli import app
 from napari_infosam.core.errors import InfosamError
+from napari_infosam.models.devices import inference_dtype
 
-COMMITTED = Path(__file__).parents[2] / "benchmarks" / "speed" / "speed.json"
+COMMITTED = Path(__file__).parents[2] / "benchmarks" / "speed"
 
 
 @pytest.fixture
@@ -98,11 +99,13 @@ def test_the_table_shows_rows_roof_and_machine(row):
     assert table.endswith("- left out\n")
 
 
-def test_the_committed_table_can_be_checked_against():
-    rows = [Row(**found) for found in json.loads(COMMITTED.read_text("utf-8"))["rows"]]
-    assert regressions(rows, COMMITTED) == []
+@pytest.mark.parametrize("name", ["bfloat16.json", "float32.json"])
+def test_the_committed_table_can_be_checked_against(name):
+    committed = COMMITTED / name
+    rows = [Row(**found) for found in json.loads(committed.read_text("utf-8"))["rows"]]
+    assert regressions(rows, committed) == []
     worse = [replace(row, ratio=2 * row.ratio) for row in rows]
-    assert len(regressions(worse, COMMITTED)) == len(rows)
+    assert len(regressions(worse, committed)) == len(rows)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +199,9 @@ def test_the_command_refuses_what_it_can_not_measure(arguments, says, tmp_path):
 @pytest.mark.bench
 def test_no_ratio_is_worse_than_committed(tmp_path):
     """Minutes, and only of use on a quiet machine: ``pytest -m bench``."""
+    half = inference_dtype(torch.device("cpu")) is torch.bfloat16
+    committed = COMMITTED / ("bfloat16.json" if half else "float32.json")
     result = CliRunner().invoke(
-        app, ["bench-speed", "--out", str(tmp_path), "--check", str(COMMITTED)]
+        app, ["bench-speed", "--out", str(tmp_path), "--check", str(committed)]
     )
     assert result.exit_code == 0, result.output
