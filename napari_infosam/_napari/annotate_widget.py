@@ -19,6 +19,7 @@ from napari_infosam._napari.channels_dialog import why_no_channels
 from napari_infosam._napari.class_widget import ClassWidget
 from napari_infosam._napari.keys import shown
 from napari_infosam._napari.meaning_widget import MeaningWidget
+from napari_infosam._napari.object_text import counted
 from napari_infosam._napari.objects_widget import ObjectsWidget
 from napari_infosam._napari.places import SUFFIX, free_project
 from napari_infosam._napari.preferences import MODELS
@@ -297,11 +298,11 @@ class AnnotateWidget(QWidget):
         if project is None or not project.n_objects():
             return "Nothing accepted yet."
         total, n_images = project.n_objects(), project.n_images_with_objects()
-        images = f"{n_images} {'image' if n_images == 1 else 'images'}"
+        images = counted(n_images, "image")
         here, objects = self._session.objects_here(), self._session.objects
         if not here and not objects.is_known and self._session.source is not None:
-            return f"{total} {_objects(total)} in {images}; looking for those here …"
-        return f"{here} {_objects(here)} here, {total} in {images}"
+            return f"{counted(total)} in {images}; looking for those here …"
+        return f"{counted(here)} here, {total} in {images}"
 
     def _show_prompts(self) -> None:
         session = self._session
@@ -377,7 +378,3 @@ class AnnotateWidget(QWidget):
         refused = self._session.desk.refused
         if refused is not None:
             self._session.desk.choose(free_project(refused))
-
-
-def _objects(number: int) -> str:
-    return "object" if number == 1 else "objects"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from psygnal import Signal
 
 from napari_infosam._napari.command_process import run_command
+from napari_infosam._napari.object_text import counted
 from napari_infosam.project.image_files import CancelledError
 
 if TYPE_CHECKING:
@@ -230,9 +231,7 @@ class Transfer:
 
 
 def _counted(n_objects: int, n_images: int) -> str:
-    objects = "1 object" if n_objects == 1 else f"{n_objects} objects"
-    images = "1 image" if n_images == 1 else f"{n_images} images"
-    return f"{objects} in {images}"
+    return f"{counted(n_objects)} in {counted(n_images, 'image')}"
 
 
 def _listed(notes: tuple[str, ...]) -> str:

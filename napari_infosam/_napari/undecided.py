@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
+from napari_infosam._napari.object_text import counted
 from napari_infosam._napari.offers import Offer, Offers
 from napari_infosam._napari.proposal_history import Decision, ProposalHistory
 from napari_infosam.core.prompts import PromptSet
@@ -165,7 +166,7 @@ class Undecided:
             self._forget(chosen)
             hidden = len(self._offers) - len(self.offered)
             waits = f" {hidden} more below the score." if hidden else ""
-            self._session.voice.say(f"Accepted {_objects(n_accepted)}.{waits}")
+            self._session.voice.say(f"Accepted {counted(n_accepted)}.{waits}")
 
     def _origin(self, offer: Offer) -> Origin:
         # the point of a grid is nobody's click: it is no prompt of the person
@@ -216,7 +217,7 @@ class Undecided:
             )
             n = len(offers) or len(boxes)
             it = "it" if n == 1 else "them"
-            self._session.voice.say(f"Rejected {_objects(n)}; undo brings {it} back.")
+            self._session.voice.say(f"Rejected {counted(n)}; undo brings {it} back.")
         self.changed.emit()
 
     def _let_go(self) -> None:
@@ -241,7 +242,7 @@ class Undecided:
         stay = tuple(box for box in self.boxes if box not in last.drawn)
         self._offers.put_back(last.rejected)
         if last.rejected:
-            self._session.voice.say(f"Proposed again: {_objects(len(last.rejected))}.")
+            self._session.voice.say(f"Proposed again: {counted(len(last.rejected))}.")
         self._have_boxes((*stay, *last.taken))
 
     def redo(self) -> None:
@@ -258,7 +259,3 @@ class Undecided:
 
 def _boxes_of(offers: Mapping[int, Offer]) -> tuple[Box, ...]:
     return tuple(offer.box for offer in offers.values() if offer.box is not None)
-
-
-def _objects(number: int) -> str:
-    return "1 object" if number == 1 else f"{number} objects"

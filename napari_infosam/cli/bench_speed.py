@@ -79,10 +79,10 @@ def bench_speed(
     from napari_infosam.bench.speed.run import run
 
     with quiet_stdout(), stoppable():
-        result = run(
+        for result in run(
             parts, repetitions, data, on_part=lambda part: say(f"Measuring {part}")
-        )
-        table = write(result, out)
+        ):
+            table = write(result, out)
     if as_json:
         emit(result)
     else:

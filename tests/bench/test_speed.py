@@ -99,6 +99,21 @@ def test_the_table_shows_rows_roof_and_machine(row):
     assert table.endswith("- left out\n")
 
 
+def test_what_was_measured_is_kept_if_a_later_part_fails(tmp_path, monkeypatch, row):
+    def rows(_run, part):
+        if part == "boxes":
+            raise InfosamError("The disk is gone.")
+        return [row]
+
+    monkeypatch.setattr("napari_infosam.bench.speed.run._Run.rows", rows)
+    parts = ["--only", "click", "--only", "boxes"]
+    result = CliRunner().invoke(app, ["bench-speed", "--out", str(tmp_path), *parts])
+    assert result.exit_code != 0
+    kept = json.loads((tmp_path / "speed.json").read_text("utf-8"))
+    assert [Row(**found) for found in kept["rows"]] == [row]
+    assert "| ours | theirs | 1.00" in (tmp_path / "speed.md").read_text("utf-8")
+
+
 @pytest.mark.parametrize("name", ["bfloat16.json", "float32.json"])
 def test_the_committed_table_can_be_checked_against(name):
     committed = COMMITTED / name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -69,8 +69,10 @@ def run(
     repetitions: int,
     data: Path | None = None,
     on_part: Callable[[Part], None] | None = None,
-) -> dict[str, Any]:
-    """Measure, and return what `report.write` writes.
+) -> Iterator[dict[str, Any]]:
+    """Measure, and yield what `report.write` writes, as far as it goes.
+
+    After each part, so that nothing is lost where a later one is stopped.
 
     Parameters
     ----------
@@ -88,6 +90,7 @@ def run(
     shared = _Run(data, repetitions, onnx)
     rows: list[dict[str, Any]] = []
     result: dict[str, Any] = {"machine": machine, "rows": rows, "peak_mib": {}}
+    result["notes"] = [] if onnx else [_NO_ONNX]
     for part in parts:
         if on_part is not None:
             on_part(part)
@@ -100,6 +103,5 @@ def run(
                     shared.answering, shared.learning, repetitions
                 )
         result["peak_mib"][part] = round(peak.mebibytes)
-    machine["load_after"] = load()
-    result["notes"] = [] if onnx else [_NO_ONNX]
-    return result
+        machine["load_after"] = load()
+        yield result
