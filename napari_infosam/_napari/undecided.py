@@ -181,6 +181,8 @@ class Undecided:
         """Offer these no longer; undo brings them back."""
         offers = self._offers.all()
         there = {number: offers[number] for number in numbers if number in offers}
+        if not there:
+            return
         self._history.note(
             Decision(self._last_step(), taken=_boxes_of(there), rejected=there)
         )
