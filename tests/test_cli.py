@@ -177,6 +177,7 @@ def test_import_makes_a_project(
         "project": str(tmp_path / "new.infosam"),
         "n_images": 2,
         "n_objects": n_objects,
+        "n_known": 0,
         "skipped": [],
     }
     with Project.open(path) as project:
@@ -325,6 +326,7 @@ def test_what_is_exported_can_be_imported(
         "project": str(tmp_path / "again.infosam"),
         "n_images": 2,
         "n_objects": n_objects,
+        "n_known": 0,
         "skipped": [],
     }
     assert sorted(masks_of(tmp_path / "again.infosam")) == sorted(masks_of(filled))
