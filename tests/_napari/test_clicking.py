@@ -24,7 +24,7 @@ def test_a_proposal_of_the_whole_picture_says_what_helps(window: Window) -> None
     answer = window.session.work.answer
     assert answer is not None
     answer.prediction.mask[:] = True
-    window.panel._show_status()
+    window.session.engine.changed.emit()
     assert "draw a box (B) or paint (P)" in window.panel.status.text()
 
 
