@@ -77,6 +77,7 @@ class InfoSAMWidget(QWidget):
         super().__init__()
         self._viewer = viewer
         self._closed = self._paused = self._docked = False
+        self._unfolded: Fold | None = None
         earlier = _close_others(viewer)
         self._executor = ThreadExecutor()
         self.preferences = Preferences()
@@ -256,8 +257,8 @@ class InfoSAMWidget(QWidget):
 
     def _on_fold_pressed(self, fold: Fold) -> None:
         """Bring what a person unfolds to sight, once it has its place."""
-        if fold.is_open:
-            QTimer.singleShot(0, fold, partial(self._bring_to_sight, fold))
+        self._unfolded = fold if fold.is_open else None
+        self._fit_later()
 
     def _bring_to_sight(self, part: QWidget) -> None:
         """Scroll as little as it takes to see all of a part, or its head."""
@@ -278,6 +279,9 @@ class InfoSAMWidget(QWidget):
             for part in (self.annotate.objects, self.images_view):
                 needed = layout.totalHeightForWidth(self._area.width())
                 part.fit(self._area.height() - needed)
+        if self._unfolded is not None:
+            self._bring_to_sight(self._unfolded)
+            self._unfolded = None
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Let clicks be prompts again once the panel is in sight."""

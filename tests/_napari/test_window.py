@@ -137,6 +137,22 @@ def test_the_wheel_scrolls_the_panel_and_changes_nothing(window: Window) -> None
     assert stage.currentText() == stages
 
 
+def test_what_is_unfolded_comes_to_sight(window: Window) -> None:
+    panel, area = window.panel, window.panel.findChild(TallArea)
+    panel.annotate.many.fold.is_open = panel.annotate.objects.section.is_open = True
+    window.wait(lambda: area.verticalScrollBar().maximum() > 0)
+    area.verticalScrollBar().setValue(0)
+    fold = panel.learn.advanced
+    window.press(fold.button)
+    window.wait(lambda: area.verticalScrollBar().value() > 0)
+    top = fold.button.mapTo(area, QPoint(0, 0)).y()
+    assert 0 <= top < area.height()
+    scrolled = area.verticalScrollBar().value()
+    window.press(fold.button)
+    window.wait(lambda: not fold.is_open)
+    assert area.verticalScrollBar().value() <= scrolled
+
+
 def turn_wheel(widget: QWidget) -> None:
     """Turn the wheel of a mouse towards oneself, over a widget."""
     middle = QPointF(widget.rect().center())

@@ -12,6 +12,7 @@ import torch
 from typer.testing import CliRunner
 
 from napari_infosam.bench.speed import growth
+from napari_infosam.bench.speed.answering import Answering
 from napari_infosam.bench.speed.curves import markdown as growth_table
 from napari_infosam.bench.speed.curves import verdict, write
 from napari_infosam.bench.speed.growth import Curve, Curves
@@ -97,6 +98,13 @@ def test_the_table_shows_rows_roof_and_machine(row):
     assert "| click | 2.00 | 0.5 | 4 | 10% of float32 |" in table
     assert "Cray (no bfloat16 of its own)" in table
     assert table.endswith("- left out\n")
+
+
+def test_proposals_are_measured_beside_those_of_segment_anything():
+    (row,) = Answering(onnx=False).proposals(1, n_side=2)
+    assert row.key == "proposals 2 x 2 / SamAutomaticMaskGenerator"
+    assert row.aim == 1 / 3
+    assert row.value > 0 < row.reference
 
 
 def test_what_was_measured_is_kept_if_a_later_part_fails(tmp_path, monkeypatch, row):

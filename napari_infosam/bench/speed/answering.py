@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from segment_anything import SamPredictor
+from PIL import Image
+from segment_anything import SamAutomaticMaskGenerator, SamPredictor
 from skimage.data import coins
 from torch import Tensor
 
 from napari_infosam.bench.speed.measure import Row, alternate, compare
 from napari_infosam.bench.speed.references import plain_sam
+from napari_infosam.core.geometry import MODEL_SIDE
 from napari_infosam.core.metrics import iou
 from napari_infosam.core.preprocess import to_rgb_uint8
 from napari_infosam.core.prompts import Point, PromptSet
 from napari_infosam.models import EmbeddingCache, Predictor, load_model
+from napari_infosam.models.automatic import AutomaticOptions, propose
 from napari_infosam.models.export.onnx_check import OnnxPair
 from napari_infosam.models.export.onnx_graphs import (
     check_libraries,
@@ -41,6 +44,7 @@ N_BOXES = 64
 
 PLAIN = "plain float32 module"
 SAM = "SamPredictor"
+GENERATOR = "SamAutomaticMaskGenerator"
 ONNX = "ONNX Runtime, float32"
 
 
@@ -106,6 +110,31 @@ class Answering:
             shape = self.picture.shape[:2]
             works[ONNX] = lambda: self.pair.answer(features, prompts, shape)
         return _rows("click", works, {PLAIN: 0.6}, repetitions)
+
+    def proposals(self, repetitions: int, n_side: int = 32) -> list[Row]:
+        """Return how long proposals for a whole picture take, its embedding included.
+
+        The grid is that of Segment Anything's generator, ``n_side`` points a side.
+        """
+        side = MODEL_SIDE
+        square = np.asarray(Image.fromarray(self.picture).resize((side, side)))
+        generator = SamAutomaticMaskGenerator(
+            self.sam, points_per_side=n_side, output_mode="coco_rle"
+        )
+        points = generator.point_grids[0] * side
+        options = AutomaticOptions(max_share=1)  # as theirs, which leave none out
+
+        def ours() -> None:
+            predictor = Predictor(self.model, EmbeddingCache())
+            predictor.set_image(square)
+            propose(predictor, points, options)
+
+        grid = f"proposals {n_side} x {n_side}"
+        works: dict[str, Work] = {
+            grid: ours,
+            GENERATOR: lambda: generator.generate(square),
+        }
+        return _rows("proposals", works, {GENERATOR: 1 / 3}, repetitions)
 
     def boxes(self, repetitions: int) -> list[Row]:
         """Return how long many boxes take at once, beside one after the other."""

@@ -6,6 +6,7 @@ Part: TypeAlias = Literal[
     "embedding",
     "click",
     "boxes",
+    "proposals",
     "quick",
     "full",
     "memory",

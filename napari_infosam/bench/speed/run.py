@@ -22,8 +22,8 @@ from napari_infosam.bench.speed.roofline import roofs
 if TYPE_CHECKING:
     from napari_infosam.bench.speed.parts import Part
 
-MEMORY_REPETITIONS = 3
-"""At most: each loads torch and the model twice, and they hardly differ."""
+LONG_REPETITIONS = 3
+"""At most, of what takes a minute: memory, and proposals for a whole picture."""
 
 _NO_ONNX = (
     'Without ONNX Runtime: it is not installed (pip install "napari-infosam[export]").'
@@ -54,12 +54,14 @@ class _Run:
                 return self.answering.click(self.repetitions)
             case "boxes":
                 return self.answering.boxes(self.repetitions)
+            case "proposals":
+                return self.answering.proposals(min(self.repetitions, LONG_REPETITIONS))
             case "quick":
                 return self.learning.quick_steps(self.repetitions)
             case "full":
                 return self.learning.full_steps(self.repetitions)
             case "memory":
-                return memory(min(self.repetitions, MEMORY_REPETITIONS))
+                return memory(min(self.repetitions, LONG_REPETITIONS))
             case "roofline":
                 return []
 
