@@ -61,14 +61,14 @@ class ManyActions:
 
     def undo(self) -> None:
         """Take the last prompt, box or rejection back, or else the last change."""
-        if self._proposals.can_undo and not self._session.work.can_undo:
+        if not self._session.work.can_undo and self._proposals.can_undo:
             self._proposals.undo()
         else:
             self._session.undo()
 
     def redo(self) -> None:
         """Do again what was undone last."""
-        if self._proposals.can_redo and not self._session.work.can_redo:
+        if not self._session.work.can_redo and self._proposals.can_redo:
             self._proposals.redo()
         else:
             self._session.redo()

@@ -59,8 +59,6 @@ class PictureObjects:
         Numbers of the objects that were chosen, to be merged for example.
     is_known
         Whether it is known what was accepted here before.
-    can_paint
-        Whether it is known, and can be corrected with a brush.
     """
 
     changed = Signal()
@@ -83,14 +81,14 @@ class PictureObjects:
         self.labels: NDArray[np.int32] | None = None
         self.class_name = DEFAULT_CLASS
         self.chosen: tuple[int, ...] = ()
-        self.is_known = self.can_paint = False
+        self.is_known = False
 
     # ------------------------------------------------------------------ which
     def show(self, source: ImageSource | None) -> None:
         """Be about another picture; its objects are looked up when it is read."""
         self._source = source
         self._unsaved.turn_to(None if source is None else source.key)
-        self.is_known = self.can_paint = False
+        self.is_known = False
         self._forget()
 
     def see_anew(self, source: ImageSource) -> None:
@@ -118,9 +116,7 @@ class PictureObjects:
             # nobody has chosen one: go on with what was accepted last
             self.class_name = project.last_class() or DEFAULT_CLASS
         # a new project changes nothing about what can be done
-        is_new = project is not None and not project.n_objects()
-        self.is_known &= is_new
-        self.can_paint &= is_new
+        self.is_known &= project is not None and not project.n_objects()
         self._forget()
         self.look_up()
         self.changed.emit()
@@ -143,7 +139,7 @@ class PictureObjects:
     def has_no_project(self) -> None:
         """Note that the picture was accepted nowhere before."""
         if self._source is not None and self._desk.project is None:
-            self.is_known, self.can_paint = True, not self._source.is_huge
+            self.is_known = True
             self.changed.emit()
 
     def look_up(self) -> None:
@@ -162,7 +158,7 @@ class PictureObjects:
         def done(found: Found) -> None:
             if token is not self._looked_up:
                 return
-            self.is_known, self.can_paint = True, not source.is_huge
+            self.is_known = True
             record, labels = found
             if record is not None:
                 self._image_id, self.labels = record.id, labels
@@ -193,6 +189,11 @@ class PictureObjects:
         """Differs whenever the objects of the picture may be others."""
         key = None if self._source is None else self._source.key
         return key, self._desk.project, self._image_id, self._revision
+
+    @property
+    def can_paint(self) -> bool:
+        """Whether what was accepted here can be corrected with a brush."""
+        return self.is_known and self._source is not None and not self._source.is_huge
 
     def count(self) -> int:
         """Return how many objects were accepted in this picture."""

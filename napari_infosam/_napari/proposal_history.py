@@ -55,13 +55,15 @@ class ProposalHistory:
         self._done.clear()
         self._undone.clear()
 
-    def can_undo(self, step: HistoryEntry | None) -> bool:
-        """Whether a decision can be taken back after this step of the project."""
-        return bool(self._done) and self._done[-1].step == step
+    @property
+    def last(self) -> Decision | None:
+        """The decision that `undo` returns, None without one."""
+        return self._done[-1] if self._done else None
 
-    def can_redo(self, step: HistoryEntry | None) -> bool:
-        """Whether one can be done again after this step of the project."""
-        return bool(self._undone) and self._undone[-1].step == step
+    @property
+    def undone(self) -> Decision | None:
+        """The decision that `redo` returns, None without one."""
+        return self._undone[-1] if self._undone else None
 
     def undo(self) -> Decision:
         """Return the last decision, to be taken back."""

@@ -146,7 +146,7 @@ class Transfer:
             if not report.n_objects:
                 what = "Nothing new: what is in the project already is left as it is."
             elif report.n_known:
-                what += f" {report.n_known} that the project had already are left out."
+                what += f" {counted(report.n_known)} left out: in the project already."
             skipped = tuple(f"Skipped {line}" for line in report.skipped)
             self._end(what + _listed(skipped))
 

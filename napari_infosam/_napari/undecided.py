@@ -217,7 +217,7 @@ class Undecided:
             self._history.note(
                 Decision(self._last_step(), taken=boxes, rejected=offers)
             )
-            n = len(offers) or len(boxes)
+            n = len(offers) + len({*boxes} - {*_boxes_of(offers)})
             it = "it" if n == 1 else "them"
             self._session.voice.say(f"Rejected {counted(n)}; undo brings {it} back.")
         self.changed.emit()
@@ -231,12 +231,12 @@ class Undecided:
     @property
     def can_undo(self) -> bool:
         """Whether a box or a rejection can be taken back before anything else."""
-        return self._history.can_undo(self._last_step())
+        return self._is_latest(self._history.last)
 
     @property
     def can_redo(self) -> bool:
         """Whether a box or a rejection can be done again."""
-        return self._history.can_redo(self._last_step())
+        return self._is_latest(self._history.undone)
 
     def undo(self) -> None:
         """Take the last box or rejection back; only where `can_undo`."""
@@ -253,6 +253,10 @@ class Undecided:
         stay = tuple(box for box in self.boxes if box not in last.taken)
         self._offers.pop(last.rejected)
         self._have_boxes((*stay, *last.drawn))
+
+    def _is_latest(self, decision: Decision | None) -> bool:
+        """Whether the project has not changed since a decision."""
+        return decision is not None and decision.step == self._last_step()
 
     def _last_step(self) -> HistoryEntry | None:
         project = self._session.desk.project

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from qtpy.QtCore import QEvent, QPoint, QTimer
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import (
     QApplication,
     QDialog,
@@ -260,14 +260,6 @@ class InfoSAMWidget(QWidget):
         self._unfolded = fold if fold.is_open else None
         self._fit_later()
 
-    def _bring_to_sight(self, part: QWidget) -> None:
-        """Scroll as little as it takes to see all of a part, or its head."""
-        top = part.mapTo(self._area.widget(), QPoint(0, 0)).y()
-        bar, port = self._area.verticalScrollBar(), self._area.viewport()
-        if bar is not None and port is not None:
-            least = top + part.height() - port.height()
-            bar.setValue(max(bar.value(), min(least, top)))
-
     def _fit_later(self) -> None:
         self._fit_soon.start()
 
@@ -280,7 +272,8 @@ class InfoSAMWidget(QWidget):
                 needed = layout.totalHeightForWidth(self._area.width())
                 part.fit(self._area.height() - needed)
         if self._unfolded is not None:
-            self._bring_to_sight(self._unfolded)
+            for shown in (self._unfolded, self._unfolded.button):  # at least its head
+                self._area.ensureWidgetVisible(shown, 0, 0)
             self._unfolded = None
 
     def showEvent(self, event: QShowEvent | None) -> None:

@@ -20,8 +20,7 @@ ONE_PASS: Any = (
 class ConvGelu(nn.Conv2d):
     """`torch.nn.Conv2d` and the exact GELU; parameters have the same names.
 
-    Early layers are so wide that reading and writing them once more takes as long as
-    the convolution.
+    Early layers are wide: the activation alone would read and write 64 MiB once more.
 
     Parameters
     ----------

@@ -94,7 +94,7 @@ def test_out_and_in_again(window: Window, tmp_path: Path) -> None:
     assert finish(window, dialog).startswith("Nothing new")
     window.session.objects.delete([5])
     assert finish(window, dialog) == (
-        "1 object in 1 image imported. 2 that the project had already are left out."
+        "1 object in 1 image imported. 2 objects left out: in the project already."
     )
 
     (out / "annotations.json").write_text("{")

@@ -27,12 +27,11 @@ SIDE = 2048
 TRIALS = 8
 
 
-_FORMULAS = flop_registry | {
-    convolution: lambda x, weight, *_, out_val: conv_flop_count(
+_FORMULAS = {
+    **flop_registry,
+    ONE_PASS: lambda x, weight, *_, out_val: conv_flop_count(
         x.shape, weight.shape, out_val.shape
-    )
-    for convolution in (ONE_PASS,)
-    if convolution is not None
+    ),
 }
 
 
