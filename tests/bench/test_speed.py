@@ -15,7 +15,7 @@ from napari_infosam.bench.speed import growth
 from napari_infosam.bench.speed.answering import Answering
 from napari_infosam.bench.speed.curves import markdown as growth_table
 from napari_infosam.bench.speed.curves import verdict, write
-from napari_infosam.bench.speed.growth import Curve, Curves
+from napari_infosam.bench.speed.growth import Curve
 from napari_infosam.bench.speed.learning import Learning
 from napari_infosam.bench.speed.measure import Row, alternate, compare, peak_memory
 from napari_infosam.bench.speed.references import DecoderTuning
@@ -137,35 +137,33 @@ def test_the_committed_table_can_be_checked_against(name):
         (True, [1, 1.1], "n^0.04"),
         (True, [1, 10], "n^1.00 (too fast)"),
         (False, [1, 10], "n^1.00"),
+        (False, [9, 1, 20, 100], "n^1.00"),
         (False, [1, 50], "n^1.70 (too fast)"),
         (False, [1], ""),
     ],
 )
-def test_growth_is_judged_by_its_last_step(flat, seconds, said):
-    sizes = [10, 100][: len(seconds)]
+def test_growth_is_judged_by_its_last_two_steps(flat, seconds, said):
+    sizes = [1, 10, 100, 1000][-len(seconds) :]
     curve = Curve("objects", "list", flat, sizes, seconds, [0.0] * len(seconds))
     assert verdict(curve) == said
 
 
-def test_growth_of_a_project_is_measured_and_drawn(tmp_path):
-    curves = Curves()
-    for number, series in enumerate(
+@pytest.mark.parametrize(
+    ("series", "flat"),
+    [
+        (growth.objects_of_one_image, {"commit and undo"}),
+        (growth.images_of_a_project, {"add, commit", "open"}),
         (
-            growth.objects_of_one_image,
-            growth.images_of_a_project,
             growth.objects_of_a_project,
-        )
-    ):
-        root = tmp_path / str(number)
-        root.mkdir()
-        series(curves, root, [10, 20], lambda _line: None)
-    found = list(curves.curves.values())
-    assert {c.series for c in found} == {
-        "objects of one image",
-        "images of a project",
-        "objects of a project",
-    }
-    assert all(c.sizes == [10, 20] and min(c.seconds) > 0 for c in found)
+            {"commit and undo", "list an image", "label image", "open"},
+        ),
+    ],
+)
+def test_growth_of_a_project_is_measured_and_drawn(tmp_path, series, flat):
+    found = series(tmp_path, [10, 120], lambda _line: None)
+    assert {curve.series for curve in found} == {series.__name__.replace("_", " ")}
+    assert {curve.work for curve in found if curve.flat} == flat
+    assert all(c.sizes == [10, 120] and min(c.seconds) > 0 for c in found)
     result = {"curves": [asdict(c) for c in found]}
     table = write(result, tmp_path / "out")
     assert table.read_text("utf-8") == growth_table(found)

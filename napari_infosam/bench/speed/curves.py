@@ -29,7 +29,7 @@ def write(result: Mapping[str, Any], out: Path) -> Path:
 
 
 def markdown(curves: Sequence[Curve]) -> str:
-    """Return one table a series: work by size, and the power of the last step."""
+    """Return one table a series: work by size, and the power of the last two steps."""
     return (
         "\n\n".join(
             "\n".join(_table([c for c in curves if c.series == series]))

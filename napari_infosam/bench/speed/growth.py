@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import count as count_from
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_infosam.bench.speed.measure import describe_machine, load, peak_memory
+from napari_infosam.bench.speed.measure import (
+    Work,
+    alternate,
+    describe_machine,
+    load,
+    peak_memory,
+)
 from napari_infosam.core.prompts import Point, PromptSet
 from napari_infosam.models import EmbeddingCache, Predictor, SamModel, load_model
 from napari_infosam.project import Project
@@ -29,12 +35,12 @@ OBJECTS_PER_IMAGE = 100
 """Where the number of all objects grows, and with it that of the images."""
 
 REPETITIONS = 5
-"""Of each work; the shortest counts, since whatever else runs only adds."""
+"""Of each work, all sizes in turn; the shortest counts: what else runs only adds."""
 
 _SIDE, _RADIUS = 256, 6
 
-Work: TypeAlias = Callable[[], object]
 Say: TypeAlias = Callable[[str], object]
+Masks: TypeAlias = Iterator[NDArray[np.bool_]]
 
 
 @dataclass
@@ -57,42 +63,52 @@ class Curve:
     series: str
     work: str
     flat: bool
-    sizes: list[int] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    mebibytes: list[float] = field(default_factory=list)
+    sizes: list[int]
+    seconds: list[float]
+    mebibytes: list[float]
 
     def exponent(self) -> float | None:
-        """Return the power by which the time grew over the last step of the size."""
+        """Return the power by which the time grew over the last two steps."""
         if len(self.sizes) < 2:
             return None
-        (small, large), (before, after) = self.sizes[-2:], self.seconds[-2:]
+        points = list(zip(self.sizes, self.seconds, strict=True))
+        (small, before), (large, after) = points[-3:][0], points[-1]
         return float(np.log(after / before) / np.log(large / small))
 
 
-class Curves:
-    """Curves by series and work."""
+def curves(
+    series: str, works: Mapping[int, Mapping[str, Work]], flat: Sequence[str] = ()
+) -> list[Curve]:
+    """Measure works of several sizes, and return the curve of each.
 
-    def __init__(self) -> None:
-        self.curves: dict[tuple[str, str], Curve] = {}
-
-    def measure(
-        self, series: str, size: int, works: dict[str, Work], flat: Sequence[str] = ()
-    ) -> None:
-        """Add a point to the curve of each work."""
-        for name, work in works.items():
-            key = series, name
-            curve = self.curves.setdefault(key, Curve(series, name, name in flat))
-            with peak_memory() as peak:
-                seconds = [_timed(work) for _ in range(REPETITIONS)]
-            curve.sizes.append(size)
-            curve.seconds.append(min(seconds))
-            curve.mebibytes.append(peak.mebibytes)
-
-
-def _timed(work: Work) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    Parameters
+    ----------
+    series
+        What grows.
+    works
+        By size and name. All sizes take turns, so that whatever else the machine does
+        meanwhile, it does to all of them.
+    flat
+        Names of works that should not grow.
+    """
+    by_point = {(n, size): work for size in works for n, work in works[size].items()}
+    peaks = {}
+    for point, work in by_point.items():
+        with peak_memory() as peak:
+            work()
+        peaks[point] = peak.mebibytes
+    seconds = alternate(by_point, REPETITIONS)
+    return [
+        Curve(
+            series,
+            name,
+            name in flat,
+            sizes=list(works),
+            seconds=[min(seconds[name, size]) for size in works],
+            mebibytes=[peaks[name, size] for size in works],
+        )
+        for name in dict.fromkeys(name for name, _size in by_point)
+    ]
 
 
 def measure_growth(most: int, on_point: Say = lambda _line: None) -> dict[str, Any]:
@@ -106,36 +122,38 @@ def measure_growth(most: int, on_point: Say = lambda _line: None) -> dict[str, A
         Told about each size.
     """
     machine = describe_machine()
-    curves = Curves()
-    image_sides(curves, load_model("vit_t", "cpu"), SIDES, on_point)
+    found = image_sides(load_model("vit_t", "cpu"), SIDES, on_point)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        objects_of_one_image(curves, root, _up_to(OBJECTS_OF_ONE, most), on_point)
-        images_of_a_project(curves, root, _up_to(IMAGES, most), on_point)
-        objects_of_a_project(curves, root, _up_to(OBJECTS, most), on_point)
+        found += objects_of_one_image(root, _up_to(OBJECTS_OF_ONE, most), on_point)
+        found += images_of_a_project(root, _up_to(IMAGES, most), on_point)
+        found += objects_of_a_project(root, _up_to(OBJECTS, most), on_point)
     machine["load_after"] = load()
-    return {"machine": machine, "curves": [asdict(c) for c in curves.curves.values()]}
+    return {"machine": machine, "curves": [asdict(curve) for curve in found]}
 
 
 def _up_to(sizes: Sequence[int], most: int) -> list[int]:
     return [size for size in sizes if size <= most]
 
 
-def image_sides(
-    curves: Curves, model: SamModel, sides: Sequence[int], on_point: Say
-) -> None:
+def image_sides(model: SamModel, sides: Sequence[int], on_point: Say) -> list[Curve]:
     """Embed and click in square images of so many pixels a side."""
-    click = PromptSet((Point(10.0, 10.0),))
     rng = np.random.default_rng(0)
+    works = {}
     for side in sides:
         on_point(f"Image of {side} x {side}")
         image = rng.integers(0, 255, (side, side, 3), np.uint8)
-        predictor = _embed(model, image)
-        works: dict[str, Work] = {
-            "set_image": partial(_embed, model, image),
-            "click": partial(predictor.answer, click),
-        }
-        curves.measure("pixels of an image", side * side, works)
+        works[side * side] = _of_an_image(model, image)
+    return curves("pixels of an image", works)
+
+
+def _of_an_image(model: SamModel, image: NDArray[np.uint8]) -> dict[str, Work]:
+    predictor = _embed(model, image)
+    click = PromptSet((Point(10.0, 10.0),))
+    return {
+        "set_image": partial(_embed, model, image),
+        "click": partial(predictor.answer, click),
+    }
 
 
 def _embed(model: SamModel, image: NDArray[np.uint8]) -> Predictor:
@@ -145,92 +163,106 @@ def _embed(model: SamModel, image: NDArray[np.uint8]) -> Predictor:
 
 
 def objects_of_one_image(
-    curves: Curves, root: Path, counts: Sequence[int], on_point: Say
-) -> None:
-    """Fill one image with objects."""
+    root: Path, counts: Sequence[int], on_point: Say
+) -> list[Curve]:
+    """Fill one image of each project with so many objects."""
     masks = discs(np.random.default_rng(0))
-    with Project.create(root / "one") as project:
-        image = project.add_image(_image(0), "one").id
-        for before, count in pairwise([0, *counts]):
+    works = {}
+    with ExitStack() as open_projects:
+        for count in counts:
             on_point(f"{count} objects of one image")
-            project.commit_many(image, islice(masks, count - before))
-            works: dict[str, Work] = {
-                "commit and undo": lambda: (
-                    project.commit(image, next(masks)),
-                    project.undo(),
-                ),
-                "list": lambda: project.summaries(image),
-                "read": lambda: project.objects(image),
-                "label image": lambda: project.label_image(image),
-            }
-            curves.measure("objects of one image", count, works, ["commit and undo"])
+            project = open_projects.enter_context(Project.create(root / f"one{count}"))
+            works[count] = _of_one_image(project, count, masks)
+        return curves("objects of one image", works, ["commit and undo"])
+
+
+def _of_one_image(project: Project, count: int, masks: Masks) -> dict[str, Work]:
+    image = project.add_image(_image(0), "one").id
+    project.commit_many(image, islice(masks, count))
+    return {
+        "commit and undo": lambda: (
+            project.commit(image, next(masks)),
+            project.undo(),
+        ),
+        "list": lambda: project.summaries(image),
+        "read": lambda: project.objects(image),
+        "label image": lambda: project.label_image(image),
+    }
 
 
 def images_of_a_project(
-    curves: Curves, root: Path, counts: Sequence[int], on_point: Say
-) -> None:
-    """Add images, each with an object."""
-    masks, number = discs(np.random.default_rng(1)), count_from(0)
-    with Project.create(root / "many") as project:
-
-        def add() -> int:
-            n = next(number)
-            return project.add_image(_image(n, 32), f"{n}").id
-
-        def add_and_commit() -> None:
-            project.commit(add(), next(masks)[:32, :32] | _corner())
-
-        for before, count in pairwise([0, *counts]):
+    root: Path, counts: Sequence[int], on_point: Say
+) -> list[Curve]:
+    """Add so many images to each project; those that are timed have an object."""
+    masks = discs(np.random.default_rng(1))
+    works = {}
+    with ExitStack() as open_projects:
+        for count in counts:
             on_point(f"{count} images of a project")
-            for _ in range(count - before - REPETITIONS):
-                add()
-            works: dict[str, Work] = {
-                "add, commit": add_and_commit,
-                "list": project.images,
-                "open": lambda: Project.open(project.path, lock=False).close(),
-            }
-            flat = ["add, commit"]
-            curves.measure("images of a project", count, works, flat)
+            project = open_projects.enter_context(Project.create(root / f"many{count}"))
+            works[count] = _of_many_images(project, count, masks)
+        return curves("images of a project", works, ["add, commit", "open"])
+
+
+def _of_many_images(project: Project, count: int, masks: Masks) -> dict[str, Work]:
+    number = count_from(0)
+
+    def add() -> int:
+        n = next(number)
+        return project.add_image(_image(n, 32), f"{n}").id
+
+    def add_and_commit() -> None:
+        project.commit(add(), next(masks)[:32, :32] | _corner())
+
+    for _ in range(count):
+        add()
+    return {
+        "add, commit": add_and_commit,
+        "list": project.images,
+        "open": lambda: Project.open(project.path, lock=False).close(),
+    }
 
 
 def objects_of_a_project(
-    curves: Curves, root: Path, counts: Sequence[int], on_point: Say
-) -> None:
-    """Accept objects, a hundred an image."""
+    root: Path, counts: Sequence[int], on_point: Say
+) -> list[Curve]:
+    """Accept so many objects in each project, a hundred an image."""
     masks = discs(np.random.default_rng(2))
-    with Project.create(root / "objects") as project:
-        image = first = project.add_image(_image(0), "0").id
-        exported = count_from(0)
-        for before, count in pairwise([0, *counts]):
+    works = {}
+    with ExitStack() as open_projects:
+        for count in counts:
             on_point(f"{count} objects of a project")
-            left = count - before
-            while left:
-                if not project.n_objects() % OBJECTS_PER_IMAGE:
-                    n = project.n_objects() // OBJECTS_PER_IMAGE
-                    image = project.add_image(_image(n), f"{n}").id
-                room = OBJECTS_PER_IMAGE - project.n_objects() % OBJECTS_PER_IMAGE
-                some = min(room, left)
-                project.commit_many(image, islice(masks, some))
-                left -= some
-            works: dict[str, Work] = {
-                "commit and undo": lambda: (
-                    project.commit(first, next(masks)),
-                    project.undo(),
-                ),
-                "list an image": lambda: project.summaries(first),
-                "label image": lambda: project.label_image(first),
-                "open": lambda: Project.open(project.path, lock=False).close(),
-                "read all": project.objects,
-                "hash for training": project.data_hash,
-                "export as COCO": lambda: export_project(
-                    project, "coco", root / f"coco{next(exported)}"
-                ),
-            }
-            flat = ["commit and undo", "list an image", "label image", "open"]
-            curves.measure("objects of a project", count, works, flat)
+            project = open_projects.enter_context(Project.create(root / f"all{count}"))
+            works[count] = _of_many_objects(project, count, masks)
+        flat = ["commit and undo", "list an image", "label image", "open"]
+        return curves("objects of a project", works, flat)
 
 
-def discs(rng: np.random.Generator) -> Iterator[NDArray[np.bool_]]:
+def _of_many_objects(project: Project, count: int, masks: Masks) -> dict[str, Work]:
+    for before in range(0, count, OBJECTS_PER_IMAGE):
+        n = before // OBJECTS_PER_IMAGE
+        image = project.add_image(_image(n), f"{n}").id
+        project.commit_many(
+            image, islice(masks, min(OBJECTS_PER_IMAGE, count - before))
+        )
+    first, exported = project.images()[0].id, count_from(0)
+    return {
+        "commit and undo": lambda: (
+            project.commit(first, next(masks)),
+            project.undo(),
+        ),
+        "list an image": lambda: project.summaries(first),
+        "label image": lambda: project.label_image(first),
+        "open": lambda: Project.open(project.path, lock=False).close(),
+        "read all": project.objects,
+        "hash for training": project.data_hash,
+        "export as COCO": lambda: export_project(
+            project, "coco", project.path.parent / f"coco{count}-{next(exported)}"
+        ),
+    }
+
+
+def discs(rng: np.random.Generator) -> Masks:
     """Yield ``(256, 256)`` masks, each a small disc."""
     y, x = np.ogrid[:_SIDE, :_SIDE]
     while True:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import psutil
@@ -24,6 +24,7 @@ PACKAGES = ("torch", "timm", "segment-anything", "onnxruntime", "numpy")
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 Work = Callable[[], object]
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Row:
         return f"{self.work} / {self.against}"
 
 
-def alternate(works: Mapping[str, Work], repetitions: int) -> dict[str, list[float]]:
+def alternate(works: Mapping[Key, Work], repetitions: int) -> dict[Key, list[float]]:
     """Return the seconds of each work, one repetition of all after the other.
 
     Whatever else the machine does meanwhile, it does to all of them. Each is done once
@@ -73,12 +74,12 @@ def alternate(works: Mapping[str, Work], repetitions: int) -> dict[str, list[flo
     """
     for work in works.values():
         work()
-    seconds: dict[str, list[float]] = {name: [] for name in works}
+    seconds: dict[Key, list[float]] = {key: [] for key in works}
     for _ in range(repetitions):
-        for name, work in works.items():
+        for key, work in works.items():
             start = time.perf_counter()
             work()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[key].append(time.perf_counter() - start)
     return seconds
 
 
