@@ -93,6 +93,7 @@ def test_out_and_in_again(window: Window, tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.maximum(labels - 3, 0), stored)
     assert finish(window, dialog).startswith("Nothing new")
     window.session.objects.delete([5])
+    window.wait(lambda: window.shown_objects() == {4, 6})
     assert finish(window, dialog) == (
         "1 object in 1 image imported. 2 objects left out: in the project already."
     )

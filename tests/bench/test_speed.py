@@ -20,7 +20,7 @@ from napari_infosam.bench.speed.learning import Learning
 from napari_infosam.bench.speed.measure import Row, alternate, compare, peak_memory
 from napari_infosam.bench.speed.references import DecoderTuning
 from napari_infosam.bench.speed.report import markdown, regressions
-from napari_infosam.bench.speed.roofline import _gflop
+from napari_infosam.bench.speed.roofline import _tally
 from napari_infosam.cli import app
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.models.devices import inference_dtype
@@ -83,19 +83,25 @@ def test_the_table_shows_rows_roof_and_machine(row):
         "repetitions": 3,
     }
     work = {"work": "click", "gflop": 2.0, "seconds": 0.5, "gflops": 4.0}
+    operations = [
+        {"name": "mm", "share": 0.7, "gflops": 5.7},
+        {"name": "gelu", "share": 0.2, "gflops": 0.0},
+    ]
+    work |= {"share": 0.1, "dtype": "float32", "operations": operations}
     result = {
         "machine": machine,
         "rows": [asdict(row)],
         "agreement": {"mean": 0.99, "least": 0.98},
         "roofline": {
             "peak_gflops": {"float32": 40.0, "bfloat16": 80.0},
-            "works": [work | {"share": 0.1, "dtype": "float32"}],
+            "works": [work],
         },
         "notes": ["left out"],
     }
     table = markdown(result)
     assert "| ours | theirs | 1.00 (0.62 to 0.88) | 0.50 | 4 s and 4 s |" in table
     assert "| click | 2.00 | 0.5 | 4 | 10% of float32 |" in table
+    assert "| click | `mm` (70%, 6), `gelu` (20%) |" in table
     assert "Cray (no bfloat16 of its own)" in table
     assert table.endswith("- left out\n")
 
@@ -197,8 +203,21 @@ def test_operations_are_those_of_the_matrix_products():
         linear(left)
 
     product = 2 * 8 * 16 * 4 / 1e9
-    assert _gflop(forward_and_backward, 2) == pytest.approx(2 * product)
-    assert _gflop(inferred, 1) == pytest.approx(product)
+    assert _tally(forward_and_backward, 2).gflop == pytest.approx(2 * product)
+    assert _tally(inferred, 1).gflop == pytest.approx(product)
+
+
+def test_the_operations_that_take_longest_are_named():
+    large = torch.rand(500, 500)
+
+    def work() -> None:
+        torch.special.digamma(large @ large)
+
+    tally = _tally(work, 3)
+    assert {found.name for found in tally.longest()} == {"mm", "digamma"}
+    assert sum(found.share for found in tally.longest()) == pytest.approx(1)
+    rates = {found.name: found.gflops for found in tally.longest()}
+    assert rates["mm"] > rates["digamma"] == 0
 
 
 @pytest.mark.parametrize(

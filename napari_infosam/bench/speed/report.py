@@ -75,6 +75,16 @@ def _roofline(found: Mapping[str, Any]) -> Iterator[str]:
             f"| {row['work']} | {row['gflop']:.2f} | {row['seconds']:.3g} | "
             f"{row['gflops']:.0f} | {row['share']:.0%} of {row['dtype']} |"
         )
+    yield ""
+    yield "| | its longest operations: share of the time, rate in GFLOP/s |"
+    yield "|---|---|"
+    for row in found["works"]:
+        yield f"| {row['work']} | {', '.join(map(_operation, row['operations']))} |"
+
+
+def _operation(found: Mapping[str, Any]) -> str:
+    rate = f", {found['gflops']:.0f}" if found["gflops"] else ""
+    return f"`{found['name']}` ({found['share']:.0%}{rate})"
 
 
 def write(result: Mapping[str, Any], out: Path) -> Path:

@@ -1,10 +1,13 @@
-"""How near a work comes to what the machine multiplies at best."""
+"""How near a work comes to what the machine multiplies at best, and what keeps it."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from heapq import nlargest
+from operator import itemgetter
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +29,10 @@ SIDE = 2048
 
 TRIALS = 8
 
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
+
+LONGEST = 6
+"""How many operations of a work are named."""
 
 _FORMULAS = {
     **flop_registry,
@@ -33,6 +40,25 @@ _FORMULAS = {
         x.shape, weight.shape, out_val.shape
     ),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What one operation of torch has of a work.
+
+    Attributes
+    ----------
+    name
+        As torch calls it.
+    share
+        Of the time.
+    gflops
+        Reached, in 1e9 a second; 0 where it multiplies nothing.
+    """
+
+    name: str
+    share: float
+    gflops: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +79,8 @@ class Roof:
         Of the peak in the type that most of it is computed in.
     dtype
         That type.
+    operations
+        Those that take longest, longest first.
     """
 
     work: str
@@ -61,6 +89,7 @@ class Roof:
     gflops: float
     share: float
     dtype: str
+    operations: list[Operation]
 
 
 def peaks(dtypes: Iterable[torch.dtype]) -> dict[str, float]:
@@ -113,12 +142,20 @@ def roofs(answering: Answering, learning: Learning, repetitions: int) -> dict[st
     timed = [(_seconds(work, repetitions)) for _, work, _ in works]
     for stage in stages:  # operations are counted in this thread only
         stage.workers = Workers(1, torch.device("meta"))
-    counted = [_gflop(work, repetitions) for _, work, _ in works]
+    tallies = [_tally(work, repetitions) for _, work, _ in works]
     after = peaks(dtypes)
     best = {dtype: max(before[dtype], after[dtype]) for dtype in before}
     rows = [
-        Roof(name, gflop, spent, gflop / spent, gflop / spent / best[dtype], dtype)
-        for (name, _, dtype), spent, gflop in zip(works, timed, counted, strict=True)
+        Roof(
+            name,
+            tally.gflop,
+            spent,
+            tally.gflop / spent,
+            tally.gflop / spent / best[dtype],
+            dtype,
+            tally.longest(),
+        )
+        for (name, _, dtype), spent, tally in zip(works, timed, tallies, strict=True)
     ]
     return {"peak_gflops": best, "works": [asdict(row) for row in rows]}
 
@@ -133,24 +170,47 @@ def _seconds(work: Callable[[], object], repetitions: int) -> float:
     return median(seconds)
 
 
-def _gflop(work: Callable[[], object], repetitions: int) -> float:
-    """Return the mean, since steps differ in their corrective clicks."""
-    with _Counter() as counter:
+def _tally(work: Callable[[], object], repetitions: int) -> _Tally:
+    """Return what the operations of a work come to, on the mean of the repetitions."""
+    work()
+    tally = _Tally(repetitions)
+    with tally:
         for _ in range(repetitions):
             work()
-    return float(counter.total) / repetitions / 1e9
+    return tally
 
 
-class _Counter(TorchDispatchMode):
-    """Adds up operations by torch's own formulas.
+class _Tally(TorchDispatchMode):
+    """Adds up the time of operations, and their products by torch's own formulas.
 
     `FlopCounterMode` also keeps track of modules, and fails where one is called without
     gradient within a step that has one.
+
+    Parameters
+    ----------
+    repetitions
+        How often the work is done meanwhile.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, repetitions: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.total = 0
+        self._repetitions = repetitions
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._flop: Counter[str] = Counter()
+
+    @property
+    def gflop(self) -> float:
+        """Floating-point operations of one repetition, in 1e9."""
+        return self._flop.total() / self._repetitions / 1e9
+
+    def longest(self) -> list[Operation]:
+        """Return the operations that take longest."""
+        whole = sum(self._seconds.values())
+        longest = nlargest(LONGEST, self._seconds.items(), key=itemgetter(1))
+        return [
+            Operation(name, seconds / whole, self._flop[name] / seconds / 1e9)
+            for name, seconds in longest
+        ]
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -158,12 +218,22 @@ class _Counter(TorchDispatchMode):
         """Count one operation, or those that it is made of."""
         kwargs = kwargs or {}
         formula = _FORMULAS.get(func._overloadpacket)
-        if formula is None:
+        if formula is None and _is_composite(func):
             with self:
-                parts = func.decompose(*args, **kwargs)
-            if parts is not NotImplemented:
-                return parts
+                return func._op_dk(_COMPOSITE, *args, **kwargs)
+        name = func._overloadpacket.__name__
+        start = time.perf_counter()
         result = func(*args, **kwargs)
+        self._seconds[name] += time.perf_counter() - start
         if formula is not None:
-            self.total += formula(*args, **kwargs, out_val=result)
+            self._flop[name] += formula(*args, **kwargs, out_val=result)
         return result
+
+
+def _is_composite(func: Any) -> bool:
+    """Whether torch computes an operation by others, as it does a linear layer.
+
+    ``decompose`` would also take rewritings in Python, by which torch does not compute.
+    """
+    has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
+    return bool(has_kernel(func.name(), _COMPOSITE))
