@@ -262,7 +262,7 @@ class Engine:
         if self._cache is None:
             self._cache = EmbeddingCache(self._cache_dir)
         _ = model.encoder_hash  # hashed here: seconds for the largest models
-        return Predictor(model, self._cache)
+        return Predictor(model, self._cache, leave_out_specks=True)
 
     def _take_cores(self) -> None:
         """Choose the number of threads; runs on the worker, and holds there."""
@@ -287,10 +287,8 @@ class Engine:
         request = self.answers_to
         if request is None or self._base_of != (request.name, request.device):
             return None
-        from napari_infosam.models import Predictor
-
-        base, cache = self._base, self._cache
-        return Predictor(base, cache), Predictor(self._predictor.model, cache)
+        predictor = self._predictor
+        return predictor.beside(self._base), predictor.beside(predictor.model)
 
     def keep_embeddings_in(self, directory: Path | None) -> None:
         """Keep embeddings on disk from now on, the one in use among them."""

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from napari_infosam.core.geometry import MODEL_SIDE, model_shape, to_model_xy
 from napari_infosam.core.small_masks import SmallMask, trimmed
+from napari_infosam.core.specks import without_specks
 from napari_infosam.models.decoder import LOW_RES, DecoderOutput, PromptTensors
 from napari_infosam.models.image_side import TOKENS, WHOLE, ImageSide, Window
 from napari_infosam.models.threads import Workers
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from napari_infosam.models.sam_model import SamModel
 
 T = TypeVar("T")
+
+_Draw = Callable[[int, Sequence[int], Window], Tensor]
 
 Progress = Callable[[int, int], None]
 """Called with how many prompts of how many are done."""
@@ -117,6 +120,8 @@ class BatchDecoder:
         (height, width) of the image.
     dtype
         In which image tokens are multiplied; by default that of the model's encoder.
+    leave_out_specks
+        Draw masks without specks and pinholes, as `Predictor` does.
     """
 
     def __init__(
@@ -125,7 +130,10 @@ class BatchDecoder:
         features: Tensor,
         shape: tuple[int, int],
         dtype: torch.dtype | None = None,
+        *,
+        leave_out_specks: bool = False,
     ) -> None:
+        self._leave_out_specks = leave_out_specks
         self._model = model
         self._features = features.to(model.device).float()
         self._dtype = dtype or model.dtype or torch.float32
@@ -193,9 +201,13 @@ class BatchDecoder:
         side = self._side
         if side is None:
             output = self._model.decoder(self._features, tensors)
-            return Chunk(output.iou, partial(_cut_from, output))
-        decoded = side.decode(tensors)
-        return Chunk(decoded.iou, partial(side.logits, decoded))
+            iou, draw = output.iou, partial(_cut_from, output)
+        else:
+            decoded = side.decode(tensors)
+            iou, draw = decoded.iou, partial(side.logits, decoded)
+        if self._leave_out_specks:
+            draw = partial(_drawn_without_specks, draw, self.enlarger.low_res_shape)
+        return Chunk(iou, draw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +221,7 @@ class Chunk:
     """
 
     iou: Tensor
-    _draw: Callable[[int, Sequence[int], Window], Tensor]
+    _draw: _Draw
 
     def logits(self, row: int, which: Sequence[int], window: Window = WHOLE) -> Tensor:
         """Return ``(M, h, w)`` float32 low-res logits of one of the objects.
@@ -232,6 +244,24 @@ def _cut_from(
     """Return a window of logits that are drawn already."""
     rows, columns = (slice(_STEP * span.start, _STEP * span.stop) for span in window)
     return output.logits[row, list(which), rows, columns].float()
+
+
+def _drawn_without_specks(
+    draw: _Draw,
+    low_res_shape: tuple[int, int],
+    row: int,
+    which: Sequence[int],
+    window: Window,
+) -> Tensor:
+    """Return what was drawn, without specks and pinholes in the image."""
+    logits = draw(row, which, window).clone()
+    rows, columns = (
+        max(0, shape - _STEP * span.start)
+        for shape, span in zip(low_res_shape, window, strict=True)
+    )
+    for one in logits[:, :rows, :columns]:
+        one.copy_(torch.from_numpy(without_specks(one.float().cpu().numpy())))
+    return logits
 
 
 def predict_masks(

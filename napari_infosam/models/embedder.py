@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.huge_image import HugeImage
@@ -41,10 +41,6 @@ class Embedder:
     def model(self) -> SamModel:
         """The model that answers."""
         return self._model
-
-    def beside(self, model: SamModel) -> Self:
-        """Return the same of another model, with the same cache of embeddings."""
-        return type(self)(model, self._cache)
 
     def set_model(self, model: SamModel) -> None:
         """Let another model answer; the embedding stays if it has the same encoder."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
@@ -11,10 +12,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.geometry import model_shape, to_model_xy
 from napari_infosam.core.rough_mask import with_rough_prompts
+from napari_infosam.core.specks import without_specks
 from napari_infosam.models.ambiguity import by_size
 from napari_infosam.models.batch import BatchDecoder, Progress, predict_masks
-from napari_infosam.models.decoder import DecoderOutput, PromptTensors
+from napari_infosam.models.decoder import LOW_RES, DecoderOutput, PromptTensors
 from napari_infosam.models.embedder import Embedder
 from napari_infosam.models.prediction import (
     ImageEmbedding,
@@ -26,8 +29,12 @@ from napari_infosam.models.prompt_arrays import check_prompts, numbers, prompt_s
 from napari_infosam.models.tiles import TiledEmbedding
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from napari_infosam.core.prompts import PromptSet
     from napari_infosam.core.small_masks import SmallMask
+    from napari_infosam.models.embeddings import EmbeddingCache
+    from napari_infosam.models.sam_model import SamModel
 
 
 _NO_ROUGH = "Huge images take no painted masks: click on the object, or draw a box."
@@ -48,7 +55,25 @@ class Predictor(Embedder):
         The model that answers.
     cache
         Where embeddings are kept; by default a small one in memory.
+    leave_out_specks
+        Answer without specks and pinholes, see `napari_infosam.core.specks`: what a
+        person is shown. `predict` gives all that the decoder says.
     """
+
+    def __init__(
+        self,
+        model: SamModel,
+        cache: EmbeddingCache | None = None,
+        *,
+        leave_out_specks: bool = False,
+    ) -> None:
+        super().__init__(model, cache)
+        self._leave_out_specks = leave_out_specks
+
+    def beside(self, model: SamModel) -> Predictor:
+        """Return the same of another model, with the same cache of embeddings."""
+        specks = self._leave_out_specks
+        return Predictor(model, self._cache, leave_out_specks=specks)
 
     @overload
     def predict(
@@ -164,8 +189,9 @@ class Predictor(Embedder):
             )
         placed = with_rough_prompts(prompts)
         output, shape = self._decode(placed, mask_input, embedding)
+        tidied = partial(self._tidied, prompts=placed, shape=shape)
         if previous is not None or not prompts.is_ambiguous:
-            return prediction_of(output, 0, shape)
+            return prediction_of(output, 0, shape, tidied)
         sizes = by_size(output, shape)
         index = 0
         if prompts.choice is not None:
@@ -173,10 +199,28 @@ class Predictor(Embedder):
         elif self._model.first_click == "multimask":
             index = 1 + int(output.iou[0, 1:].argmax())
         return replace(
-            prediction_of(output, index, shape),
+            prediction_of(output, index, shape, tidied),
             choices=tuple(float(output.iou[0, i]) for i in sizes),
             choice=sizes.index(index) if index else None,
         )
+
+    def _tidied(
+        self, logits: Tensor, prompts: PromptSet, shape: tuple[int, int]
+    ) -> Tensor:
+        """Return ``(1, 1, 256, 256)`` logits, without specks if so wanted."""
+        if not self._leave_out_specks:
+            return logits
+        height, width = model_shape(shape, LOW_RES)
+        xy = to_model_xy(prompts.coordinates(), shape, LOW_RES)
+        places = np.clip(xy[:, ::-1].astype(int), 0, (height - 1, width - 1))
+        on, off = (places[prompts.labels() == label] for label in (1, 0))
+        found = logits.clone()
+        inside = found[0, 0, :height, :width]
+        tidy = without_specks(
+            inside.float().cpu().numpy(), map(tuple, on), map(tuple, off)
+        )
+        inside.copy_(torch.from_numpy(tidy))
+        return found
 
     def predict_boxes(
         self,
@@ -289,7 +333,12 @@ class Predictor(Embedder):
             raise InfosamError(_WHOLE_ONLY)
         for one in prompts:
             check_prompts(one, whole.shape)
-        return BatchDecoder(self._model, whole.features, whole.shape)
+        return BatchDecoder(
+            self._model,
+            whole.features,
+            whole.shape,
+            leave_out_specks=self._leave_out_specks,
+        )
 
     def _check(
         self,
