@@ -68,6 +68,7 @@ class ListChanges:
     def add(self, paths: Sequence[Path], *, opens: bool = True) -> None:
         """Add files and the images in folders; open the first of them.
 
+        Where all of them were there already, the image that was open last is opened.
         Without a project one is made: that of the image that is open, or one of the
         folder's name.
         """
@@ -143,7 +144,13 @@ class ListChanges:
             f"list{known}."
         )
         if opens and ids:
-            self._images.go(ids[0])
+            self._images.go(ids[0] if n_new else self._last_of(ids))
+
+    def _last_of(self, ids: list[int]) -> int:
+        """Return the image that was open last, or the first if that is none of them."""
+        project = self._images.project
+        last = None if project is None else project.listing.last()
+        return last if last is not None and last in ids else ids[0]
 
     def remove(self, ids: Sequence[int]) -> None:
         """Take images out of the list; those with objects stay, and so do all files."""

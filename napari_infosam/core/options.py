@@ -58,7 +58,8 @@ class FinetuneOptions(BaseModel):
     seed
         Seed of every random choice of the run, 0 or more.
     max_seconds
-        Wall-clock budget in seconds of the whole run, evaluation included.
+        Wall-clock budget in seconds of the whole run, evaluation included. Two fifths
+        of it are for teaching, even if what comes before takes longer than the rest.
     max_epochs, max_steps
         At most this many passes over the training objects, and steps, in each stage.
     learning_rate

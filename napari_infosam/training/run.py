@@ -46,6 +46,12 @@ GATE_OBJECTS = 24
 GATE_CLICKS = 8
 """Held-out objects and clicks each, for every model that the gate compares."""
 
+LEAST_SHARE = 0.4
+"""Part of the budget that teaching gets, however long the preparation took.
+
+On a busy machine the imports alone can take most of a minute.
+"""
+
 
 class Run:
     """A run and what its parts share.
@@ -118,11 +124,12 @@ class Run:
 
         spent = time.monotonic() - self.started
         gate_seconds = self._seconds_per_model + (pace * len(judged) if adapted else 0)
+        budget = self.options.max_seconds
         teaching = Teaching(self.run_dir, self.reporter, self.options, features)
         stage = teaching.teach(
             split.train,
             judged,
-            self.options.max_seconds - spent - gate_seconds,
+            max(LEAST_SHARE * budget, budget - spent - gate_seconds),
             checkpoint,
         )
         return self._judge(stage, features, judged, rivals, parent, data_hash, known)

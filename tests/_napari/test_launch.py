@@ -145,6 +145,14 @@ def test_with_a_project_a_folder_is_put_on_its_list(
     assert panel.session.desk.project is not None
     assert panel.session.desk.project.path == tmp_path / "new.infosam"
 
+    # the same command another day goes on where one stopped
+    panel.link.actions["next_image"]()
+    qtbot.waitUntil(lambda: list(images(viewer)) == ["10.png"], timeout=60_000)
+    viewer.window.remove_dock_widget(panel)
+    viewer.layers.clear()
+    filled(paths=(folder,), project=tmp_path / "new.infosam")
+    qtbot.waitUntil(lambda: list(images(viewer)) == ["10.png"], timeout=60_000)
+
 
 def test_a_new_project_is_made_where_it_was_wanted(
     viewer: Viewer, filled: Fill, tmp_path: Path

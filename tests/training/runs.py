@@ -30,14 +30,20 @@ class Listener(Reporter):
             (self.run_dir / CANCEL_FILE).touch()
 
 
-def execute(project, run_dir=None, cancel_at=lambda _event: False, **options):
-    """Return the events and the outcome of a run in this process."""
+def execute(
+    project,
+    run_dir=None,
+    cancel_at=lambda _event: False,
+    seconds_before=0.0,
+    **options,
+):
+    """Return the events and the outcome of a run in this process, begun long before."""
     if run_dir is None:
         run_dir = project.new_run(FinetuneOptions(**{**ONE_EPOCH, **options}))
     (run_dir / CANCEL_FILE).unlink(missing_ok=True)
     listener = Listener(run_dir, cancel_at)
     try:
-        outcome = Run(run_dir, listener, time.monotonic()).execute()
+        outcome = Run(run_dir, listener, time.monotonic() - seconds_before).execute()
     except CancelledError:
         outcome = None
     finally:

@@ -90,6 +90,20 @@ def test_a_quick_run(project_of, base):
 
 
 @pytest.mark.usefixtures("frugal")
+@pytest.mark.usefixtures("frugal")
+def test_a_slow_start_leaves_time_to_learn(project_of):
+    with project_of([1, 1, 1]) as project:
+        found, _, _ = execute(
+            project,
+            cancel_at=lambda e: isinstance(e, events.Step) and e.stage == "quick",
+            seconds_before=1000.0,
+            max_seconds=500.0,
+            max_epochs=10_000,
+        )
+        # the budget was over before: two fifths of it are left all the same
+        assert 150 < found[-1].seconds_left < 200
+
+
 def test_a_student_that_equals_the_active_version_is_never_swapped_in(
     project_of, decoder_version
 ):
