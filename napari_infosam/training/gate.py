@@ -131,6 +131,8 @@ def _refusal(candidate: Evaluation, rival: Evaluation) -> tuple[str, bool]:
         return f"{stuck} more objects never reached 0.85 IoU", True
     gains = (after - before).mean(axis=1)
     gain, noise = float(gains.mean()), _noise(gains)
+    if gain < MARGIN and (_ceiling(rival) - before).mean() < MARGIN:
+        return f"it has {_held_out(rival)} right already; annotate more images", False
     if gain < MARGIN:
         least = f"mean IoU changed by {gain:+.3f}, and {MARGIN:+.3f} is the least"
         return least, False
@@ -145,9 +147,19 @@ def _table(evaluation: Evaluation) -> NDArray[np.float64]:
     table = np.array(
         [[*map(o.iou_after, (1, 3, 5)), o.iou_box] for o in evaluation.objects]
     )
-    proposed = np.array([o.author is not None for o in evaluation.objects])
-    table[proposed] = np.minimum(table[proposed], GOOD_ENOUGH)
-    return table
+    capped: NDArray[np.float64] = np.minimum(table, _ceiling(evaluation))
+    return capped
+
+
+def _ceiling(evaluation: Evaluation) -> NDArray[np.float64]:
+    """Return ``(objects, 1)``: the IoU of each that counts as all of it."""
+    most = [GOOD_ENOUGH if o.author else 1.0 for o in evaluation.objects]
+    return np.array(most)[:, np.newaxis]
+
+
+def _held_out(evaluation: Evaluation) -> str:
+    n = len(evaluation.objects)
+    return "the only held-out object" if n == 1 else f"all {n} held-out objects"
 
 
 def _clicks(evaluation: Evaluation) -> NDArray[np.float64]:

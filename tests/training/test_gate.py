@@ -73,6 +73,18 @@ def test_an_answer_that_was_accepted_counts_as_well_at_ninety():
     assert not judge(answered_by(worse, *authors), {"base": base}).accepted
 
 
+@pytest.mark.parametrize(
+    ("n", "author", "what"),
+    [(1, "base", "the only held-out object"), (3, None, "all 3 held-out objects")],
+)
+def test_where_nothing_is_left_to_gain_it_says_so(n, author, what):
+    base = answered_by(evaluation(np.full((n, 6), 0.997)), *[author] * n)
+    student = answered_by(evaluation(np.full((n, 6), 0.999)), *[author] * n)
+    said = judge(student, {"base": base}).reason
+    right = f"Not better than base: it has {what} right already"
+    assert said == f"{right}; annotate more images."
+
+
 @pytest.mark.parametrize("others", [LEAST_OTHERS, LEAST_OTHERS - 1])
 def test_a_version_is_met_on_what_it_did_not_answer(others):
     """Far off the answers of the active version, and better on all that is not its."""
