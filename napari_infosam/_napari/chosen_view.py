@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from napari_infosam._napari.accepted import Accepted
     from napari_infosam._napari.layers import PromptLayers
+    from napari_infosam.project import ObjectRecord
 
 _DASH_PIXELS, _WIDTH_PIXELS = 8.0, 3.0
 """On the screen."""
@@ -53,6 +54,7 @@ class ChosenView:
         self._objects = objects
         self._image = image
         self._is_empty = True
+        self._shown: tuple[object, ...] = ()
         objects.chosen_changed.connect(self._show)
         objects.changed.connect(self._show)
 
@@ -66,21 +68,23 @@ class ChosenView:
         if image is None or (self._is_empty and not numbers):
             return
         pixel = seen_at(self._viewer, image)
+        # a choice changes with its objects, and both are told of
+        shown = self._objects.stamp, numbers, pixel
+        if shown == self._shown:
+            return
+        self._shown = shown
         edges = [
             dashes(mask, _DASH_PIXELS * pixel)
-            for mask in map(self._seen, numbers)
-            if mask is not None
+            for record in self._objects.find_all(numbers).values()
+            if (mask := self._seen(record)) is not None
         ]
         self._is_empty = not edges
         self._layers.show_dashes(
             CHOSEN, np.concatenate(edges) if edges else None, _WIDTH_PIXELS * pixel
         )
 
-    def _seen(self, number: int) -> PlacedMask | None:
+    def _seen(self, record: ObjectRecord) -> PlacedMask | None:
         """Return the part of an object that is not hidden by others, in its place."""
-        record = self._objects.find(number)
-        if record is None:
-            return None
         box = record.box
         rows = range(int(box.y0), int(box.y1) + 1)
         columns = range(int(box.x0), int(box.x1) + 1)
@@ -92,5 +96,5 @@ class ChosenView:
         else:
             part = self._objects.window(rows, columns)
         return PlacedMask(
-            part == number, Place(rows.start, columns.start, record.shape)
+            part == record.instance_id, Place(rows.start, columns.start, record.shape)
         )

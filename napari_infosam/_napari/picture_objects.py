@@ -110,16 +110,27 @@ class PictureObjects:
     def enter_project(self) -> None:
         """Be about the same picture in another project."""
         project = self._desk.project
-        if self.class_name not in self._desk.classes():
-            self.class_name = DEFAULT_CLASS
-        if self.class_name == DEFAULT_CLASS and project is not None:
-            # nobody has chosen one: go on with what was accepted last
-            self.class_name = project.last_class() or DEFAULT_CLASS
+        self._find_class()
         # a new project changes nothing about what can be done
         self.is_known &= project is not None and not project.n_objects()
         self._forget()
         self.look_up()
         self.changed.emit()
+
+    def look_again(self) -> None:
+        """Find what has come into the project; what was known stays in sight."""
+        self._find_class()
+        self._looked_up = None
+        self.look_up()
+        self.changed.emit()
+
+    def _find_class(self) -> None:
+        project = self._desk.project
+        if self.class_name not in self._desk.classes():
+            self.class_name = DEFAULT_CLASS
+        if self.class_name == DEFAULT_CLASS and project is not None:
+            # nobody has chosen one: go on with what was accepted last
+            self.class_name = project.last_class() or DEFAULT_CLASS
 
     def _forget(self) -> None:
         self._image_id = self._looked_up = None
@@ -240,11 +251,15 @@ class PictureObjects:
 
     def find(self, number: int) -> ObjectRecord | None:
         """Return the object of a number, or None."""
+        return self.find_all([number]).get(number)
+
+    def find_all(self, numbers: Sequence[int]) -> dict[int, ObjectRecord]:
+        """Return the objects that there are of these numbers."""
         project = self._desk.project
         if project is None or self._image_id is None:
-            return None
-        found = project.objects(self._image_id, instance_id=number)
-        return found[0] if found else None
+            return {}
+        found = project.objects(self._image_id, instance_ids=numbers)
+        return {record.instance_id: record for record in reversed(found)}
 
     def ids(self, numbers: Sequence[int]) -> dict[int, int]:
         """Return the ids of the objects that there are of these numbers."""

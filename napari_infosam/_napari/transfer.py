@@ -140,7 +140,7 @@ class Transfer:
         def done(report: ImportReport) -> None:
             if into is self._session.desk.project:
                 self._images.load()
-                self._session.objects.enter_project()
+                self._session.objects.look_again()
                 self._session.desk.changed.emit()
             what = f"{_counted(report.n_objects, report.n_images)} imported."
             if not report.n_objects:

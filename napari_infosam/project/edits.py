@@ -167,7 +167,7 @@ class Edits:
                     connection,
                     image_id=image_id,
                     slice_index=origin.slice_index,
-                    instance_id=number,
+                    instance_ids=[number],
                 )
                 number = None if is_taken else number
                 step.place(image, encode(mask, image), origin, overlap, number)
@@ -289,7 +289,7 @@ def _by_number(connection: sqlite3.Connection, record: ObjectRecord) -> ObjectRe
         connection,
         image_id=record.image_id,
         slice_index=record.slice_index,
-        instance_id=record.instance_id,
+        instance_ids=[record.instance_id],
     )[0]
 
 
@@ -385,6 +385,6 @@ def _met(
     known = {record.instance_id: record for record in found}
     for number in wanted:
         if number not in known:
-            more = select_objects(connection, instance_id=number, **picture)
+            more = select_objects(connection, instance_ids=[number], **picture)
             known.update({record.instance_id: record for record in more})
     return known

@@ -261,7 +261,7 @@ def select_objects(
     image_id: int | None = None,
     reviewed: bool | None = None,
     slice_index: tuple[int, ...] | None = None,
-    instance_id: int | None = None,
+    instance_ids: Sequence[int] | None = None,
     box: Box | None = None,
 ) -> list[ObjectRecord]:
     """Return the objects that were not deleted, in the order of their ids.
@@ -272,14 +272,13 @@ def select_objects(
         Only objects whose boxes meet this one.
     """
     position = None if slice_index is None else slice_text(slice_index)
-    named = None if object_ids is None else json.dumps([int(i) for i in object_ids])
     where, parameters = _conditions(
         {
-            "objects.id IN (SELECT value FROM json_each(?))": named,
+            "objects.id IN (SELECT value FROM json_each(?))": _listed(object_ids),
             "image_id = ?": image_id,
             "reviewed = ?": reviewed,
             "slice_index = ?": position,
-            "instance_id = ?": instance_id,
+            "instance_id IN (SELECT value FROM json_each(?))": _listed(instance_ids),
             "objects.x0 <= ?": box and box.x1,
             "objects.x1 >= ?": box and box.x0,
             "objects.y0 <= ?": box and box.y1,
@@ -294,6 +293,10 @@ def select_objects(
     prompts = _select_prompts(connection, where, parameters)
     extras = select_extras(connection, where, parameters)
     return [_object(row, prompts[row["id"]], extras.get(row["id"])) for row in rows]
+
+
+def _listed(numbers: Sequence[int] | None) -> str | None:
+    return None if numbers is None else json.dumps([int(number) for number in numbers])
 
 
 def _conditions(wanted: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:

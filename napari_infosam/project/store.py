@@ -181,13 +181,13 @@ class Project(ProjectImages, ProjectVersions):
         *,
         reviewed: bool | None = None,
         slice_index: tuple[int, ...] | None = None,
-        instance_id: int | None = None,
+        instance_ids: Sequence[int] | None = None,
     ) -> list[ObjectRecord]:
         """Return the objects, without deleted ones, in the order of their ids.
 
         Parameters
         ----------
-        image_id, reviewed, slice_index, instance_id
+        image_id, reviewed, slice_index, instance_ids
             Only objects that are so; None takes all.
         """
         with self._database.read() as connection:
@@ -196,7 +196,7 @@ class Project(ProjectImages, ProjectVersions):
                 image_id=image_id,
                 reviewed=reviewed,
                 slice_index=slice_index,
-                instance_id=instance_id,
+                instance_ids=instance_ids,
             )
 
     def summaries(

@@ -30,19 +30,25 @@ pytestmark = pytest.mark.skipif(
     not hasattr(time, "pthread_getcpuclockid"), reason="no clock for single threads"
 )
 LONGEST = 0.25
-"""Seconds. The aim is 0.05, but without a graphics card napari draws in this thread."""
-QUIET_SECONDS = 0.016
-"""What `slowness` adds up takes on a core that does nothing else."""
+"""Seconds on a core that does nothing else.
+
+The aim is 0.05, but without a graphics card napari draws in this thread.
+"""
+QUIET_SECONDS = 0.0053
+"""What `slowness` adds up takes on such a core."""
 
 
 def slowness() -> float:
-    """Return how much longer than that it takes now: others use the same cores."""
+    """Return how much longer than that it takes now: others use the same cores.
+
+    On a shared host that changes from one second to the next, by a factor of two.
+    """
     spent = []
-    for _ in range(5):
+    for _ in range(3):
         start = time.thread_time()
-        sum(range(1_500_000))
+        sum(range(500_000))
         spent.append(time.thread_time() - start)
-    return max(1.0, sorted(spent)[2] / QUIET_SECONDS)
+    return max(1.0, sorted(spent)[1] / QUIET_SECONDS)
 
 
 @pytest.fixture
@@ -62,16 +68,25 @@ class Person:
     def __init__(self, window: Window, watch: TurnWatch) -> None:
         self._window = window
         self._watch = watch
+        self._slowness: dict[str, float] = {}
 
     def does(self, what: str, act: Callable[[], object]) -> None:
+        before = slowness()
         with self._watch.doing(what, self._rest):
             act()
+        self._slowness[what] = max(before, slowness())
 
     @property
     def longest(self) -> dict[str, int]:
-        """Milliseconds of the longest turn while each thing was done, longest first."""
-        turns = sorted(self._watch.longest.items(), key=lambda turn: -turn[1])
-        return {what: round(seconds * 1000) for what, seconds in turns}
+        """Milliseconds of the longest turn while each thing was done, longest first.
+
+        As on a core that does nothing else.
+        """
+        turns = {
+            what: round(1000 * seconds / self._slowness[what])
+            for what, seconds in self._watch.longest.items()
+        }
+        return dict(sorted(turns.items(), key=lambda turn: -turn[1]))
 
     def _rest(self) -> None:
         session = self._window.session
@@ -119,7 +134,7 @@ def test_no_action_holds_the_window_up(
     person.does("help", lambda: window.key(Key.Key_F1))
     assert person.longest["stroke"] > 0
     print(person.longest)
-    assert max(person.longest.values()) < LONGEST * 1000 * slowness(), person.longest
+    assert max(person.longest.values()) < LONGEST * 1000, person.longest
 
 
 def many_objects(folder: Path) -> NDArray[np.uint8]:
@@ -214,4 +229,4 @@ def test_five_thousand_objects_do_not_hold_the_window_up(
     person.does("project again", lambda: desk.open(projects / "many.infosam"))
     window.wait(lambda: session.objects_here() == 5001)
     print(person.longest)
-    assert max(person.longest.values()) < LONGEST * 1000 * slowness(), person.longest
+    assert max(person.longest.values()) < LONGEST * 1000, person.longest

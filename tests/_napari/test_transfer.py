@@ -92,6 +92,8 @@ def test_out_and_in_again(window: Window, tmp_path: Path) -> None:
     labels = window.session.objects.labels
     np.testing.assert_array_equal(np.maximum(labels - 3, 0), stored)
     assert finish(window, dialog).startswith("Nothing new")
+    # what is known stays while the picture is looked at again
+    assert window.shown_objects() == {4, 5, 6}
     window.session.objects.delete([5])
     window.wait(lambda: window.shown_objects() == {4, 6})
     assert finish(window, dialog) == (

@@ -78,7 +78,7 @@ def test_all_prompts_go_along_into_another_class(
             image.id, square(2, 2, 6), prompts=prompts, proposal_ious=(0.5,)
         )
         project.edits.relabel([old.id], "cell")
-        new = project.objects(instance_id=old.instance_id)[0]
+        new = project.objects(instance_ids=[old.instance_id])[0]
         assert (new.class_name, new.prompts) == ("cell", prompts)
         assert (new.proposal_ious, new.box) == ((0.5,), old.box)
 
