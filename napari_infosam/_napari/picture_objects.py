@@ -254,12 +254,15 @@ class PictureObjects:
         return self.find_all([number]).get(number)
 
     def find_all(self, numbers: Sequence[int]) -> dict[int, ObjectRecord]:
-        """Return the objects that there are of these numbers."""
+        """Return the objects that there are of these numbers, in their order."""
         project = self._desk.project
         if project is None or self._image_id is None:
             return {}
-        found = project.objects(self._image_id, instance_ids=numbers)
-        return {record.instance_id: record for record in reversed(found)}
+        found = {
+            record.instance_id: record
+            for record in project.objects(self._image_id, instance_ids=numbers)
+        }
+        return {number: found[number] for number in numbers if number in found}
 
     def ids(self, numbers: Sequence[int]) -> dict[int, int]:
         """Return the ids of the objects that there are of these numbers."""
