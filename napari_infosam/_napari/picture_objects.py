@@ -121,6 +121,7 @@ class PictureObjects:
         """Find what has come into the project; what was known stays in sight."""
         self._find_class()
         self._looked_up = None
+        self._revision += 1
         self.look_up()
         self.changed.emit()
 
@@ -177,6 +178,7 @@ class PictureObjects:
                 if revision != self._revision and not source.is_huge:
                     self.labels = project.label_image(record.id)
                 self._unsaved.lay_on(self.labels)
+                self._revision += 1
             self.changed.emit()
             if record is not None and record.preprocessing != source.preprocessing:
                 if source.is_chosen:

@@ -20,10 +20,10 @@ from torch import Tensor
 
 from napari_infosam.core.geometry import MODEL_SIDE, model_shape, to_model_xy
 from napari_infosam.core.small_masks import SmallMask, trimmed
-from napari_infosam.core.specks import without_specks
 from napari_infosam.models.decoder import LOW_RES, DecoderOutput, PromptTensors
 from napari_infosam.models.image_side import TOKENS, WHOLE, ImageSide, Window
 from napari_infosam.models.threads import Workers
+from napari_infosam.models.tidy import tidied
 
 if TYPE_CHECKING:
     from napari_infosam.core.prompts import PromptSet
@@ -254,14 +254,11 @@ def _drawn_without_specks(
     window: Window,
 ) -> Tensor:
     """Return what was drawn, without specks and pinholes in the image."""
-    logits = draw(row, which, window).clone()
     rows, columns = (
         max(0, shape - _STEP * span.start)
         for shape, span in zip(low_res_shape, window, strict=True)
     )
-    for one in logits[:, :rows, :columns]:
-        one.copy_(torch.from_numpy(without_specks(one.float().cpu().numpy())))
-    return logits
+    return torch.stack([tidied(one, rows, columns) for one in draw(row, which, window)])
 
 
 def predict_masks(

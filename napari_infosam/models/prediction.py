@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -78,25 +77,10 @@ def embedding_key(picture: NDArray[np.uint8], encoder_hash: str) -> str:
 
 
 def prediction_of(
-    output: DecoderOutput,
-    index: int,
-    shape: tuple[int, int],
-    tidied: Callable[[Tensor], Tensor] = lambda logits: logits,
+    output: DecoderOutput, index: int, shape: tuple[int, int]
 ) -> Prediction:
-    """Return one of the masks that were decoded, at the size of the image.
-
-    Parameters
-    ----------
-    output
-        What the decoder says of one object.
-    index
-        Which of its masks.
-    shape
-        (height, width) of the image.
-    tidied
-        What is made of the low-res logits before.
-    """
-    logits = tidied(output.logits[:1, index : index + 1])
+    """Return one of the masks that were decoded, at the size of the image."""
+    logits = output.logits[:1, index : index + 1]
     mask = upscale_logits(logits, shape)[0, 0] > 0
     return Prediction(
         mask=mask.cpu().numpy(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
@@ -14,7 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.geometry import model_shape, to_model_xy
 from napari_infosam.core.rough_mask import with_rough_prompts
-from napari_infosam.core.specks import without_specks
 from napari_infosam.models.ambiguity import by_size
 from napari_infosam.models.batch import BatchDecoder, Progress, predict_masks
 from napari_infosam.models.decoder import LOW_RES, DecoderOutput, PromptTensors
@@ -26,11 +24,10 @@ from napari_infosam.models.prediction import (
     prediction_of,
 )
 from napari_infosam.models.prompt_arrays import check_prompts, numbers, prompt_set
+from napari_infosam.models.tidy import tidied
 from napari_infosam.models.tiles import TiledEmbedding
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from napari_infosam.core.prompts import PromptSet
     from napari_infosam.core.small_masks import SmallMask
     from napari_infosam.models.embeddings import EmbeddingCache
@@ -189,9 +186,8 @@ class Predictor(Embedder):
             )
         placed = with_rough_prompts(prompts)
         output, shape = self._decode(placed, mask_input, embedding)
-        tidied = partial(self._tidied, prompts=placed, shape=shape)
         if previous is not None or not prompts.is_ambiguous:
-            return prediction_of(output, 0, shape, tidied)
+            return self._shown(output, 0, placed, shape)
         sizes = by_size(output, shape)
         index = 0
         if prompts.choice is not None:
@@ -199,28 +195,28 @@ class Predictor(Embedder):
         elif self._model.first_click == "multimask":
             index = 1 + int(output.iou[0, 1:].argmax())
         return replace(
-            prediction_of(output, index, shape, tidied),
+            self._shown(output, index, placed, shape),
             choices=tuple(float(output.iou[0, i]) for i in sizes),
             choice=sizes.index(index) if index else None,
         )
 
-    def _tidied(
-        self, logits: Tensor, prompts: PromptSet, shape: tuple[int, int]
-    ) -> Tensor:
-        """Return ``(1, 1, 256, 256)`` logits, without specks if so wanted."""
-        if not self._leave_out_specks:
-            return logits
-        height, width = model_shape(shape, LOW_RES)
-        xy = to_model_xy(prompts.coordinates(), shape, LOW_RES)
-        places = np.clip(xy[:, ::-1].astype(int), 0, (height - 1, width - 1))
-        on, off = (places[prompts.labels() == label] for label in (1, 0))
-        found = logits.clone()
-        inside = found[0, 0, :height, :width]
-        tidy = without_specks(
-            inside.float().cpu().numpy(), map(tuple, on), map(tuple, off)
-        )
-        inside.copy_(torch.from_numpy(tidy))
-        return found
+    def _shown(
+        self,
+        output: DecoderOutput,
+        index: int,
+        prompts: PromptSet,
+        shape: tuple[int, int],
+    ) -> Prediction:
+        """Return one of the masks, without specks if so wanted."""
+        if self._leave_out_specks:
+            height, width = model_shape(shape, LOW_RES)
+            xy = to_model_xy(prompts.coordinates(), shape, LOW_RES)
+            places = np.clip(xy[:, ::-1].astype(int), 0, (height - 1, width - 1))
+            on, off = (map(tuple, places[prompts.labels() == i]) for i in (1, 0))
+            logits = output.logits.clone()
+            logits[0, index] = tidied(logits[0, index], height, width, on, off)
+            output = replace(output, logits=logits)
+        return prediction_of(output, index, shape)
 
     def predict_boxes(
         self,

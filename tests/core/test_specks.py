@@ -40,7 +40,6 @@ def test_what_was_clicked_on_is_meant() -> None:
 def test_pieces_of_one_size_are_no_specks() -> None:
     dots = np.full((64, 64), -1, np.float32)
     dots[::4, ::4] = 1
-    assert without_specks(dots) is not None
     np.testing.assert_array_equal(without_specks(dots), dots)
 
 

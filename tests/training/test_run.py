@@ -90,7 +90,6 @@ def test_a_quick_run(project_of, base):
 
 
 @pytest.mark.usefixtures("frugal")
-@pytest.mark.usefixtures("frugal")
 def test_a_slow_start_leaves_time_to_learn(project_of):
     with project_of([1, 1, 1]) as project:
         found, _, _ = execute(
@@ -104,6 +103,7 @@ def test_a_slow_start_leaves_time_to_learn(project_of):
         assert 150 < found[-1].seconds_left < 200
 
 
+@pytest.mark.usefixtures("frugal")
 def test_a_student_that_equals_the_active_version_is_never_swapped_in(
     project_of, decoder_version
 ):

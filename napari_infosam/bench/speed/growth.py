@@ -162,21 +162,34 @@ def _embed(model: SamModel, image: NDArray[np.uint8]) -> Predictor:
     return predictor
 
 
+def _projects(
+    series: str,
+    fill: Callable[[Project, int], dict[str, Work]],
+    flat: Sequence[str],
+    root: Path,
+    counts: Sequence[int],
+    on_point: Say,
+) -> list[Curve]:
+    """Measure the works on a project of each size; ``fill`` fills it and names them."""
+    works = {}
+    with ExitStack() as open_projects:
+        for count in counts:
+            on_point(f"{count} {series}")
+            made = Project.create(root / f"{series} {count}")
+            works[count] = fill(open_projects.enter_context(made), count)
+        return curves(series, works, flat)
+
+
 def objects_of_one_image(
     root: Path, counts: Sequence[int], on_point: Say
 ) -> list[Curve]:
     """Fill one image of each project with so many objects."""
+    name, flat = "objects of one image", ["commit and undo"]
+    return _projects(name, _of_one_image, flat, root, counts, on_point)
+
+
+def _of_one_image(project: Project, count: int) -> dict[str, Work]:
     masks = discs(np.random.default_rng(0))
-    works = {}
-    with ExitStack() as open_projects:
-        for count in counts:
-            on_point(f"{count} objects of one image")
-            project = open_projects.enter_context(Project.create(root / f"one{count}"))
-            works[count] = _of_one_image(project, count, masks)
-        return curves("objects of one image", works, ["commit and undo"])
-
-
-def _of_one_image(project: Project, count: int, masks: Masks) -> dict[str, Work]:
     image = project.add_image(_image(0), "one").id
     project.commit_many(image, islice(masks, count))
     return {
@@ -194,17 +207,12 @@ def images_of_a_project(
     root: Path, counts: Sequence[int], on_point: Say
 ) -> list[Curve]:
     """Add so many images to each project; those that are timed have an object."""
+    name, flat = "images of a project", ["add, commit", "open"]
+    return _projects(name, _of_many_images, flat, root, counts, on_point)
+
+
+def _of_many_images(project: Project, count: int) -> dict[str, Work]:
     masks = discs(np.random.default_rng(1))
-    works = {}
-    with ExitStack() as open_projects:
-        for count in counts:
-            on_point(f"{count} images of a project")
-            project = open_projects.enter_context(Project.create(root / f"many{count}"))
-            works[count] = _of_many_images(project, count, masks)
-        return curves("images of a project", works, ["add, commit", "open"])
-
-
-def _of_many_images(project: Project, count: int, masks: Masks) -> dict[str, Work]:
     number = count_from(0)
 
     def add() -> int:
@@ -227,18 +235,13 @@ def objects_of_a_project(
     root: Path, counts: Sequence[int], on_point: Say
 ) -> list[Curve]:
     """Accept so many objects in each project, a hundred an image."""
+    flat = ["commit and undo", "list an image", "label image", "open"]
+    name = "objects of a project"
+    return _projects(name, _of_many_objects, flat, root, counts, on_point)
+
+
+def _of_many_objects(project: Project, count: int) -> dict[str, Work]:
     masks = discs(np.random.default_rng(2))
-    works = {}
-    with ExitStack() as open_projects:
-        for count in counts:
-            on_point(f"{count} objects of a project")
-            project = open_projects.enter_context(Project.create(root / f"all{count}"))
-            works[count] = _of_many_objects(project, count, masks)
-        flat = ["commit and undo", "list an image", "label image", "open"]
-        return curves("objects of a project", works, flat)
-
-
-def _of_many_objects(project: Project, count: int, masks: Masks) -> dict[str, Work]:
     for before in range(0, count, OBJECTS_PER_IMAGE):
         n = before // OBJECTS_PER_IMAGE
         image = project.add_image(_image(n), f"{n}").id
