@@ -125,6 +125,7 @@ class Desk:
 
     def new(self, path: Path) -> None:
         """Make a project and work in it from now on."""
+        self._voice.say("")
         with self._voice.guard("making the project"):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._enter(Project.create(path, model=self.model_name))
@@ -133,6 +134,7 @@ class Desk:
         """Work in another project from now on."""
         if self.project is not None and path == self.project.path:
             return
+        self._voice.say("")
         with self._voice.guard("opening the project"):
             self._enter(self._try_open(path))
 

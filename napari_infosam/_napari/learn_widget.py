@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 from napari_infosam._napari.continuous_switch import ContinuousSwitch
 from napari_infosam._napari.curves import Curves
 from napari_infosam._napari.learning import STAGES, duration
-from napari_infosam._napari.options_form import options_form
+from napari_infosam._napari.options_form import in_two_columns, options_form
 from napari_infosam._napari.small_widgets import (
     Fold,
     allow,
@@ -174,11 +174,10 @@ class LearnWidget(QWidget):
 
     def _advanced(self) -> QWidget:
         self.options = options_form(self._session.desk.options, self._take_options)
-        for box in self.options.native.findChildren(QComboBox):
+        rows = in_two_columns(self.options)
+        for box in rows.findChildren(QComboBox):
             tame(box)
-        self.advanced = Fold(
-            "Advanced", "How the model is trained", self.options.native
-        )
+        self.advanced = Fold("Advanced", "How the model is trained", rows)
         return self.advanced
 
     # ------------------------------------------------------------------ show

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 from magicgui.widgets import ComboBox, Container, FloatSpinBox, SpinBox
+from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
 from napari_infosam.core.options import Distill, Method, Stage
 
@@ -79,12 +80,29 @@ def options_form(
             tooltip="The same seed and objects give the same training",
         ),
     ]
-    form: Container[Row] = Container(widgets=rows)
-    form.margins = (0, 0, 0, 0)
+    form: Container[Row] = Container(widgets=rows, labels=False)
     for name in ("method", "distill"):
         form[name].changed.connect(lambda: _use_full_stage(form))
     form.changed.connect(lambda: on_change(form.asdict()))
     return form
+
+
+def in_two_columns(form: Container[Row]) -> QWidget:
+    """Return the rows of a form with all fields below one another.
+
+    Those that a magicgui container labels itself start where their label ends, as soon
+    as a style sheet makes labels wider than their text.
+    """
+    made = QWidget()
+    layout = QFormLayout(made)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setVerticalSpacing(2)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    for row in form:
+        label = QLabel(row.label)
+        label.setToolTip(row.tooltip or "")
+        layout.addRow(label, row.native)
+    return made
 
 
 def _use_full_stage(form: Container[Row]) -> None:

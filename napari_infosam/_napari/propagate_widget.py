@@ -55,7 +55,7 @@ class PropagateWidget(QWidget):
             actions["accept_all"],
         )
         self.discard = button(
-            "Discard", "Throw away the proposals that wait", propagation.discard
+            "Discard", "Throw away the proposals that wait", propagation.waiting.discard
         )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -78,9 +78,9 @@ class PropagateWidget(QWidget):
         propagation = self._session.propagation
         source = self._session.source
         is_stack = source is not None and bool(source.slice_index)
-        pending, running = len(propagation.pending), propagation.is_running
+        pending, running = len(propagation.waiting.pending), propagation.is_running
         self.setVisible(is_stack or running or pending > 0)
-        self._start.setVisible(not running and not pending)
+        self._start.setVisible(not running)
         self._work.setVisible(running)
         self._decide.setVisible(pending > 0 and not running)
         self.progress.setMaximum(propagation.n_slices)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from napari_infosam._napari.object_in_work import Answer, ObjectInWork
+from napari_infosam._napari.waiting_slices import Slice, WaitingSlices
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.huge_image import HugeImage
 from napari_infosam.project.files import content_hash
-from napari_infosam.project.objects import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from napari_infosam.core.masks import BoolArray
     from napari_infosam.models.following import Followed
     from napari_infosam.models.prediction import ImageEmbedding
-    from napari_infosam.project import HistoryEntry, Project
-
-Slice = tuple["ImageSource", ObjectInWork]
+    from napari_infosam.project import Project
 
 
 class Propagation:
@@ -35,7 +33,7 @@ class Propagation:
     Knows no Qt. Every slice is a task of its own, so that a click waits for one slice
     at most. What is found waits in its slice as a proposal, with the mask before as
     its prompt: it is accepted, corrected or rejected there as any other, or accepted
-    with all others in one step of undo.
+    with all others in one step of undo (`WaitingSlices`).
 
     Parameters
     ----------
@@ -48,6 +46,8 @@ class Propagation:
     ----------
     is_running
         Whether it is going on.
+    waiting
+        What was found, and is not decided about.
     n_done, n_slices
         How many slices were looked at, and how many there are in this direction.
     """
@@ -57,30 +57,18 @@ class Propagation:
     def __init__(self, executor: Executor, session: Session) -> None:
         self._executor = executor
         self._session = session
-        self._found: list[Slice] = []
-        self._accepted: list[ObjectInWork] = []
+        self.waiting = WaitingSlices(executor, session)
+        self._members: list[ObjectInWork] = []
         self._run: object = None
-        self._origin: ObjectInWork | None = None
         self._number = 1
         self.n_done = self.n_slices = 0
         session.prompts_changed.connect(self.changed.emit)
-        session.stepped.connect(self._on_stepped)
+        self.waiting.changed.connect(self.changed.emit)
 
     @property
     def is_running(self) -> bool:
         """Whether slices are being looked at."""
         return self._run is not None
-
-    @property
-    def pending(self) -> list[Slice]:
-        """The slices whose proposals are neither accepted nor rejected."""
-        return [
-            (source, work)
-            for source, work in self._found
-            if work.answer is not None
-            and not self._session.is_accepted(work)
-            and not any(work is done for done in self._accepted)
-        ]
 
     # ----------------------------------------------------------------- follow
     def start(self, sources: Sequence[ImageSource], number: int = 0) -> None:
@@ -97,41 +85,54 @@ class Propagation:
         if self.is_running:
             voice.say("An object is being followed already: wait, or cancel that.")
             return
-        if self.pending:
-            voice.say(
-                f"{len(self.pending)} proposals of the last object still wait: accept "
-                "or discard them first."
-            )
-            return
         if not sources:
             voice.say("There is no further slice in this direction.")
             return
-        mask = self._take_object(number)
-        if mask is None:
+        pending = self.waiting.pending
+        goes_on = bool(pending) and self._goes_on(sources[0], number)
+        if pending and not goes_on:
+            voice.say(
+                f"{len(pending)} proposals of the last object still wait: accept "
+                "or discard them first."
+            )
+            return
+        object_ = self._take_object(number)
+        if object_ is None:
             voice.say(
                 "Click on an object, choose an accepted one, or point at it: then it "
                 "can be followed."
             )
             return
-        self._found, self._accepted = [], []
+        mask, own_number, begun = object_
+        if not goes_on:
+            self.waiting.begin(begun)
+            self._members, self._number = [], own_number
         self.n_done, self.n_slices = 0, len(sources)
         run = self._run = object()
         self._next(run, mask, None, list(sources))
         session.prompts_changed.emit()
 
-    def _take_object(self, number: int) -> BoolArray | None:
-        """Return the mask to begin with, and note which number all of it gets."""
+    def _goes_on(self, first: ImageSource, number: int) -> bool:
+        """Return whether this is the same object, in the other direction."""
+        if any(source.key == first.key for source, _ in self.waiting.pending):
+            return False
+        if self._session.work.answer is None:
+            return number == self._number
+        begun = self.waiting.begun
+        return begun is not None and begun[1] is self._session.work
+
+    def _take_object(self, number: int) -> tuple[BoolArray, int, Slice | None] | None:
+        """Return the mask to begin with, its number, and the proposal that it is."""
         session = self._session
-        answer, self._origin = session.work.answer, None
-        if answer is not None and answer.prediction.mask.any():
-            self._origin = session.work
-            self._number = session.work.target or session.objects.highest_number() + 1
-            return answer.prediction.mask
+        answer, source = session.work.answer, session.source
+        if answer is not None and source is not None and answer.prediction.mask.any():
+            free = session.objects.highest_number() + 1
+            begun = (source, session.work)
+            return answer.prediction.mask, session.work.target or free, begun
         record = session.objects.find(number) if number else None
         if record is None:
             return None
-        self._number = record.instance_id
-        return record.mask()
+        return record.mask(), record.instance_id, None
 
     def _next(
         self,
@@ -195,14 +196,15 @@ class Propagation:
         work = ObjectInWork()
         work.set(followed.prompts)
         work.remember(followed.prompts, answer)
-        if self._origin is not None and self._origin.target is None:
+        self._members.append(work)
+        begun = self.waiting.begun
+        if begun is not None and self.waiting.waits(begun) and not begun[1].target:
             # not accepted yet: a number that is free in all of the slices
             self._number = max(self._number, highest + 1)
-            self._origin.number = self._number
-        self._found.append((source, work))
-        for _, found in self._found:
-            found.number = self._number
-        self._session.set_aside(source, work)
+            begun[1].number = self._number
+        for member in self._members:
+            member.number = self._number
+        self.waiting.add(source, work)
 
     def cancel(self) -> None:
         """Stop here; what was found so far stays."""
@@ -211,102 +213,10 @@ class Propagation:
 
     def _end(self, why: str) -> None:
         self._run = None
-        n = len(self.pending)
+        n = len(self.waiting.pending)
         what = "1 proposal waits" if n == 1 else f"{n} proposals wait"
         help_ = ": look through the slices, or accept all." if n else "."
         self._session.voice.say(f"{why} {what}{help_}")
-        self.changed.emit()
-
-    # ----------------------------------------------------------------- decide
-    def discard(self) -> None:
-        """Throw away all proposals that were not accepted."""
-        for source, work in self.pending:
-            self._session.drop_aside(source, work)
-        self._found = []
-        self.changed.emit()
-
-    def accept_all(self) -> None:
-        """Write all proposals that wait, in one step of undo."""
-        pending, session = self.pending, self._session
-        if not pending:
-            session.voice.say("No proposal waits in another slice.")
-            return
-        session.objects.save_painted()
-        try:
-            target = session.desk.require()
-        except InfosamError as error:
-            session.voice.complain(str(error))
-            return
-
-        def work() -> list[int]:
-            return [
-                target.add_image(
-                    source.read(),
-                    source.name,
-                    source=source.source,
-                    preprocessing=source.preprocessing,
-                ).id
-                for source, _ in pending
-            ]
-
-        def done(image_ids: list[int]) -> None:
-            with session.voice.guard("accepting the proposals"):
-                self._commit(target, pending, image_ids)
-
-        def failed(error: Exception) -> None:
-            session.voice.report(error, "accepting the proposals")
-
-        self._executor.submit(work, done, failed)
-
-    def _commit(
-        self, project: Project, pending: list[Slice], image_ids: list[int]
-    ) -> None:
-        session = self._session
-        if project is not session.desk.project:
-            raise InfosamError("Another project is open now: follow the object again.")
-        items = {}
-        for (_, work), image_id in zip(pending, image_ids, strict=True):
-            answer = work.answer
-            if answer is None:
-                continue
-            mask = answer.prediction.mask
-            origin = Origin(
-                class_name=session.class_name,
-                model_version=answer.version,
-                score=answer.prediction.score,
-                prompts=work.prompts,
-                proposal_ious=tuple(work.proposal_ious(mask)),
-                instance_id=work.number,
-            )
-            # slices of the same pixels are one picture
-            items[image_id] = (image_id, mask, origin)
-        made = project.edits.commit_across(
-            list(items.values()), overlap=session.objects.overlap
-        )
-        self._accepted = [work for _, work in pending]
-        for source, work in pending:
-            session.drop_aside(source, work)
-        session.objects.follow(project.last_step())
-        numbers = sorted({record.instance_id for record in made})
-        name = f"object {numbers[0]}" if len(numbers) == 1 else "the object"
-        session.voice.say(f"Accepted {name} in {len(made)} slices; one undo takes all.")
-        self.changed.emit()
-
-    def _on_stepped(self, entry: HistoryEntry, undone: bool) -> None:
-        """Let proposals that were accepted together wait again after an undo."""
-        if entry.action != "propagate":
-            return
-        if undone:
-            back, self._accepted = self._accepted, []
-            for source, work in self._found:
-                if any(work is accepted for accepted in back):
-                    work.committed_as = entry.object_id  # until they are changed
-                    self._session.set_aside(source, work)
-        else:
-            accepted = self.pending
-            self._accepted = [work for _, work in accepted]
-            for source, work in accepted:
-                self._session.drop_aside(source, work)
         self.changed.emit()
 
 

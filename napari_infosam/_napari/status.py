@@ -62,6 +62,7 @@ class StatusLine:
         self._session.prompts_changed.disconnect(self._forget_said)
         if self._link is not None and self._proposals is not None:
             self._session.engine.changed.disconnect(self._show)
+            self._link.together.changed.disconnect(self._show)
             self._link.tool.changed.disconnect(self._show)
             self._proposals.changed.disconnect(self._show)
 

@@ -129,7 +129,7 @@ class ViewerLink:
             "meaning": session.next_meaning,
             "forwards": partial(stepping.propagate, 1),
             "backwards": partial(stepping.propagate, -1),
-            "accept_all": session.propagation.accept_all,
+            "accept_all": session.propagation.waiting.accept_all,
             "accept": self.accept,
             "box_each": many.toggle_box_each,
             "propose": many.propose,

@@ -21,7 +21,7 @@ class Voice:
     """A sentence, and whether it is about a failure."""
 
     def say(self, sentence: str) -> None:
-        """Tell the person something."""
+        """Tell the person something; '' takes back what was said last."""
         self.said.emit(sentence, False)
 
     def complain(self, sentence: str) -> None:

@@ -22,7 +22,7 @@ from napari_infosam.project.objects import (
     select_objects,
 )
 from napari_infosam.project.painting import Pixels, box_of, pixels_of, united
-from napari_infosam.project.steps import Step
+from napari_infosam.project.steps import CoveredError, Step
 
 if TYPE_CHECKING:
     import sqlite3
@@ -157,10 +157,21 @@ class Edits:
         items, overlap, action
             Image, ``(H, W)`` mask and origin of each, whose ``instance_id`` it gets
             unless that is taken; as in ``Project.commit``; the name of the step.
+
+        Returns
+        -------
+        list of ObjectRecord
+            What was written: pictures are left out in which earlier objects keep all of
+            its pixels.
+
+        Raises
+        ------
+        InfosamError
+            If they do so in every picture.
         """
         self._require_lock()
         with self._database.write() as connection:
-            step = Step(connection, action)
+            step, covered = Step(connection, action), list[CoveredError]()
             for image_id, mask, origin in items:
                 image, number = select_image(connection, image_id), origin.instance_id
                 is_taken = number is not None and select_objects(
@@ -170,7 +181,12 @@ class Edits:
                     instance_ids=[number],
                 )
                 number = None if is_taken else number
-                step.place(image, encode(mask, image), origin, overlap, number)
+                try:
+                    step.place(image, encode(mask, image), origin, overlap, number)
+                except CoveredError as error:
+                    covered.append(error)
+            if covered and len(covered) == len(items):
+                raise covered[0]
             return step.finish()
 
     def merge(self, object_ids: Sequence[int]) -> ObjectRecord:

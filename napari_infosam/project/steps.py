@@ -33,6 +33,13 @@ if TYPE_CHECKING:
 
 OVERLAPS: tuple[Overlap, ...] = ("allow", "keep", "replace")
 
+LEAST_LEFT = 0.02
+"""Less of a mask than this is the edge of what is there already, and no object."""
+
+
+class CoveredError(InfosamError):
+    """Earlier objects keep all pixels of a mask, or nearly all."""
+
 
 class Step:
     """One step of the journal while it is put together, in one transaction.
@@ -111,7 +118,8 @@ class Step:
         Raises
         ------
         InfosamError
-            If no pixel is left for it, or ``overlap`` is none.
+            `CoveredError` if less than a fiftieth of it is left (`LEAST_LEFT`); or if
+            ``overlap`` is none.
         """
         if overlap not in OVERLAPS:
             raise InfosamError(
@@ -128,13 +136,15 @@ class Step:
         )
         pixels = pixels_of(mask.rle)
         if overlap == "keep":
+            wanted = pixels.size
             for other in others:
                 pixels = pixels[~among(pixels, pixels_of(other.rle))]
-            if not pixels.size:
-                raise InfosamError(
-                    f"All of the mask lies on earlier objects of {image.name}, which "
-                    "keep their pixels: let objects overlap, or mark pixels beside "
-                    "them."
+            if pixels.size < max(1, LEAST_LEFT * wanted):
+                how_much = "All" if not pixels.size else "Nearly all"
+                raise CoveredError(
+                    f"{how_much} of the mask lies on earlier objects of {image.name}, "
+                    "which keep their pixels: let objects overlap, or mark pixels "
+                    "beside them."
                 )
             mask = encode_pixels(pixels, mask.shape)
         place = self.write(image.id, mask, origin, instance_id)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -188,6 +189,18 @@ def test_a_click_beside_the_image_is_no_prompt(window: Window) -> None:
     window.click(-20, 40)
     assert not window.session.prompts
     assert "inside the image" in window.panel.status.text()
+
+
+def test_a_complaint_does_not_outlive_its_project(
+    window: Window, tmp_path: Path
+) -> None:
+    window.click(-20, 40)
+    assert "inside the image" in window.panel.status.text()
+    window.session.desk.new(tmp_path / "other.infosam")
+    assert "inside the image" not in window.panel.status.text()
+    (tmp_path / "no.infosam").mkdir()
+    window.session.desk.open(tmp_path / "no.infosam")
+    assert "\N{WARNING SIGN}" in window.panel.status.text()
 
 
 def test_clicks_before_the_model_is_there_are_kept(open_window: OpenWindow) -> None:

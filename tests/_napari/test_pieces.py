@@ -12,7 +12,7 @@ from napari.utils.shortcuts import default_shortcuts
 from napari_infosam._napari.image_source import source_of
 from napari_infosam._napari.keys import KEYS, shown
 from napari_infosam._napari.learning import duration
-from napari_infosam._napari.options_form import options_form
+from napari_infosam._napari.options_form import in_two_columns, options_form
 from napari_infosam._napari.outlines import dash_outlined, outlined
 from napari_infosam._napari.places import default_project, free_project
 from napari_infosam._napari.safe_import import prepare_torch
@@ -232,6 +232,17 @@ def test_every_method_can_be_chosen_and_is_what_is_trained(
     options = FinetuneOptions().model_copy(update=taken[-1])
     assert options.method == method
     assert ("full" in options.stages) == (method != "decoder")
+
+
+def test_fields_are_below_one_another_however_labels_are_styled(qtbot: QtBot) -> None:
+    form = options_form(FinetuneOptions(), lambda _values: None)
+    rows = in_two_columns(form)
+    qtbot.addWidget(rows)
+    rows.setStyleSheet("QLabel { padding: 7px }")
+    rows.resize(320, 300)
+    rows.show()
+    assert len({row.native.x() for row in form}) == 1
+    assert all(row.native.geometry().right() == rows.width() - 1 for row in form)
 
 
 @pytest.mark.parametrize("distill", get_args(Distill))

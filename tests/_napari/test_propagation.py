@@ -62,9 +62,11 @@ def test_an_object_is_followed_until_it_disappears(
     propagation.start(slices[1:])
     assert not propagation.is_running
     assert "Lost in s [4]" in said[-1][0]
-    assert [one.name for one, _ in propagation.pending] == ["s [1]", "s [2]", "s [3]"]
+    begun, *found = propagation.waiting.pending
+    assert begun[1] is session.work
+    assert [one.name for one, _ in found] == ["s [1]", "s [2]", "s [3]"]
     before = truth(0)
-    for z, (_, work) in enumerate(propagation.pending, 1):
+    for z, (_, work) in enumerate(found, 1):
         assert work.answer is not None
         assert iou(work.answer.prediction.mask, truth(z)) > 0.75
         # the prompt is the mask before, so that a replay asks for the same
@@ -79,8 +81,8 @@ def test_all_are_accepted_with_one_number_and_undone_in_one_step(
     session.accept()
     number = 1
     session.propagation.start(slices[1:], number)
-    session.propagation.accept_all()
-    assert not session.propagation.pending
+    session.propagation.waiting.accept_all()
+    assert not session.propagation.waiting.pending
     everywhere = [(f"s [{z}]", 1) for z in range(N_SEEN)]
     assert numbers(session) == everywhere
     session.set_image(slices[2])
@@ -91,12 +93,12 @@ def test_all_are_accepted_with_one_number_and_undone_in_one_step(
     session.undo()
     assert numbers(session) == everywhere[:1]
     assert not session.labels.any()
-    assert len(session.propagation.pending) == N_SEEN - 1
+    assert len(session.propagation.waiting.pending) == N_SEEN - 1
     assert session.is_answered  # the proposal is back in this slice
     session.redo()
     session.redo()
     session.undo()
-    session.propagation.accept_all()
+    session.propagation.waiting.accept_all()
     assert numbers(session) == everywhere
     assert not session.prompts
 
@@ -117,11 +119,121 @@ def test_a_proposal_is_followed_corrected_and_accepted_slice_by_slice(
     session.clear()
     session.set_image(slices[0])
     assert session.accept() is not None
-    assert [one.name for one, _ in session.propagation.pending] == ["s [3]"]
-    session.propagation.discard()
+    assert [one.name for one, _ in session.propagation.waiting.pending] == ["s [3]"]
+    session.propagation.waiting.discard()
     session.set_image(slices[3])
     assert not session.prompts
     assert sorted(numbers(session)) == [("s [0]", 1), ("s [1]", 1)]
+
+
+def test_the_slice_that_it_was_followed_from_is_accepted_with_the_others(
+    session: Session, slices: list[ImageSource], said: list[tuple[str, bool]]
+) -> None:
+    waiting = session.propagation.waiting
+    session.propagation.start(slices[1:])
+    assert [one.name for one, _ in waiting.pending] == [
+        f"s [{z}]" for z in range(N_SEEN)
+    ]
+    waiting.accept_all()
+    assert "in 4 slices" in said[-1][0]
+    assert numbers(session) == [(f"s [{z}]", 1) for z in range(N_SEEN)]
+    assert not session.prompts
+    session.undo()
+    assert numbers(session) == []
+    assert session.is_answered
+    waiting.discard()
+    assert not waiting.pending
+
+
+def test_what_was_accepted_never_waits_again(
+    session: Session, slices: list[ImageSource], executor: AtOnce
+) -> None:
+    waiting = session.propagation.waiting
+    executor.holds = True
+    session.propagation.start(slices[1:])
+    executor.release(1)
+    waiting.accept_all()
+    waiting.accept_all()  # pressed twice
+    executor.holds = False
+    while session.propagation.is_running:
+        executor.release()
+    executor.release()
+    assert numbers(session) == [("s [0]", 1), ("s [1]", 1)]
+    assert [one.name for one, _ in waiting.pending] == ["s [2]", "s [3]"]
+    waiting.accept_all()
+    everywhere = [(f"s [{z}]", 1) for z in range(N_SEEN)]
+    assert numbers(session) == everywhere
+    assert not waiting.pending
+    waiting.accept_all()
+    assert numbers(session) == everywhere
+
+    session.undo()
+    assert [one.name for one, _ in waiting.pending] == ["s [2]", "s [3]"]
+    session.undo()
+    assert len(waiting.pending) == N_SEEN
+    session.redo()
+    assert [one.name for one, _ in waiting.pending] == ["s [2]", "s [3]"]
+    session.redo()
+    assert not waiting.pending
+    assert numbers(session) == everywhere
+
+
+def test_both_directions_make_one_object(
+    session: Session, slices: list[ImageSource], said: list[tuple[str, bool]]
+) -> None:
+    session.clear()
+    session.set_image(slices[2])
+    session.add_prompt(Point(COLUMN + 6, ROW + 4))
+    session.propagation.start(slices[3:])
+    session.propagation.start(slices[3:])
+    assert "still wait" in said[-1][0]
+    session.propagation.start(slices[1::-1])
+    waiting = session.propagation.waiting
+    assert sorted(one.name for one, _ in waiting.pending) == [
+        f"s [{z}]" for z in range(N_SEEN)
+    ]
+    waiting.accept_all()
+    assert sorted(numbers(session)) == [(f"s [{z}]", 1) for z in range(N_SEEN)]
+
+
+def test_what_is_corrected_while_it_is_written_goes_on_as_a_correction(
+    session: Session, slices: list[ImageSource], executor: AtOnce
+) -> None:
+    session.propagation.start(slices[1:])
+    session.set_image(slices[1])
+    executor.holds = True
+    session.propagation.waiting.accept_all()
+    session.add_prompt(Point(COLUMN + 3, ROW + 2))
+    executor.holds = False
+    executor.release()
+    executor.release()
+    assert numbers(session) == [(f"s [{z}]", 1) for z in range(N_SEEN)]
+    assert session.work.target == 1
+    assert len(session.prompts.points) == 1
+    assert not session.propagation.waiting.pending
+    assert session.accept() is not None
+    assert sorted(numbers(session)) == [(f"s [{z}]", 1) for z in range(N_SEEN)]
+
+
+def test_slices_in_which_earlier_objects_keep_the_pixels_are_left_out(
+    session: Session, slices: list[ImageSource], said: list[tuple[str, bool]]
+) -> None:
+    session.propagation.start(slices[1:])
+    (_, wanted), *_ = session.propagation.waiting.pending[1:]
+    assert wanted.answer is not None
+    mask = wanted.answer.prediction.mask
+    project = session.desk.require()
+    image = project.add_image(slices[1].read(), "s [1]")
+    record = project.commit(image.id, mask)
+    session.objects.overlap = "keep"
+    session.propagation.waiting.accept_all()
+    assert "In one more earlier objects keep" in said[-1][0]
+    assert sorted(numbers(session)) == [
+        ("s [0]", 1),
+        ("s [1]", record.instance_id),
+        ("s [2]", 1),
+        ("s [3]", 1),
+    ]
 
 
 def test_a_new_object_gets_a_number_that_is_free_in_all_slices(
@@ -133,7 +245,7 @@ def test_a_new_object_gets_a_number_that_is_free_in_all_slices(
     session.set_image(slices[0])
     session.propagation.start(slices[1:])
     session.accept()
-    session.propagation.accept_all()
+    session.propagation.waiting.accept_all()
     assert sorted(numbers(session)) == [
         ("s [0]", 2),
         ("s [1]", 2),
@@ -153,7 +265,7 @@ def test_a_cancel_keeps_what_was_found(
     session.propagation.cancel()
     executor.release()
     executor.release()
-    assert len(session.propagation.pending) == 1
+    assert len(session.propagation.waiting.pending) == 2
     session.propagation.start(slices[1:])
     assert not session.propagation.is_running  # what waits is decided first
 
@@ -172,8 +284,9 @@ def test_a_stack_by_mouse_and_keys(open_window: Callable[..., Window]) -> None:
 
     assert propagate.progress.isVisible()
     window.wait(lambda: not window.session.propagation.is_running)
-    assert propagate.accept_all.text() == "Accept in 3 slices"
+    assert propagate.accept_all.text() == "Accept in 4 slices"  # this one, too
     window.key(Key.Key_C)
+    window.wait(lambda: propagate.accept_all.text() == "Accept in 3 slices")
     window.key(Key.Key_N)
     window.wait(lambda: window.session.source.slice_index == (1,))
     assert window.session.is_answered
@@ -185,7 +298,7 @@ def test_a_stack_by_mouse_and_keys(open_window: Callable[..., Window]) -> None:
     assert propagate.accept_all.text() == "Accept in 2 slices"
     window.key(Key.Key_X, Modifier.ShiftModifier)
     window.wait(lambda: not propagate.accept_all.isVisible())
-    assert [number for _, number in numbers(window.session)] == [1] * 4
+    window.wait(lambda: [n for _, n in numbers(window.session)] == [1] * 4)
     window.key(Key.Key_N)
     window.wait(lambda: window.shown_objects() == {1})
     rough = window.session.objects.find(1)
@@ -201,4 +314,6 @@ def test_a_stack_by_mouse_and_keys(open_window: Callable[..., Window]) -> None:
     window.point_at(ROW + 2, COLUMN + 3)
     window.key(Key.Key_Z)
     window.wait(lambda: not window.session.propagation.is_running)
-    assert [one.slice_index for one, _ in window.session.propagation.pending] == [(0,)]
+    assert [
+        one.slice_index for one, _ in window.session.propagation.waiting.pending
+    ] == [(0,)]

@@ -118,13 +118,13 @@ def test_the_wheel_scrolls_the_panel_and_changes_nothing(window: Window) -> None
     area = panel.findChild(TallArea)
     bar = area.verticalScrollBar()
     window.wait(lambda: bar.maximum() > 0)
-    stage = panel.learn.options.native.findChildren(QComboBox)[0]
+    stage = panel.learn.advanced.findChildren(QComboBox)[0]
     passed = (
         panel.annotate.model,
         panel.annotate.many.score,
         panel.learn.curves.viewport(),
         stage,
-        panel.learn.options.native.findChildren(QAbstractSpinBox)[0],
+        panel.learn.advanced.findChildren(QAbstractSpinBox)[0],
     )
     values = (panel.annotate.model.currentText, panel.annotate.many.score.value)
     before = [value() for value in values]

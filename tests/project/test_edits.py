@@ -13,6 +13,7 @@ from napari_infosam.core.prompts import Box, Point, PromptSet
 from napari_infosam.core.rough_mask import RoughMask
 from napari_infosam.project import HistoryEntry, ImageRecord, ObjectRecord, Project
 from napari_infosam.project import history as journal
+from napari_infosam.project.objects import Origin
 
 from .conftest import SHAPE, gradient, square
 
@@ -143,6 +144,31 @@ def test_earlier_objects_keep_their_pixels(
     with pytest.raises(InfosamError, match="All of the mask lies on earlier objects"):
         project.commit(image.id, square(3, 3), overlap="keep")
     assert project.objects() == [*three, written]
+
+
+def test_the_edge_of_an_earlier_object_is_no_object(
+    project: Project, image: ImageRecord
+) -> None:
+    mask = square(10, 10, 10)
+    earlier = mask.copy()
+    earlier[10, 10] = False
+    record = project.commit(image.id, earlier)
+    with pytest.raises(InfosamError, match="Nearly all of the mask lies on earlier"):
+        project.commit(image.id, mask, overlap="keep")
+    assert project.objects() == [record]
+
+
+def test_an_object_in_several_pictures_leaves_out_those_where_others_keep_all(
+    project: Project, image: ImageRecord
+) -> None:
+    there = project.add_image(gradient() + 1, "other")
+    earlier = project.commit(image.id, square(10, 10, 10))
+    items = [(one.id, square(10, 10, 10), Origin("object")) for one in (image, there)]
+    (written,) = project.edits.commit_across(items, overlap="keep")
+    assert written.image_id == there.id
+    assert project.objects(image.id) == [earlier]
+    with pytest.raises(InfosamError, match="All of the mask lies"):
+        project.edits.commit_across(items, overlap="keep")
 
 
 def test_the_new_object_takes_the_pixels_in_one_step(

@@ -1,0 +1,246 @@
+"""Proposals in other slices, until they are accepted together or one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+
+from napari_infosam._napari.object_in_work import Answer, ObjectInWork
+from napari_infosam.core.errors import InfosamError
+from napari_infosam.project.objects import Origin
+
+if TYPE_CHECKING:
+    from napari_infosam._napari.engine import Executor
+    from napari_infosam._napari.image_source import ImageSource
+    from napari_infosam._napari.session import Session
+    from napari_infosam.core.prompts import PromptSet
+    from napari_infosam.project import HistoryEntry, ObjectRecord, Project
+
+Slice = tuple["ImageSource", ObjectInWork]
+
+_KEPT = 20
+"""Accepts of many slices whose proposals come back when they are undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """A proposal as it was when it was accepted with others."""
+
+    source: ImageSource
+    work: ObjectInWork
+    answer: Answer
+    prompts: PromptSet
+    number: int | None
+
+    @property
+    def was_changed(self) -> bool:
+        """Whether somebody has gone on prompting it since."""
+        return bool(self.work.prompts) and self.work.prompts != self.prompts
+
+    def origin(self, class_name: str) -> Origin:
+        """Return what is kept of it beside the mask."""
+        mask = self.answer.prediction.mask
+        return Origin(
+            class_name=class_name,
+            model_version=self.answer.version,
+            score=self.answer.prediction.score,
+            prompts=self.prompts,
+            proposal_ious=tuple(self.work.proposal_ious(mask)),
+            instance_id=self.number,
+        )
+
+
+class WaitingSlices:
+    """What was found of an object in other slices, and waits there to be decided.
+
+    Parameters
+    ----------
+    executor
+        Where slices are read when they are accepted.
+    session
+        Whose project and whose prompts it is about.
+
+    Attributes
+    ----------
+    begun
+        Where the object was followed from, if nobody had accepted it; it is accepted
+        with the others.
+    """
+
+    changed = Signal()
+
+    def __init__(self, executor: Executor, session: Session) -> None:
+        self._executor = executor
+        self._session = session
+        self.begun: Slice | None = None
+        self._found: list[Slice] = []
+        self._writing: list[ObjectInWork] = []
+        self._batches: dict[int, list[Slice]] = {}
+        session.stepped.connect(self._on_stepped)
+
+    @property
+    def pending(self) -> list[Slice]:
+        """The slices whose proposals are neither accepted nor rejected.
+
+        Among them, as soon as it was found elsewhere, the one it was followed from.
+        """
+        found = [one for one in self._found if self.waits(one)]
+        begun = self.begun
+        if not found or begun is None or begun[1].target or not self.waits(begun):
+            return found
+        return [begun, *found]
+
+    def waits(self, one: Slice) -> bool:
+        """Return whether a proposal is there, and nobody has accepted it."""
+        _, work = one
+        return (
+            work.answer is not None
+            and not self._session.is_accepted(work)
+            and not _among(work, self._writing)
+        )
+
+    def begin(self, begun: Slice | None) -> None:
+        """Be about another object; what waited before is no longer known here."""
+        self.begun, self._found = begun, []
+
+    def add(self, source: ImageSource, work: ObjectInWork) -> None:
+        """Let what was found wait in its slice."""
+        self._found.append((source, work))
+        self._session.set_aside(source, work)
+
+    # ----------------------------------------------------------------- decide
+    def discard(self) -> None:
+        """Throw away all proposals that were not accepted, but for the first one."""
+        for source, work in self.pending:
+            if self.begun is None or work is not self.begun[1]:
+                self._session.drop_aside(source, work)
+        self._found = []
+        self.changed.emit()
+
+    def accept_all(self) -> None:
+        """Write all proposals that wait, as they are now, in one step of undo."""
+        session = self._session
+        pending = [
+            _Decided(source, work, work.answer, work.prompts, work.number)
+            for source, work in self.pending
+            if work.answer is not None
+        ]
+        if not pending:
+            session.voice.say("No proposal waits in another slice.")
+            return
+        session.objects.save_painted()
+        try:
+            target = session.desk.require()
+        except InfosamError as error:
+            session.voice.complain(str(error))
+            return
+
+        def work() -> list[int]:
+            return [
+                target.add_image(
+                    one.source.read(),
+                    one.source.name,
+                    source=one.source.source,
+                    preprocessing=one.source.preprocessing,
+                ).id
+                for one in pending
+            ]
+
+        def ended() -> None:
+            works = [one.work for one in pending]
+            self._writing = [one for one in self._writing if not _among(one, works)]
+            self.changed.emit()
+
+        def done(image_ids: list[int]) -> None:
+            with session.voice.guard("accepting the proposals"):
+                self._commit(target, pending, image_ids)
+            ended()
+
+        def failed(error: Exception) -> None:
+            session.voice.report(error, "accepting the proposals")
+            ended()
+
+        session.voice.say(f"Accepting in {len(pending)} slices …")
+        self._writing += [one.work for one in pending]
+        self.changed.emit()
+        self._executor.submit(work, done, failed)
+
+    def _commit(
+        self, project: Project, decided: list[_Decided], image_ids: list[int]
+    ) -> None:
+        session = self._session
+        if project is not session.desk.project:
+            raise InfosamError("Another project is open now: follow the object again.")
+        # slices of the same pixels are one picture
+        chosen = {
+            image_id: one
+            for one, image_id in zip(decided, image_ids, strict=True)
+            if not session.is_accepted(one.work)
+        }
+        if not chosen:
+            return
+        items = [
+            (image_id, one.answer.prediction.mask, one.origin(session.class_name))
+            for image_id, one in chosen.items()
+        ]
+        made = project.edits.commit_across(items, overlap=session.objects.overlap)
+        by_image = {record.image_id: record for record in made}
+        batch: list[Slice] = []
+        for image_id, one in chosen.items():
+            record = by_image.get(image_id)
+            if record is not None and one.was_changed:
+                # the correction goes on, and is one of what was accepted
+                one.work.take_up(one.work.prompts, record.instance_id)
+                self._forget([one.work])
+            elif record is not None:
+                batch.append((one.source, one.work))
+        step = project.last_step()
+        if step is not None:
+            self._batches[step.object_id] = batch
+            while len(self._batches) > _KEPT:
+                del self._batches[next(iter(self._batches))]
+        self._let_go(batch)
+        session.objects.follow(step)
+        session.voice.say(_accepted_sentence(made, len(items) - len(made)))
+
+    def _forget(self, works: list[ObjectInWork]) -> None:
+        self._found = [one for one in self._found if not _among(one[1], works)]
+        if self.begun is not None and _among(self.begun[1], works):
+            self.begun = None
+
+    def _let_go(self, batch: list[Slice]) -> None:
+        """Let what was accepted wait no longer."""
+        self._forget([work for _, work in batch])
+        for source, work in batch:
+            self._session.drop_aside(source, work)
+
+    def _on_stepped(self, entry: HistoryEntry, undone: bool) -> None:
+        """Let proposals that were accepted together wait again after an undo."""
+        batch = self._batches.get(entry.object_id)
+        if entry.action != "propagate" or batch is None:
+            return
+        if undone:
+            self._found = [*self._found, *batch]
+            for source, work in batch:
+                work.committed_as = entry.object_id  # until they are changed
+                self._session.set_aside(source, work)
+        else:
+            self._let_go(batch)
+        self.changed.emit()
+
+
+def _among(work: ObjectInWork, works: list[ObjectInWork]) -> bool:
+    return any(work is other for other in works)
+
+
+def _accepted_sentence(made: list[ObjectRecord], n_covered: int) -> str:
+    numbers = sorted({record.instance_id for record in made})
+    name = f"object {numbers[0]}" if len(numbers) == 1 else "the object"
+    slices = "1 slice" if len(made) == 1 else f"{len(made)} slices"
+    sentence = f"Accepted {name} in {slices}; one undo takes all."
+    if n_covered:
+        where = "one more" if n_covered == 1 else f"{n_covered} more"
+        sentence += f" In {where} earlier objects keep its pixels."
+    return sentence
