@@ -10,8 +10,8 @@ import numpy as np
 from napari_infosam._napari.huge_picture import WindowedPicture
 from napari_infosam._napari.image_source import KNOWN_AS
 from napari_infosam.core.overview import pyramid
-from napari_infosam.project.formats.items import stack_of
 from napari_infosam.project.huge_files import open_huge
+from napari_infosam.project.split import stack_of
 from napari_infosam.project.windows import label_window
 
 if TYPE_CHECKING:

@@ -73,6 +73,7 @@ class ImageOpening:
         self._prefetch = prefetch
         self._executor = executor
         self._wanted: int | None = None
+        self._failed: int | None = None
         self._token: object = None
         self._saved: tuple[int, Left] | None = None
         self._is_restoring = False
@@ -119,7 +120,8 @@ class ImageOpening:
     def step(self, step: int) -> None:
         """Open the next shown image (1) or the one before (-1)."""
         # a key that is held down does not wait for the images on the way
-        start = self._images.current if self._wanted is None else self._wanted
+        places = (self._wanted, self._failed, self._images.current)
+        start = next((place for place in places if place is not None), None)
         following = self._images.neighbour(step, start)
         if not self._images.rows:
             self._session.voice.say(
@@ -145,6 +147,7 @@ class ImageOpening:
         if project is None or row is None:
             return
         self._token = token = object()
+        self._failed = None
         there = self._layer_of(listed_id)
         if there is not None:
             self._wanted = None
@@ -166,7 +169,7 @@ class ImageOpening:
 
         def failed(error: Exception) -> None:
             if token is self._token and project is self._project:
-                self._wanted = None
+                self._wanted, self._failed = None, listed_id
                 self._session.voice.report(error, f"opening {row.name}")
                 self._images.load()
 
@@ -201,7 +204,7 @@ class ImageOpening:
 
         The one before goes when the new one is there: the viewer is never empty.
         """
-        self._wanted = None
+        self._wanted, self._failed = None, listed_id
         row = self._images.rows.get(listed_id)
         if row is None:
             return
@@ -217,7 +220,12 @@ class ImageOpening:
             elif pixels.array is None:
                 added = self._viewer.open([str(row.path)])
             else:
-                layer = Image(pixels.array, name=row.name, rgb=pixels.rgb)
+                layer = Image(
+                    pixels.array,
+                    name=row.name,
+                    rgb=pixels.rgb,
+                    axis_labels=pixels.axes or None,
+                )
                 if pixels.choice is not None:
                     layer.metadata[CHOICE] = pixels.choice
                 added = [self._viewer.add_layer(layer)]
@@ -234,6 +242,7 @@ class ImageOpening:
                 self._restore(opened[0], project.listing.left(listed_id))
             finally:
                 self._is_restoring = False
+            self._failed = None
             self._find()
             if pixels.is_copy:
                 self._session.voice.say(
@@ -258,7 +267,7 @@ class ImageOpening:
 
     def _on_entered(self) -> None:
         """Go on where the project was left, unless a person's image is open."""
-        self._saved = self._token = self._wanted = None
+        self._saved = self._token = self._wanted = self._failed = None
         self._find()
         if all(LISTED in layer.metadata for layer in self._link.images()):
             self._resume()

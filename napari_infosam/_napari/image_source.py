@@ -175,7 +175,11 @@ def path_of(layer: Image) -> str | None:
 
 
 def slices_beyond(
-    layer: Image, dims: Dims, step: int, layers: Sequence[Image] = ()
+    layer: Image,
+    dims: Dims,
+    step: int,
+    axis: int | None = None,
+    layers: Sequence[Image] = (),
 ) -> list[ImageSource]:
     """Return the slices that follow the one in view, the nearest first.
 
@@ -184,9 +188,11 @@ def slices_beyond(
     layer
         A stack; a single picture has none.
     dims
-        The viewer's dims. The axis is that of the slider that was used last.
+        The viewer's dims.
     step
         1 forwards, -1 backwards.
+    axis
+        Of the layer, along which they follow; the last axis of slices if it is none.
     layers
         As of `source_of`.
     """
@@ -195,8 +201,7 @@ def slices_beyond(
     if not here:
         return []
     axes = slice_axes(layer, choice)
-    used = dims.last_used - (dims.ndim - layer.ndim)
-    at = axes.index(used) if used in axes else len(axes) - 1
+    at = axes.index(axis) if axis in axes else len(axes) - 1
     data = finest(layer)
     places = range(int(data.shape[axes[at]]))
     beyond = places[here[at] + 1 :] if step > 0 else places[: here[at]][::-1]

@@ -12,7 +12,7 @@ import numpy as np
 from napari_infosam.core.channels import ChannelChoice
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.overview import pyramid, read_overview
-from napari_infosam.project.formats.pictures import SkipError, read_array
+from napari_infosam.project.formats.pictures import SkipError, read_array, tiff_axes
 from napari_infosam.project.huge_files import open_huge
 from napari_infosam.project.image_files import FOLDERS
 
@@ -37,6 +37,8 @@ class Pixels:
     ----------
     array
         As it goes into an image layer; None where napari is to open the file itself.
+    axes
+        Names of the axes, where the file has some; () where it has none.
     levels
         Instead of an array: those of a huge image, from the finest to the coarsest.
     rgb
@@ -51,6 +53,7 @@ class Pixels:
     rgb: bool | None = None
     is_copy: bool = False
     choice: ChannelChoice | None = None
+    axes: tuple[str, ...] = ()
     levels: list[Any] | None = None
 
 
@@ -86,8 +89,14 @@ def read_listed(
             array = read_array(path)
         except SkipError as error:
             raise InfosamError(f"{error}: take it out of the list.") from error
-        is_colour = array.ndim == 3 and array.shape[2] in (3, 4)
-        return Pixels(array, True if is_colour else None)
+        if array.dtype.kind not in "buif":
+            raise InfosamError(
+                f"{row.name} holds values of type {array.dtype}, which can not be "
+                "shown: convert them to an integer or float type."
+            )
+        axes = _named_axes(tiff_axes(path), array.ndim)
+        is_colour = not axes and array.ndim == 3 and array.shape[2] in (3, 4)
+        return Pixels(array, True if is_colour else None, axes=axes)
     ids = project.listing.image_ids(row.id)
     if not ids:
         raise InfosamError(
@@ -101,6 +110,17 @@ def read_listed(
         choice = ChannelChoice(axis=0, seen=record.preprocessing.channels)
         return Pixels(np.moveaxis(pixels, -1, 0), False, path is not None, choice)
     return Pixels(pixels, record.axes == "YXC", path is not None)
+
+
+def _named_axes(axes: str, ndim: int) -> tuple[str, ...]:
+    """Return the names of the axes of a stack of planes, if one at least is known.
+
+    Colours on the last axis are none of it, and neither are pages without a meaning;
+    colours in planes of their own are channels.
+    """
+    axes = axes.replace("S", "C")
+    is_stack = len(axes) == ndim and axes.endswith("YX") and set(axes) & set("TZC")
+    return tuple(axes.lower()) if is_stack else ()
 
 
 def _with_overview(

@@ -54,6 +54,7 @@ class ObjectsView:
         self._layer: Labels | None = None
         self._shown: NDArray[Any] | None = None
         self._window: Any = None
+        self._tool: tuple[Labels, str] | None = None
         self._is_new = True
         self._offered = 0
         self._is_waiting = self._is_closed = False
@@ -106,11 +107,27 @@ class ObjectsView:
             self._shown = labels.astype(np.uint16 if small else np.int32)
             fill(layer, self._shown)
         top = int(self._objects.labels.max(initial=0))
-        if layer.editable != self._objects.can_paint:
-            layer.editable = self._objects.can_paint
+        self._let_paint(layer)
         self._offer_label(layer, top)
         self._color(layer)
         self._layer = layer
+
+    def _let_paint(self, layer: Labels) -> None:
+        """Take strokes as soon as all objects of the picture are known.
+
+        napari puts the brush away meanwhile; whoever paints in slice after slice gets
+        it back.
+        """
+        may = self._objects.can_paint
+        if layer.editable == may:
+            return
+        tool = str(layer.mode)
+        layer.editable = may
+        if not may:
+            self._tool = (layer, tool) if tool in _TOOLS else None
+        elif self._tool is not None and self._tool[0] is layer:
+            layer.mode = self._tool[1]
+            self._tool = None
 
     def _show_in_window(self, layer: Labels) -> None:
         """Show the objects of a huge picture, of which parts are read when seen."""

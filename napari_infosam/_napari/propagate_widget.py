@@ -30,7 +30,8 @@ class PropagateWidget(QWidget):
         actions, propagation = link.actions, session.propagation
         tip = (
             "Follow the proposal, or else the chosen accepted object, through the "
-            "slices {} until it disappears ({})"
+            "slices {} until it disappears ({}); along the slider that was moved last, "
+            "or else the last one"
         )
         self.backwards = button(
             "\N{LEFTWARDS ARROW} Follow",

@@ -214,9 +214,9 @@ class Propagation:
     def _end(self, why: str) -> None:
         self._run = None
         n = len(self.waiting.pending)
-        what = "1 proposal waits" if n == 1 else f"{n} proposals wait"
-        help_ = ": look through the slices, or accept all." if n else "."
-        self._session.voice.say(f"{why} {what}{help_}")
+        if n:
+            why += f" {n} proposals wait: look through the slices, or accept all."
+        self._session.voice.say(why)
         self.changed.emit()
 
 

@@ -94,7 +94,8 @@ class Proposals(Undecided):
         n_side = self.points_per_side
         cancel, on_progress = self._begin()
         self._session.voice.say(
-            "The model looks for everything in view: go on meanwhile, or press Cancel."
+            "The model looks for everything in view: go on in this picture, or press "
+            "Cancel."
         )
 
         def work() -> list[SmallMask]:
@@ -221,6 +222,21 @@ class Proposals(Undecided):
             self.boxes = tuple(box for box in self.boxes if box in answered)
             self._session.voice.say("Stopped; nothing was proposed.")
             self.changed.emit()
+
+    def _on_image(self) -> None:
+        was_busy = self.progress is not None
+        super()._on_image()
+        if was_busy and self.progress is None:
+            sentence = (
+                "Another picture is in view: nothing more is proposed for the one "
+                "before."
+            )
+            # later, when the new picture has its prompts
+            self._executor.submit(
+                lambda: None,
+                lambda _: self._session.voice.say(sentence),
+                lambda _: None,
+            )
 
     def _let_go(self) -> None:
         self._cancel.set()

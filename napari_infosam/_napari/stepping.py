@@ -36,6 +36,24 @@ class Stepping:
         self._session = session
         self._link = link
         self._pointer = pointer
+        self._position = tuple(viewer.dims.current_step)
+        self._moved: int | None = None
+        viewer.dims.events.current_step.connect(self._on_moved)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._viewer.dims.events.current_step.disconnect(self._on_moved)
+
+    def _on_moved(self, _event: object = None) -> None:
+        """Note which slider was moved; napari says the first one where none was."""
+        before, now = self._position, tuple(self._viewer.dims.current_step)
+        self._position = now
+        if len(before) != len(now):
+            self._moved = None
+            return
+        moved = [axis for axis in range(len(now)) if before[axis] != now[axis]]
+        if len(moved) == 1:
+            self._moved = moved[0]
 
     def next_picture(self) -> None:
         """Go to the next slice of a stack, or to the next image layer."""
@@ -65,6 +83,9 @@ class Stepping:
     def propagate(self, step: int) -> None:
         """Follow the object in sight through the next slices of a stack.
 
+        They are those of the slider that was moved last, or else of the last one: of t
+        and z it is z.
+
         Parameters
         ----------
         step
@@ -79,7 +100,9 @@ class Stepping:
         number = chosen[0] if len(chosen) == 1 else 0
         if not number and where is not None:
             number = session.objects.number_at(*where)
-        sources = slices_beyond(image, self._viewer.dims, step, link.images())
+        dims, moved = self._viewer.dims, self._moved
+        axis = None if moved is None else moved - (dims.ndim - image.ndim)
+        sources = slices_beyond(image, dims, step, axis, link.images())
         session.propagation.start(sources, number)
 
     def jump_to(self, number: int) -> None:

@@ -211,6 +211,7 @@ class ViewerLink:
         self._versus.changed.disconnect(self.together.follow)
         self.proposals.changed.disconnect(self._show_proposals)
         self.tool.changed.disconnect(self._take_boxes)
+        self.stepping.close()
         self._chosen.close()
         self._hover.close()
         self._pointer.detach()

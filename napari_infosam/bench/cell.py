@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from napari_infosam.models.predictor import Predictor
 from napari_infosam.models.student import StudentSpec
-from napari_infosam.project.images import VALIDATE_EVERY
+from napari_infosam.project.split import VALIDATE_EVERY
 from napari_infosam.training.dataset import limit_objects
 from napari_infosam.training.evaluate import evaluate
 from napari_infosam.training.features import FrozenFeatures

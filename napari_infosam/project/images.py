@@ -33,9 +33,6 @@ PALETTE = (
 )
 """Colours of new classes in turn: Okabe and Ito, told apart by colour-blind people."""
 
-VALIDATE_EVERY = 6
-"""Every sixth image validates, beginning with the first."""
-
 COLOUR = re.compile("#[0-9a-fA-F]{6}")
 
 
@@ -250,22 +247,6 @@ def update_preprocessing(
             f"Image {image_id} is in the project a second time with this "
             "preprocessing: annotate that one."
         ) from None
-
-
-def decide_split(connection: sqlite3.Connection, image_id: int) -> None:
-    """Give an image that gets a reviewed object its part, once and for all.
-
-    The first image validates, then every sixth: held-out figures exist from the
-    first object on, and never lose an image to training.
-    """
-    decided = connection.execute(
-        "SELECT count(*) FROM images WHERE split IS NOT NULL"
-    ).fetchone()[0]
-    split = "val" if decided % VALIDATE_EVERY == 0 else "train"
-    connection.execute(
-        "UPDATE images SET split = ? WHERE id = ? AND split IS NULL",
-        (split, image_id),
-    )
 
 
 def select_last_class(connection: sqlite3.Connection) -> str | None:

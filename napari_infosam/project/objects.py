@@ -17,7 +17,7 @@ from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.masks import BoolArray, encode_rle, mask_box
 from napari_infosam.core.placed import PlacedMask, placed_box, placed_rle
 from napari_infosam.core.prompts import Box, Point, PromptSet
-from napari_infosam.project.images import decide_split, select_images
+from napari_infosam.project.images import select_images
 from napari_infosam.project.lookups import check_there, slice_text
 from napari_infosam.project.painting import Pixels, box_of, rle_of
 from napari_infosam.project.prompt_extras import (
@@ -26,6 +26,7 @@ from napari_infosam.project.prompt_extras import (
     select_extras,
 )
 from napari_infosam.project.records import ImageRecord, ObjectRecord
+from napari_infosam.project.split import decide_split
 
 if TYPE_CHECKING:
     import sqlite3

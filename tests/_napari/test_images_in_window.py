@@ -18,6 +18,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog
 
 from napari_infosam._napari import commands, image_opening, layers, list_changes
+from napari_infosam._napari.image_source import slice_axes
 from napari_infosam._napari.images_model import NAME, OBJECTS, SIDE, STATE
 from napari_infosam.project.image_files import CancelledError
 
@@ -401,6 +402,61 @@ def test_a_missing_file_is_said_and_found(
     assert not widget.relink.isEnabled()
     double_click(window, 2)
     window.wait(lambda: names(window) == ["2.npy"])
+
+
+def test_the_next_image_is_the_one_behind_a_file_that_can_not_be_read(
+    listed: Window, folder: Path
+) -> None:
+    window = listed
+    double_click(window, 2)
+    window.wait(lambda: names(window) == ["2.npy"])
+    (folder / "1.npy").write_bytes(b"no array")
+    window.key(Key.Key_PageUp)
+    window.wait(lambda: "1.npy can not be read" in window.panel.status.text())
+    assert names(window) == ["2.npy"]
+    window.key(Key.Key_PageUp)
+    window.wait(lambda: names(window) == ["0.npy"])
+    window.key(Key.Key_PageDown)
+    window.wait(lambda: "1.npy can not be read" in window.panel.status.text())
+    window.key(Key.Key_PageDown)
+    window.wait(lambda: names(window) == ["2.npy"])
+
+
+def test_values_that_can_not_be_shown_are_said_in_one_sentence(
+    listed: Window, folder: Path
+) -> None:
+    window = listed
+    np.save(folder / "2.npy", np.ones((20, 20), np.complex64))
+    double_click(window, 2)
+    window.wait(lambda: "values of type complex64" in window.panel.status.text())
+    assert names(window) == ["0.npy"]
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape", "channels", "slices"),
+    [("CYX", (3, 40, 50), 0, []), ("ZCYX", (4, 2, 40, 50), 1, [0])],
+)
+def test_axes_that_a_file_names_are_channels_and_slices(
+    listed: Window,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    axes: str,
+    shape: tuple[int, ...],
+    channels: int,
+    slices: list[int],
+) -> None:
+    window = listed
+    pixels = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    tifffile.imwrite(folder / "more.tif", pixels, imagej=True, metadata={"axes": axes})
+    add(window, folder, monkeypatch)
+    window.wait(lambda: "more.tif" in cells(window, NAME))
+    double_click(window, 3)
+    window.wait(lambda: names(window) == ["more.tif"])
+    window.wait(lambda: window.session.source.layer == "more.tif")
+    image = window.viewer.layers["more.tif"]
+    assert window.session.source.choice.axis == channels
+    assert slice_axes(image, window.session.source.choice) == slices
+    assert image.axis_labels == tuple(axes.lower())
 
 
 def test_ten_thousand_images(window: Window) -> None:

@@ -120,6 +120,33 @@ def test_a_new_label_is_a_new_object_and_each_stroke_a_step(window: Window) -> N
     assert layer.selected_label == 2
 
 
+def test_the_brush_stays_in_the_hand_from_slice_to_slice(
+    open_window: Callable[..., Window],
+) -> None:
+    window = open_window(("stack", np.stack([picture(200), picture(180)])))
+    window.viewer.dims.set_current_step(0, 0)
+    window.wait_ready()
+    window.accept_at(DISCS[0])
+    layer = brush(window, "paint")
+    window.drag((100, 10), (100, 40))
+    assert window.session.objects_here() == 2
+    for place in (1, 0, 1):
+        window.viewer.dims.set_current_step(0, place)
+        window.wait(lambda at=place: window.session.source.slice_index == (at,))
+        window.wait_ready()
+        window.wait(lambda: layer.mode == "paint")
+    before = window.session.objects_here()
+    window.drag((100, 60), (100, 90))
+    assert window.session.objects_here() == before + 1
+    assert not window.session.prompts
+    # whoever puts it away does not get it back
+    layer.mode = "pan_zoom"
+    window.viewer.dims.set_current_step(0, 0)
+    window.wait(lambda: window.session.source.slice_index == (0,))
+    window.wait_ready()
+    assert layer.mode == "pan_zoom"
+
+
 def test_the_bucket_takes_an_object_away(window: Window) -> None:
     window.accept_at(*DISCS)
     brush(window, "fill", 0)

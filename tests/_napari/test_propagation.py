@@ -317,3 +317,30 @@ def test_a_stack_by_mouse_and_keys(open_window: Callable[..., Window]) -> None:
     assert [
         one.slice_index for one, _ in window.session.propagation.waiting.pending
     ] == [(0,)]
+
+
+def test_of_two_sliders_it_is_the_last_one_or_the_one_that_was_moved(
+    open_window: Callable[..., Window],
+) -> None:
+    window = open_window(("stacks", np.stack([stack(), stack()])))
+    dims, propagation = window.viewer.dims, window.session.propagation
+    dims.set_current_step((0, 1), (0, 0))
+    window.wait(lambda: window.session.source.slice_index == (0, 0))
+    window.wait_ready()
+    window.click(ROW, COLUMN)
+    window.wait_answer()
+    window.key(Key.Key_X)
+    window.wait(lambda: not propagation.is_running)
+    found = [one.slice_index for one, _ in propagation.waiting.pending]
+    assert found == [(0, z) for z in range(N_SEEN)]
+
+    window.press(window.panel.annotate.propagate.discard)
+    dims.set_current_step(0, 1)
+    window.wait(lambda: window.session.source.slice_index == (1, 0))
+    window.wait_ready()
+    window.click(ROW, COLUMN)
+    window.wait_answer()
+    window.key(Key.Key_Z)
+    window.wait(lambda: not propagation.is_running)
+    found = [one.slice_index for one, _ in propagation.waiting.pending]
+    assert found == [(1, 0), (0, 0)]

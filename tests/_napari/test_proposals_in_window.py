@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -9,7 +11,7 @@ from qtpy.QtCore import Qt
 from napari_infosam._napari import commands, layers
 from napari_infosam.core.metrics import iou
 
-from .helpers import DISCS, disc
+from .helpers import DISCS, disc, picture
 from .window import Button, Modifier, Window
 
 Key = Qt.Key
@@ -30,6 +32,19 @@ def proposing(window: Window) -> Window:
     assert "looks for everything in view" in window.panel.status.text()
     window.wait(lambda: window.panel.proposals.offered)
     return window
+
+
+def test_it_is_said_that_another_picture_ends_the_proposals(
+    open_window: Callable[..., Window],
+) -> None:
+    window = open_window(("stack", np.stack([picture(200), picture(180)])))
+    window.viewer.dims.set_current_step(0, 0)
+    window.wait_ready()
+    window.press(window.panel.annotate.many.propose)
+    assert window.panel.proposals.progress is not None
+    window.viewer.dims.set_current_step(0, 1)
+    window.wait(lambda: "nothing more is proposed" in window.panel.status.text())
+    assert window.panel.proposals.progress is None
 
 
 def test_boxes_for_an_object_each(window: Window) -> None:

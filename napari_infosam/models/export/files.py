@@ -118,7 +118,8 @@ def all_or_none(targets: Sequence[Path], *, overwrite: bool = False) -> Iterator
             raise InfosamError(f"{target} is a folder: name another file.")
         if target.exists() and not overwrite:
             raise InfosamError(
-                f"{target} is there already: name another file, or add --overwrite."
+                f"{target} is there already: name another file, or choose to replace "
+                "it (on the command line: --overwrite)."
             )
     made = not folder.exists()
     try:

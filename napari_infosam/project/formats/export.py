@@ -134,8 +134,8 @@ def _check_place(out: Path, *, single: bool, overwrite: bool) -> None:
         )
     if not overwrite:
         raise InfosamError(
-            f"{out} exists already: name another place, or replace the earlier export "
-            "(--overwrite)."
+            f"{out} exists already: name another place, or choose to replace the "
+            "earlier export (on the command line: --overwrite)."
         )
 
 

@@ -16,6 +16,7 @@ from napari_infosam.core.placed import fits_coco
 from napari_infosam.core.prompts import Box
 from napari_infosam.project.objects import Encoded
 from napari_infosam.project.painting import lowest_first, pixels_of, run_lengths
+from napari_infosam.project.split import stack_of
 from napari_infosam.project.windows import column_runs
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 IMPORTED = "import"
 """Model version of objects whose file does not name one."""
 
-_SLICE = re.compile(r"(?P<stack>.+) \[(?P<position>\d+(?:, \d+)*)\]")
 _SUFFIX = re.compile(r"\.(png|tiff?|jpe?g|bmp|npy)$", re.IGNORECASE)
 _LONGEST_STEM = 120
 
@@ -198,14 +198,6 @@ def select(project: Project, *, unreviewed: bool = False) -> Selection:
         for stem, image in zip(stems, images, strict=True)
     )
     return Selection(project, tuple(pictures), tuple(project.classes()))
-
-
-def stack_of(name: str) -> tuple[str, tuple[int, ...]] | None:
-    """Return which stack an image is a slice of, and where in it, by its name."""
-    found = _SLICE.fullmatch(name)
-    if found is None:
-        return None
-    return found["stack"], tuple(map(int, found["position"].split(", ")))
 
 
 def plain_stem(name: str) -> str:

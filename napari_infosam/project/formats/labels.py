@@ -18,7 +18,7 @@ from napari_infosam.project.formats.targets import (
     ImageFile,
     Target,
     check_image_or_skip,
-    digest_of,
+    open_target,
 )
 
 if TYPE_CHECKING:
@@ -131,25 +131,10 @@ def _read_planes(
                 table.item(mask.name, position, value, rle, mask.shape[-2:])
                 for value, rle in objects
             ]
-            planes.append((_target(image, image_path, position), items))
+            planes.append((open_target(image, image_path, position), items))
     if not planes:
         raise SkipError(f"{mask.name} has no objects, all of it is zero")
     return planes
-
-
-def _target(image: ImageFile, path: Path, position: tuple[int, ...]) -> Target:
-    name = path.name
-    if position:
-        # as the window calls the slices of a layer
-        name = f"{path.stem} [{', '.join(map(str, position))}]"
-    pixels = image.at(position)
-    return Target(
-        name=name,
-        shape=(pixels.shape[0], pixels.shape[1]),
-        digest=digest_of(pixels),
-        read=lambda: image.at(position),
-        source=str(path.absolute()),
-    )
 
 
 def read_pair(

@@ -43,6 +43,19 @@ def read_array(path: Path, *, labels: bool = False) -> NDArray[Any]:
     return pixels
 
 
+def tiff_axes(path: Path) -> str:
+    """Return what a TIFF says its axes are, as in ``CYX``; '' if it says nothing."""
+    import tifffile
+
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return ""
+    try:
+        with tifffile.TiffFile(path) as file:
+            return str(file.series[0].axes)
+    except Exception:  # as in `read_array`, which says it
+        return ""
+
+
 def _read_picture(path: Path, labels: bool) -> NDArray[Any]:
     """Return grey, RGB or RGBA values; of a palette of labels the indices."""
     from PIL import Image

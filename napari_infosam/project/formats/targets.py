@@ -15,9 +15,10 @@ from napari_infosam.core.preprocess import check_image
 from napari_infosam.core.tiles import is_huge
 from napari_infosam.project.failures import one_sentence
 from napari_infosam.project.files import content_hash
-from napari_infosam.project.formats.items import plain_stem, stack_of, unique_stems
+from napari_infosam.project.formats.items import plain_stem, unique_stems
 from napari_infosam.project.formats.pictures import SUFFIXES, SkipError, read_array
 from napari_infosam.project.huge_files import open_huge
+from napari_infosam.project.split import stack_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,6 +79,7 @@ class Images:
             for stem in {plain_stem(image.name), exported}:
                 self._by_stem.setdefault(stem, []).append(image)
         self._files: dict[str, Path] = {}
+        self._stack: tuple[Path, ImageFile] | None = None
         if folder is not None:
             with one_sentence(folder):
                 if not folder.is_dir():
@@ -110,7 +112,7 @@ class Images:
         if exact:
             return self._known_target(exact[0])
         if self._folder is not None:
-            return file_target(self._file(name, self._folder))
+            return self._in_folder(name, self._folder)
         name = _file_name(name)
         # napari leaves the suffix out of the name of a layer
         found = self._by_stem.get(plain_stem(name)) or []
@@ -126,21 +128,33 @@ class Images:
             )
         return self._known_target(found[0])
 
-    def _file(self, name: str, folder: Path) -> Path:
+    def _in_folder(self, name: str, folder: Path) -> Target:
+        """Return the file of a name, or a slice of one: ``cells.tif [3]``."""
+        path = self._file(name)
+        if path is not None:
+            return file_target(path)
+        wanted = _file_name(name)
+        stack = stack_of(wanted) or stack_of(plain_stem(wanted))
+        path = None if stack is None else self._file(stack[0])
+        if stack is None or path is None:
+            raise SkipError(f"there is no image {wanted} in {folder}")
+        if self._stack is None or self._stack[0] != path:
+            self._stack = path, ImageFile(path)
+        return open_target(self._stack[1], path, stack[1])
+
+    def _file(self, name: str) -> Path | None:
         wanted = _file_name(name)
         for exact in (name.replace("\\", "/"), wanted):
             if exact in self._files:
                 return self._files[exact]
         stem = plain_stem(wanted)
         found = [path for path in self._files.values() if plain_stem(path.name) == stem]
-        if not found:
-            raise SkipError(f"there is no image {wanted} in {folder}")
         if len(found) > 1:
             raise SkipError(
-                f"{found[0].name} and {found[1].name} in {folder} could both be "
+                f"{found[0].name} and {found[1].name} in {self._folder} could both be "
                 f"the image {name}"
             )
-        return found[0]
+        return found[0] if found else None
 
     def _known_target(self, record: ImageRecord) -> Target:
         return Target(
@@ -191,7 +205,12 @@ class ImageFile:
         SkipError
             If it is none that can be annotated.
         """
-        plane = self.shape[len(position) :]
+        n = len(position)
+        outside = any(i >= size for i, size in zip(position, self.shape, strict=False))
+        if n > len(self.shape) - 2 or outside:
+            name, place = Path(self._path).name, ", ".join(map(str, position))
+            raise SkipError(f"{name} of shape {self.shape} has no slice [{place}]")
+        plane = self.shape[n:]
         if len(plane) in (2, 3) and is_huge(plane):
             check_image_or_skip(self._levels[0].dtype, plane)
             return HugeImage(
@@ -217,6 +236,28 @@ def file_target(path: Path) -> Target:
         digest=digest_of(pixels),
         # read again when it is its turn: all at once may not fit into memory
         read=lambda: ImageFile(path).at(),
+        source=str(path.absolute()),
+    )
+
+
+def open_target(image: ImageFile, path: Path, position: tuple[int, ...] = ()) -> Target:
+    """Return a file that is open as a target, or a slice of a stack in it.
+
+    Raises
+    ------
+    SkipError
+        If there is none, or it is no image that can be annotated.
+    """
+    name = path.name
+    if position:
+        # as the window calls the slices of a layer
+        name = f"{path.stem} [{', '.join(map(str, position))}]"
+    pixels = image.at(position)
+    return Target(
+        name=name,
+        shape=(pixels.shape[0], pixels.shape[1]),
+        digest=digest_of(pixels),
+        read=lambda: image.at(position),
         source=str(path.absolute()),
     )
 

@@ -15,6 +15,7 @@ from napari_infosam.core.errors import InfosamError
 from napari_infosam.project import Project
 from napari_infosam.project.formats import label_files
 from napari_infosam.project.formats.export import export_project
+from napari_infosam.project.formats.import_files import import_files
 from napari_infosam.project.formats.labels import import_folder
 
 from .helpers import (
@@ -164,6 +165,30 @@ def test_slices_become_a_stack_and_come_back(
     assert content(other) == content(project)
     names = {image.name for image in other.images()}
     assert {"stack [1]", "stack [4]"} < names
+
+
+@pytest.mark.parametrize(
+    ("format_name", "own"), [("coco", "annotations.json"), ("geojson", "")]
+)
+def test_slices_come_back_from_files_that_name_them(
+    project: Project, other: Project, tmp_path: Path, format_name: Any, own: str
+) -> None:
+    for z, masks in ((4, [ring(), one_pixel()]), (1, [corners()])):
+        add_slice(project, z, *masks, name="a stack.tif")
+    report = export_project(project, format_name, tmp_path / "out")
+    images = save_images(project, tmp_path / "images")
+    for path in images.glob("a stack*"):
+        path.unlink()
+    stack = np.stack([picture(z) for z in range(5)])
+    tifffile.imwrite(images / "a stack.tif", stack, photometric="minisblack")
+    imported = import_files(other, format_name, report.path / own, images)
+    assert not imported.skipped
+    assert content(other) == content(project)
+
+    tifffile.imwrite(images / "a stack.tif", stack[:4], photometric="minisblack")
+    with Project.create(tmp_path / "third") as third:
+        imported = import_files(third, format_name, report.path / own, images)
+        assert ["has no slice [4]" in line for line in imported.skipped] == [True]
 
 
 def test_png_files_are_no_stacks(project: Project, tmp_path: Path) -> None:

@@ -1,0 +1,93 @@
+"""Which images validate, where some of them are slices of stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_infosam.project import Project
+from napari_infosam.project.split import SLICES_TOGETHER, stack_of
+
+MASK = np.ones((4, 4), np.bool_)
+
+
+def splits(project: Project, names: Iterable[str]) -> dict[str, str | None]:
+    """Accept an object in images of these names, one after the other."""
+    found: dict[str, str | None] = {}
+    for number, name in enumerate(names):
+        pixels = np.full((4, 4), number, np.uint16)
+        stack = stack_of(name)
+        source = None if stack is None else f"/data/{stack[0]}"
+        image = project.add_image(pixels, name, source=source)
+        project.commit(image.id, MASK)
+        found[name] = project.image(image.id).split
+    return found
+
+
+def test_neighbours_in_a_stack_are_in_one_part(project: Project) -> None:
+    found = splits(project, [f"z.tif [{z}]" for z in range(28)])
+    assert list(found.values()) == [*["val"] * 4, *["train"] * 20, *["val"] * 4]
+
+
+def test_a_slice_that_comes_later_goes_with_those_beside_it(project: Project) -> None:
+    found = splits(project, ["z.tif [9]", "z.tif [1]", "z.tif [8]", "z.tif [3]"])
+    assert list(found.values()) == ["val", "train", "val", "train"]
+
+
+def test_each_stack_takes_its_turn(project: Project) -> None:
+    names = [f"z{n}.tif [{t}, 0]" for n in range(7) for t in (0, 1)]
+    found = splits(project, names)
+    # one slice each of two times, which are blocks of their own
+    assert [found[name] for name in names[::2]] == ["val", *["train"] * 5, "val"]
+    assert {found[name] for name in names[1::2]} == {"train"}
+
+
+def test_images_and_stacks_take_turns_together(project: Project) -> None:
+    names = ["a.png", "z.tif [0]", "z.tif [1]", "b.png", "c.png", "d.png", "e.png"]
+    found = splits(project, names)
+    assert [name for name, split in found.items() if split == "val"] == [
+        "a.png",
+        "e.png",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "stack"),
+    [
+        ("z.tif [3]", ("z.tif", (3,))),
+        ("a [1] [2, 10]", ("a [1]", (2, 10))),
+        ("z.tif", None),
+        ("z [a]", None),
+        (" [1]", None),
+    ],
+)
+def test_the_name_says_which_slice_it_is(
+    name: str, stack: tuple[str, tuple[int, ...]] | None
+) -> None:
+    assert stack_of(name) == stack
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    places=st.lists(
+        st.tuples(st.sampled_from("ab"), st.integers(0, 20)), unique=True, min_size=1
+    )
+)
+def test_in_any_order_no_block_is_divided(places: list[tuple[str, int]]) -> None:
+    with (
+        TemporaryDirectory() as folder,
+        Project.create(Path(folder) / "p.infosam") as project,
+    ):
+        found = splits(project, [f"{stack} [{z}]" for stack, z in places])
+        blocks: dict[tuple[str, int], set[str | None]] = {}
+        for stack, z in places:
+            block = blocks.setdefault((stack, z // SLICES_TOGETHER), set())
+            block.add(found[f"{stack} [{z}]"])
+        assert all(len(parts) == 1 for parts in blocks.values())
+        assert next(iter(found.values())) == "val"
