@@ -44,6 +44,7 @@ class StatusLine:
         self._proposals: Proposals | None = None
         self._said, self._is_failure = "", False
         self.label = sentence("status")
+        self.label.setContentsMargins(4, 0, 4, 0)  # from the edges of the window
         session.voice.said.connect(self._on_said)
         session.prompts_changed.connect(self._forget_said)
 
