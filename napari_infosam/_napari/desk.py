@@ -202,10 +202,6 @@ class Desk:
         if name != old_name:
             own = self.path.with_name(_own_name(self.path.stem, old_name, name))
             if old is not None:
-                self._voice.say(
-                    f"{name} works in a project of its own, {own.stem}; what was "
-                    f"accepted so far stays in {old.path.stem}."
-                )
                 self.close()
                 self._engine.keep_embeddings_in(None)
             if old is not None or self._chosen is not None:
@@ -215,6 +211,11 @@ class Desk:
                 self.open(own)
             elif old is not None:
                 self.entered.emit()
+            if old is not None:
+                self._voice.say(
+                    f"{name} works in a project of its own, {own.stem}; what was "
+                    f"accepted so far stays in {old.path.stem}."
+                )
         self._load(self.active_version)
         self.changed.emit()
 

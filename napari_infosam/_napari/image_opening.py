@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 from qtpy.QtCore import QTimer
 
-from napari_infosam._napari.channels import CHOICE
-from napari_infosam._napari.image_source import LISTED, LISTED_PATH, path_of, source_of
+from napari_infosam._napari.channels import CHOICE, choice_of
+from napari_infosam._napari.image_source import (
+    LISTED,
+    LISTED_PATH,
+    path_of,
+    slice_axes,
+    source_of,
+)
 from napari_infosam._napari.listed_pixels import Pixels, read_listed
 from napari_infosam._napari.unfinished import prompts_from_json, prompts_to_json
 from napari_infosam.core.errors import InfosamError
@@ -73,7 +79,7 @@ class ImageOpening:
         self._prefetch = prefetch
         self._executor = executor
         self._wanted: int | None = None
-        self._failed: int | None = None
+        self._failed: tuple[int, int | None] | None = None
         self._token: object = None
         self._saved: tuple[int, Left] | None = None
         self._is_restoring = False
@@ -120,8 +126,11 @@ class ImageOpening:
     def step(self, step: int) -> None:
         """Open the next shown image (1) or the one before (-1)."""
         # a key that is held down does not wait for the images on the way
-        places = (self._wanted, self._failed, self._images.current)
-        start = next((place for place in places if place is not None), None)
+        start = current = self._images.current
+        if self._wanted is not None:
+            start = self._wanted
+        elif self._failed is not None and self._failed[1] == current:
+            start = self._failed[0]  # what could not be opened from here
         following = self._images.neighbour(step, start)
         if not self._images.rows:
             self._session.voice.say(
@@ -169,7 +178,7 @@ class ImageOpening:
 
         def failed(error: Exception) -> None:
             if token is self._token and project is self._project:
-                self._wanted, self._failed = None, listed_id
+                self._wanted, self._failed = None, (listed_id, self._images.current)
                 self._session.voice.report(error, f"opening {row.name}")
                 self._images.load()
 
@@ -204,7 +213,7 @@ class ImageOpening:
 
         The one before goes when the new one is there: the viewer is never empty.
         """
-        self._wanted, self._failed = None, listed_id
+        self._wanted, self._failed = None, (listed_id, self._images.current)
         row = self._images.rows.get(listed_id)
         if row is None:
             return
@@ -336,8 +345,10 @@ class ImageOpening:
     def _restore_view(self, layer: Image, view: dict[str, Any]) -> None:
         dims, camera = self._viewer.dims, self._viewer.scene.camera
         first = dims.ndim - layer.ndim
-        for axis, place in enumerate(view["slice"][: layer.ndim - 2], start=first):
-            dims.set_current_step(axis, int(place))
+        axes = slice_axes(layer, choice_of(layer, self._link.images()))
+        for axis, place in zip(axes, view["slice"], strict=False):
+            dims.set_current_step(first + axis, int(place))
+        self._link.stepping.forget_moves()
         camera.center = tuple(map(float, view["center"]))
         camera.zoom = float(view["zoom"])
         self._link.choose(layer)

@@ -15,6 +15,7 @@ from napari_infosam.core.overview import pyramid, read_overview
 from napari_infosam.project.formats.pictures import SkipError, read_array, tiff_axes
 from napari_infosam.project.huge_files import open_huge
 from napari_infosam.project.image_files import FOLDERS
+from napari_infosam.project.split import stack_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,6 +96,8 @@ def read_listed(
                 "shown: convert them to an integer or float type."
             )
         axes = _named_axes(tiff_axes(path), array.ndim)
+        if "c" in axes and _has_single_channels(row, project, array.ndim - 2):
+            axes = ()
         is_colour = not axes and array.ndim == 3 and array.shape[2] in (3, 4)
         return Pixels(array, True if is_colour else None, axes=axes)
     ids = project.listing.image_ids(row.id)
@@ -121,6 +124,16 @@ def _named_axes(axes: str, ndim: int) -> tuple[str, ...]:
     axes = axes.replace("S", "C")
     is_stack = len(axes) == ndim and axes.endswith("YX") and set(axes) & set("TZC")
     return tuple(axes.lower()) if is_stack else ()
+
+
+def _has_single_channels(row: ListedImage, project: Project, n_leading: int) -> bool:
+    """Return whether channels were annotated as slices by an earlier release."""
+    for image_id in project.listing.image_ids(row.id):
+        record = project.image(image_id)
+        stack = stack_of(record.name)
+        if record.axes == "YX" and stack is not None and len(stack[1]) == n_leading:
+            return True
+    return False
 
 
 def _with_overview(

@@ -30,9 +30,11 @@ class ObjectInWork:
     committed_as
         Id of the object that these prompts made, while its acceptance is undone and
         the prompts have not been changed since.
+    accepted_as
+        Id of the object that these prompts made; None while nobody has accepted them.
     number
         The number that a new object is to have, as it has in other slices; None for
-        the next one.
+        the next one, as for what is begun after a clear.
     """
 
     def __init__(self) -> None:
@@ -41,6 +43,7 @@ class ObjectInWork:
         self._position = 0
         self._answers: dict[PromptSet, Answer] = {}
         self.committed_as: int | None = None
+        self.accepted_as: int | None = None
         self.number: int | None = None
 
     @property
@@ -84,6 +87,8 @@ class ObjectInWork:
         """Make another set of prompts the current one; undo leads back to the old."""
         if prompts != self.prompts:
             # what begins after a clear is another object
+            if prompts and not self.prompts and self.can_undo:
+                self.number = None
             self._add_step(prompts, self.target if prompts and self.prompts else None)
 
     def take_up(self, prompts: PromptSet, target: int) -> None:

@@ -64,6 +64,8 @@ class Propagation:
         self.n_done = self.n_slices = 0
         session.prompts_changed.connect(self.changed.emit)
         self.waiting.changed.connect(self.changed.emit)
+        self._project = session.desk.project
+        session.desk.entered.connect(self._on_entered)
 
     @property
     def is_running(self) -> bool:
@@ -88,12 +90,15 @@ class Propagation:
         if not sources:
             voice.say("There is no further slice in this direction.")
             return
+        if self.waiting.is_writing:
+            voice.say("Proposals are being accepted: try again in a moment.")
+            return
         pending = self.waiting.pending
         goes_on = bool(pending) and self._goes_on(sources[0], number)
         if pending and not goes_on:
             voice.say(
-                f"{len(pending)} proposals of the last object still wait: accept "
-                "or discard them first."
+                f"Proposals of the last object still wait ({len(pending)}): accept or "
+                "discard them first."
             )
             return
         object_ = self._take_object(number)
@@ -107,6 +112,8 @@ class Propagation:
         if not goes_on:
             self.waiting.begin(begun)
             self._members, self._number = [], own_number
+            if begun is not None:
+                begun[1].number = own_number
         self.n_done, self.n_slices = 0, len(sources)
         run = self._run = object()
         self._next(run, mask, None, list(sources))
@@ -206,6 +213,13 @@ class Propagation:
             member.number = self._number
         self.waiting.add(source, work)
 
+    def _on_entered(self) -> None:
+        """Leave what was found for another project, whose model may be another."""
+        before, self._project = self._project, self._session.desk.project
+        if before is not None and before is not self._project:
+            self.cancel()
+            self.waiting.leave_project()
+
     def cancel(self) -> None:
         """Stop here; what was found so far stays."""
         if self.is_running:
@@ -215,9 +229,13 @@ class Propagation:
         self._run = None
         n = len(self.waiting.pending)
         if n:
-            why += f" {n} proposals wait: look through the slices, or accept all."
+            why += f" {_counted(n)}: look through the slices, or accept all."
         self._session.voice.say(why)
         self.changed.emit()
+
+
+def _counted(n: int) -> str:
+    return "1 proposal waits" if n == 1 else f"{n} proposals wait"
 
 
 def _highest_number(project: Project, pixels: NDArray[Any]) -> int:

@@ -224,9 +224,10 @@ class Proposals(Undecided):
             self.changed.emit()
 
     def _on_image(self) -> None:
-        was_busy = self.progress is not None
+        was_busy, old = self.progress is not None, self._source
         super()._on_image()
-        if was_busy and self.progress is None:
+        now = self._source
+        if was_busy and old is not None and now is not None and old.key != now.key:
             sentence = (
                 "Another picture is in view: nothing more is proposed for the one "
                 "before."

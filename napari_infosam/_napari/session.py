@@ -174,10 +174,6 @@ class Session:
             self.work = ObjectInWork()
             self._prompts_moved()
 
-    def is_accepted(self, work: ObjectInWork) -> bool:
-        """Return whether an object in work has become an accepted one."""
-        return any(work is accepted for accepted in self._accepted.values())
-
     def _find_home(self) -> None:
         """Find the project that the picture was accepted in before."""
         source = self.source
@@ -309,6 +305,7 @@ class Session:
         with self.voice.guard("accepting the object"):
             record = self.objects.commit(work, answer)
             self._accepted[record.id] = work
+            work.accepted_as = record.id
             while len(self._accepted) > _KEPT:  # each holds the masks of its answers
                 del self._accepted[next(iter(self._accepted))]
             self.work = ObjectInWork()
@@ -397,13 +394,14 @@ class Session:
 
     def _take_up_again(self, entry: HistoryEntry) -> None:
         """Let the prompts of an accept that was undone be worked on again."""
-        if entry.action == "propagate":
-            self._accepted.pop(entry.object_id, None)
-        if entry.action not in ("commit", "replace"):
+        if entry.action not in ("commit", "replace", "propagate"):
             return
         work = self._accepted.pop(entry.object_id, None)
-        if work is not None and entry.image_id == self.objects.image_id:
-            work.committed_as = entry.object_id
+        if work is None:
+            return
+        work.accepted_as, work.committed_as = None, entry.object_id
+        is_here = entry.image_id == self.objects.image_id
+        if entry.action != "propagate" and is_here:
             self.work = work
 
     def redo(self) -> None:
@@ -421,6 +419,7 @@ class Session:
                 return
             if work.committed_as == entry.object_id:
                 self._accepted[entry.object_id] = work
+                work.accepted_as = entry.object_id
                 self.work = ObjectInWork()
             self._after_step(entry, undone=False)
 

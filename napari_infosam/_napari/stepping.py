@@ -44,6 +44,10 @@ class Stepping:
         """Stop listening."""
         self._viewer.dims.events.current_step.disconnect(self._on_moved)
 
+    def forget_moves(self) -> None:
+        """Take what was moved so far for nobody's choice."""
+        self._moved = None
+
     def _on_moved(self, _event: object = None) -> None:
         """Note which slider was moved; napari says the first one where none was."""
         before, now = self._position, tuple(self._viewer.dims.current_step)

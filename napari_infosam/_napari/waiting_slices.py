@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 Slice = tuple["ImageSource", ObjectInWork]
 
-_KEPT = 20
-"""Accepts of many slices whose proposals come back when they are undone."""
+_KEPT = 50
+"""Slices accepted together, with their masks, that come back when that is undone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,14 @@ class _Decided:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What was accepted in one step, and what of it the object was followed from."""
+
+    slices: list[Slice]
+    begun: Slice | None
+
+
 class WaitingSlices:
     """What was found of an object in other slices, and waits there to be decided.
 
@@ -77,7 +85,7 @@ class WaitingSlices:
         self.begun: Slice | None = None
         self._found: list[Slice] = []
         self._writing: list[ObjectInWork] = []
-        self._batches: dict[int, list[Slice]] = {}
+        self._batches: dict[int, _Batch] = {}
         session.stepped.connect(self._on_stepped)
 
     @property
@@ -97,13 +105,28 @@ class WaitingSlices:
         _, work = one
         return (
             work.answer is not None
-            and not self._session.is_accepted(work)
+            and work.number is not None
+            and work.accepted_as is None
             and not _among(work, self._writing)
         )
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether an accept is on its way to the disk."""
+        return bool(self._writing)
 
     def begin(self, begun: Slice | None) -> None:
         """Be about another object; what waited before is no longer known here."""
         self.begun, self._found = begun, []
+
+    def leave_project(self) -> None:
+        """Forget everything, as another project is open now."""
+        for source, work in self._found:
+            if work.accepted_as is None:
+                self._session.drop_aside(source, work)
+        self.begin(None)
+        self._batches.clear()
+        self.changed.emit()
 
     def add(self, source: ImageSource, work: ObjectInWork) -> None:
         """Let what was found wait in its slice."""
@@ -174,36 +197,51 @@ class WaitingSlices:
         if project is not session.desk.project:
             raise InfosamError("Another project is open now: follow the object again.")
         # slices of the same pixels are one picture
-        chosen = {
-            image_id: one
-            for one, image_id in zip(decided, image_ids, strict=True)
-            if not session.is_accepted(one.work)
-        }
+        chosen: dict[int, list[_Decided]] = {}
+        for one, image_id in zip(decided, image_ids, strict=True):
+            if one.work.accepted_as is None:
+                chosen.setdefault(image_id, []).append(one)
         if not chosen:
             return
+        newest = {image_id: alike[-1] for image_id, alike in chosen.items()}
         items = [
-            (image_id, one.answer.prediction.mask, one.origin(session.class_name))
-            for image_id, one in chosen.items()
+            (
+                image_id,
+                one.answer.prediction.mask,
+                one.origin(session.class_name),
+            )
+            for image_id, one in newest.items()
         ]
         made = project.edits.commit_across(items, overlap=session.objects.overlap)
         by_image = {record.image_id: record for record in made}
         batch: list[Slice] = []
-        for image_id, one in chosen.items():
+        for image_id, alike in chosen.items():
             record = by_image.get(image_id)
-            if record is not None and one.was_changed:
-                # the correction goes on, and is one of what was accepted
-                one.work.take_up(one.work.prompts, record.instance_id)
-                self._forget([one.work])
-            elif record is not None:
-                batch.append((one.source, one.work))
+            for one in alike:
+                if record is None:
+                    self._forget([one.work])  # it stays a proposal of its slice
+                elif one.was_changed:
+                    self._go_on(one.work, record.instance_id)
+                else:
+                    one.work.accepted_as = record.id
+                    batch.append((one.source, one.work))
         step = project.last_step()
         if step is not None:
-            self._batches[step.object_id] = batch
-            while len(self._batches) > _KEPT:
+            begun = next((one for one in batch if one == self.begun), None)
+            self._batches[step.object_id] = _Batch(batch, begun)
+            while sum(len(b.slices) for b in self._batches.values()) > _KEPT:
+                if len(self._batches) == 1:
+                    break
                 del self._batches[next(iter(self._batches))]
         self._let_go(batch)
         session.objects.follow(step)
         session.voice.say(_accepted_sentence(made, len(items) - len(made)))
+
+    def _go_on(self, work: ObjectInWork, number: int) -> None:
+        """Let what was changed since it was accepted be a correction of that."""
+        if work.number is not None:  # and nothing else that was begun there
+            work.take_up(work.prompts, number)
+        self._forget([work])
 
     def _forget(self, works: list[ObjectInWork]) -> None:
         self._found = [one for one in self._found if not _among(one[1], works)]
@@ -218,17 +256,37 @@ class WaitingSlices:
 
     def _on_stepped(self, entry: HistoryEntry, undone: bool) -> None:
         """Let proposals that were accepted together wait again after an undo."""
-        batch = self._batches.get(entry.object_id)
-        if entry.action != "propagate" or batch is None:
-            return
-        if undone:
-            self._found = [*self._found, *batch]
-            for source, work in batch:
-                work.committed_as = entry.object_id  # until they are changed
-                self._session.set_aside(source, work)
-        else:
-            self._let_go(batch)
+        if entry.action == "propagate":
+            self._on_batch_stepped(entry, undone)
+        elif undone:
+            # undone from another slice, it is seen again in its own
+            for source, work in self.pending:
+                if work.committed_as == entry.object_id:
+                    self._session.set_aside(source, work)
         self.changed.emit()
+
+    def _on_batch_stepped(self, entry: HistoryEntry, undone: bool) -> None:
+        batch = self._batches.get(entry.object_id)
+        if batch is None:
+            return
+        if not undone:
+            changed = [w for _, w in batch.slices if w.committed_as != entry.object_id]
+            for work in changed:
+                if work.prompts and work.number is not None:
+                    self._go_on(work, work.number)
+            kept = [one for one in batch.slices if not _among(one[1], changed)]
+            for _, work in kept:
+                work.accepted_as = entry.object_id
+            self._let_go(kept)
+            return
+        if batch.begun is not None and self.begun is None:
+            self.begun = batch.begun
+        others = [one for one in batch.slices if one != self.begun]
+        self._found = [*self._found, *others]
+        for source, work in batch.slices:
+            work.accepted_as = None
+            work.committed_as = entry.object_id  # until they are changed
+            self._session.set_aside(source, work)
 
 
 def _among(work: ObjectInWork, works: list[ObjectInWork]) -> bool:

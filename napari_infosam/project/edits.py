@@ -162,7 +162,7 @@ class Edits:
         -------
         list of ObjectRecord
             What was written: pictures are left out in which earlier objects keep all of
-            its pixels.
+            its pixels, or nearly all.
 
         Raises
         ------
@@ -172,6 +172,7 @@ class Edits:
         self._require_lock()
         with self._database.write() as connection:
             step, covered = Step(connection, action), list[CoveredError]()
+            places: list[int] = []
             for image_id, mask, origin in items:
                 image, number = select_image(connection, image_id), origin.instance_id
                 is_taken = number is not None and select_objects(
@@ -182,12 +183,14 @@ class Edits:
                 )
                 number = None if is_taken else number
                 try:
-                    step.place(image, encode(mask, image), origin, overlap, number)
+                    mask_here = encode(mask, image)
+                    places.append(step.place(image, mask_here, origin, overlap, number))
                 except CoveredError as error:
                     covered.append(error)
             if covered and len(covered) == len(items):
                 raise covered[0]
-            return step.finish()
+            made = step.finish()
+            return [made[place] for place in places]
 
     def merge(self, object_ids: Sequence[int]) -> ObjectRecord:
         """Make one object of several of one picture.

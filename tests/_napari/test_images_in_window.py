@@ -434,7 +434,7 @@ def test_values_that_can_not_be_shown_are_said_in_one_sentence(
 
 @pytest.mark.parametrize(
     ("axes", "shape", "channels", "slices"),
-    [("CYX", (3, 40, 50), 0, []), ("ZCYX", (4, 2, 40, 50), 1, [0])],
+    [("CYX", (3, 40, 50), 0, []), ("CZYX", (2, 4, 40, 50), 0, [1])],
 )
 def test_axes_that_a_file_names_are_channels_and_slices(
     listed: Window,
@@ -447,7 +447,7 @@ def test_axes_that_a_file_names_are_channels_and_slices(
 ) -> None:
     window = listed
     pixels = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
-    tifffile.imwrite(folder / "more.tif", pixels, imagej=True, metadata={"axes": axes})
+    tifffile.imwrite(folder / "more.tif", pixels, ome=True, metadata={"axes": axes})
     add(window, folder, monkeypatch)
     window.wait(lambda: "more.tif" in cells(window, NAME))
     double_click(window, 3)
@@ -457,6 +457,19 @@ def test_axes_that_a_file_names_are_channels_and_slices(
     assert window.session.source.choice.axis == channels
     assert slice_axes(image, window.session.source.choice) == slices
     assert image.axis_labels == tuple(axes.lower())
+    for axis in slices:
+        window.viewer.dims.set_current_step(axis, 3)
+    here = (3,) * len(slices)
+    window.wait(lambda: window.session.source.slice_index == here)
+    window.wait_ready()
+    window.click(20, 20)
+    window.wait_answer()
+    double_click(window, 0)
+    window.wait(lambda: names(window) == ["0.npy"])
+    double_click(window, 3)
+    window.wait(lambda: names(window) == ["more.tif"])
+    window.wait(lambda: bool(window.session.prompts))
+    assert window.session.source.slice_index == here
 
 
 def test_ten_thousand_images(window: Window) -> None:

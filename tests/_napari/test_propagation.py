@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_infosam._napari import layers
+from napari_infosam._napari import session as session_module
 from napari_infosam.core.metrics import iou
 from napari_infosam.core.prompts import Point
 from napari_infosam.core.rough_mask import RoughMask
@@ -213,6 +215,72 @@ def test_what_is_corrected_while_it_is_written_goes_on_as_a_correction(
     assert not session.propagation.waiting.pending
     assert session.accept() is not None
     assert sorted(numbers(session)) == [(f"s [{z}]", 1) for z in range(N_SEEN)]
+
+
+def test_slices_that_were_accepted_long_ago_do_not_wait_again(
+    session: Session, slices: list[ImageSource], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "_KEPT", 1)
+    session.propagation.start(slices[1:])
+    for z in range(N_SEEN):
+        session.set_image(slices[z])
+        assert session.accept() is not None
+    assert not session.propagation.waiting.pending
+
+
+def test_slices_of_the_same_pixels_are_accepted_as_one_picture(
+    session: Session, slices: list[ImageSource]
+) -> None:
+    twin = source(slices[1].read(), "twin", slice_index=(9,))
+    session.propagation.start([slices[1], twin])
+    waiting = session.propagation.waiting
+    assert len(waiting.pending) == 3
+    waiting.accept_all()
+    assert not waiting.pending
+    assert numbers(session) == [("s [0]", 1), ("s [1]", 1)]
+    session.undo()
+    assert len(waiting.pending) == 3
+
+
+def test_what_waits_stays_behind_with_its_project(
+    session: Session, slices: list[ImageSource], tmp_path: Path
+) -> None:
+    session.desk.new(tmp_path / "a.infosam")
+    session.propagation.start(slices[1:])
+    session.desk.new(tmp_path / "b.infosam")
+    assert not session.propagation.waiting.pending
+    session.set_image(slices[1])
+    assert not session.prompts
+
+
+def test_another_object_in_the_place_of_a_proposal_is_not_the_followed_one(
+    session: Session, slices: list[ImageSource]
+) -> None:
+    session.propagation.start(slices[1:])
+    session.set_image(slices[1])
+    session.clear()
+    session.add_prompt(Point(100, 100))
+    waiting = [one.name for one, _ in session.propagation.waiting.pending]
+    assert waiting == ["s [0]", "s [2]", "s [3]"]
+    session.propagation.waiting.accept_all()
+    assert len(session.prompts.points) == 1
+    assert session.accept() is not None
+    assert sorted(numbers(session))[:2] == [("s [0]", 1), ("s [1]", 1)]
+    assert len(numbers(session)) == 4
+
+
+def test_an_undo_from_another_slice_brings_the_proposal_back_in_its_own(
+    session: Session, slices: list[ImageSource]
+) -> None:
+    session.propagation.start(slices[1:])
+    session.set_image(slices[1])
+    session.accept()
+    session.set_image(slices[2])
+    session.clear()
+    while len(numbers(session)):
+        session.undo()
+    session.set_image(slices[1])
+    assert session.is_answered
 
 
 def test_slices_in_which_earlier_objects_keep_the_pixels_are_left_out(

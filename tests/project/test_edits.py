@@ -171,6 +171,19 @@ def test_an_object_in_several_pictures_leaves_out_those_where_others_keep_all(
         project.edits.commit_across(items, overlap="keep")
 
 
+def test_of_an_object_in_several_pictures_only_its_own_are_returned(
+    project: Project, image: ImageRecord
+) -> None:
+    there = project.add_image(gradient() + 1, "other")
+    project.commit(image.id, square(8, 8, 6))
+    items = [
+        (one.id, square(10, 10, 6), Origin("object", instance_id=7))
+        for one in (image, there)
+    ]
+    made = project.edits.commit_across(items, overlap="replace")
+    assert [(o.image_id, o.instance_id) for o in made] == [(image.id, 7), (there.id, 7)]
+
+
 def test_the_new_object_takes_the_pixels_in_one_step(
     project: Project, image: ImageRecord, three: list[ObjectRecord]
 ) -> None:

@@ -17,13 +17,15 @@ from napari_infosam.project.split import SLICES_TOGETHER, stack_of
 MASK = np.ones((4, 4), np.bool_)
 
 
-def splits(project: Project, names: Iterable[str]) -> dict[str, str | None]:
+def splits(
+    project: Project, names: Iterable[str], file: str = "/data/{}"
+) -> dict[str, str | None]:
     """Accept an object in images of these names, one after the other."""
     found: dict[str, str | None] = {}
     for number, name in enumerate(names):
         pixels = np.full((4, 4), number, np.uint16)
         stack = stack_of(name)
-        source = None if stack is None else f"/data/{stack[0]}"
+        source = file.format(stack[0] if stack else name) or None
         image = project.add_image(pixels, name, source=source)
         project.commit(image.id, MASK)
         found[name] = project.image(image.id).split
@@ -40,21 +42,29 @@ def test_a_slice_that_comes_later_goes_with_those_beside_it(project: Project) ->
     assert list(found.values()) == ["val", "train", "val", "train"]
 
 
-def test_each_stack_takes_its_turn(project: Project) -> None:
+def test_neighbours_in_time_are_in_one_part_too(project: Project) -> None:
     names = [f"z{n}.tif [{t}, 0]" for n in range(7) for t in (0, 1)]
     found = splits(project, names)
-    # one slice each of two times, which are blocks of their own
-    assert [found[name] for name in names[::2]] == ["val", *["train"] * 5, "val"]
-    assert {found[name] for name in names[1::2]} == {"train"}
+    turns = ["val", *["train"] * 5, "val"]
+    assert [found[name] for name in names[::2]] == turns
+    assert [found[name] for name in names[1::2]] == turns
+
+
+def test_of_many_stacks_a_sixth_validates(project: Project) -> None:
+    found = splits(project, [f"z{n}.tif [{z}]" for n in range(3) for z in range(24)])
+    assert list(found.values()).count("val") == 72 // 6
 
 
 def test_images_and_stacks_take_turns_together(project: Project) -> None:
-    names = ["a.png", "z.tif [0]", "z.tif [1]", "b.png", "c.png", "d.png", "e.png"]
+    names = ["a.png", "z.tif [0]", "z.tif [1]", *(f"{n}.png" for n in range(5))]
     found = splits(project, names)
-    assert [name for name, split in found.items() if split == "val"] == [
-        "a.png",
-        "e.png",
-    ]
+    validating = [name for name, split in found.items() if split == "val"]
+    assert validating == ["a.png", "4.png"]
+
+
+def test_layers_that_napari_numbered_are_no_slices(project: Project) -> None:
+    found = splits(project, ["Image", *(f"Image [{n}]" for n in range(1, 7))], file="")
+    assert list(found.values()) == ["val", *["train"] * 5, "val"]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -138,9 +139,18 @@ class Images:
         path = None if stack is None else self._file(stack[0])
         if stack is None or path is None:
             raise SkipError(f"there is no image {wanted} in {folder}")
+        target = open_target(self._opened(path), path, stack[1])
+        # a stack is not kept until all are written
+        return replace(target, read=partial(self._slice, path, stack[1]))
+
+    def _slice(self, path: Path, position: tuple[int, ...]) -> NDArray[Any] | HugeImage:
+        return self._opened(path).at(position)
+
+    def _opened(self, path: Path) -> ImageFile:
+        """Return a stack, of which slice after slice is asked for."""
         if self._stack is None or self._stack[0] != path:
             self._stack = path, ImageFile(path)
-        return open_target(self._stack[1], path, stack[1])
+        return self._stack[1]
 
     def _file(self, name: str) -> Path | None:
         wanted = _file_name(name)
