@@ -203,14 +203,15 @@ class Propagation:
         work = ObjectInWork()
         work.set(followed.prompts)
         work.remember(followed.prompts, answer)
-        self._members.append(work)
         begun = self.waiting.begun
         if begun is not None and self.waiting.waits(begun) and not begun[1].target:
             # not accepted yet: a number that is free in all of the slices
             self._number = max(self._number, highest + 1)
-            begun[1].number = self._number
-        for member in self._members:
-            member.number = self._number
+            for member in (begun[1], *self._members):
+                if member.number is not None:  # or else it is another object by now
+                    member.number = self._number
+        work.number = self._number
+        self._members.append(work)
         self.waiting.add(source, work)
 
     def _on_entered(self) -> None:

@@ -122,8 +122,7 @@ class WaitingSlices:
     def leave_project(self) -> None:
         """Forget everything, as another project is open now."""
         for source, work in self._found:
-            if work.accepted_as is None:
-                self._session.drop_aside(source, work)
+            self._session.drop_aside(source, work)
         self.begin(None)
         self._batches.clear()
         self.changed.emit()
@@ -258,12 +257,16 @@ class WaitingSlices:
         """Let proposals that were accepted together wait again after an undo."""
         if entry.action == "propagate":
             self._on_batch_stepped(entry, undone)
-        elif undone:
-            # undone from another slice, it is seen again in its own
-            for source, work in self.pending:
-                if work.committed_as == entry.object_id:
-                    self._session.set_aside(source, work)
-        self.changed.emit()
+            return
+        # an accept in one slice that was undone, or done again, from another one
+        for source, work in self.pending:
+            if work.committed_as != entry.object_id:
+                continue
+            if undone:
+                self._session.set_aside(source, work)
+            else:
+                work.accepted_as = entry.object_id
+                self._session.drop_aside(source, work)
 
     def _on_batch_stepped(self, entry: HistoryEntry, undone: bool) -> None:
         batch = self._batches.get(entry.object_id)

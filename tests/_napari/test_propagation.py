@@ -281,6 +281,29 @@ def test_an_undo_from_another_slice_brings_the_proposal_back_in_its_own(
         session.undo()
     session.set_image(slices[1])
     assert session.is_answered
+    session.set_image(slices[2])
+    while session.can_redo:
+        session.redo()
+    assert numbers(session) == [("s [1]", 1)]
+    session.set_image(slices[1])
+    assert not session.prompts
+    waiting = [one.name for one, _ in session.propagation.waiting.pending]
+    assert waiting == ["s [0]", "s [3]"]
+
+
+def test_what_is_begun_in_a_slice_meanwhile_keeps_out_of_the_following(
+    session: Session, slices: list[ImageSource], executor: AtOnce
+) -> None:
+    executor.holds = True
+    session.propagation.start(slices[1:])
+    executor.release(1)
+    executor.holds = False
+    session.set_image(slices[1])
+    session.clear()
+    session.add_prompt(Point(100, 100))
+    executor.release()
+    waiting = [one.name for one, _ in session.propagation.waiting.pending]
+    assert waiting == ["s [0]", "s [2]", "s [3]"]
 
 
 def test_slices_in_which_earlier_objects_keep_the_pixels_are_left_out(

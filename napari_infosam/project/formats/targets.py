@@ -239,15 +239,9 @@ def file_target(path: Path) -> Target:
     SkipError
         If it can not be read, or is no image that can be annotated.
     """
-    pixels = ImageFile(path).at()
-    return Target(
-        name=path.name,
-        shape=(pixels.shape[0], pixels.shape[1]),
-        digest=digest_of(pixels),
-        # read again when it is its turn: all at once may not fit into memory
-        read=lambda: ImageFile(path).at(),
-        source=str(path.absolute()),
-    )
+    target = open_target(ImageFile(path), path)
+    # read again when it is its turn: all at once may not fit into memory
+    return replace(target, read=lambda: ImageFile(path).at())
 
 
 def open_target(image: ImageFile, path: Path, position: tuple[int, ...] = ()) -> Target:
