@@ -173,8 +173,7 @@ class PromptLayers:
         with self._quietly():
             for name in self._names():
                 if name not in self._layers:
-                    self._layers[name] = self._make(name)
-                    self._viewer.add_layer(self._layers[name])
+                    self._insert(name, self._make(name))
             for layer in self.all():
                 place(layer, image)
             self._raise_above(image)
@@ -194,6 +193,17 @@ class PromptLayers:
 
     def _names(self) -> list[str]:
         return [name for name in _ORDER if name in self._wanted]
+
+    def _insert(self, name: str, layer: Layer) -> None:
+        """Put a layer below those of ours that lie above it: moving it costs more."""
+        layers = self._viewer.layers
+        above = [
+            layers.index(self._layers[other])
+            for other in _STACK[_STACK.index(name) + 1 :]
+            if other in self._layers
+        ]
+        self._layers[name] = layer
+        layers.insert(min(above, default=len(layers)), layer)
 
     def _raise_above(self, image: Image) -> None:
         """Bring the layers in their order, to the top.

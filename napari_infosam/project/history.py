@@ -38,8 +38,11 @@ def record(
         "INSERT INTO history (action, created) VALUES (?, ?) RETURNING id",
         (action, time.time()),
     ).fetchone()["id"]
-    rows = [(step_id, i, True) for i in shown] + [(step_id, i, False) for i in hidden]
-    connection.executemany("INSERT INTO changes VALUES (?, ?, ?)", rows)
+    for are_shown, ids in ((True, shown), (False, hidden)):
+        connection.execute(
+            "INSERT INTO changes SELECT ?, value, ? FROM json_each(?)",
+            (step_id, are_shown, json.dumps(list(ids))),
+        )
 
 
 def hide(connection: sqlite3.Connection, object_ids: Collection[int]) -> None:

@@ -251,8 +251,7 @@ def test_a_day_of_labelling(
     assert len(seen) == N_IMAGES
     assert window.session.desk.project is not None
     path = window.session.desk.project.path
-    window.panel.close_down()
-    viewer.close()
+    window.close()
 
     with Project.open(path) as project:
         assert project.n_objects() == 6 * N_IMAGES

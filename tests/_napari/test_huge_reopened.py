@@ -74,8 +74,7 @@ def test_it_is_listed_reopened_and_relinked(
     again.wait(lambda: names(again) == ["slide.zarr"])
     again.wait(lambda: shown_at(again, DISCS[1]) == 2)
 
-    again.panel.close_down()
-    again.viewer.close()
+    again.close()
     moved = slide.parent.with_name("archive")
     os.rename(slide.parent, moved)
     last = open_window()
@@ -104,8 +103,7 @@ def test_a_project_folder_opens_it_with_its_objects(
     window = opened(open_window, slide, monkeypatch)
     accept(window, DISCS[0])
     path = window.session.desk.path
-    window.panel.close_down()
-    window.viewer.close()
+    window.close()
 
     again = open_window()
     again.viewer.open(str(path), plugin="napari-infosam")

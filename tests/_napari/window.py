@@ -53,6 +53,10 @@ class Window:
     def session(self) -> Session:
         return self.panel.session
 
+    def close(self) -> None:
+        self.panel.close_down()
+        self.viewer.close()
+
     # ----------------------------------------------------------------- wait
     def wait(self, condition: Callable[[], Any], seconds: float = 60) -> None:
         """Wait in the event loop until something is so."""
