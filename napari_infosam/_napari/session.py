@@ -116,6 +116,7 @@ class Session:
     def close(self) -> None:
         """Let go of everything; a running training goes on by itself."""
         self.propagation.cancel()
+        self.propagation.waiting.close()
         self.objects.save_painted()
         self._executor.close()
         self.engine.cancel_loading()

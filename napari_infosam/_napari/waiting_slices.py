@@ -52,6 +52,39 @@ class _Decided:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Accept:
+    """Proposals on their way to the disk."""
+
+    project: Project
+    class_name: str
+    decided: list[_Decided]
+
+    @property
+    def works(self) -> list[ObjectInWork]:
+        return [one.work for one in self.decided]
+
+    def add_images(self) -> list[int]:
+        """Let the project know their slices; return the ids of these."""
+        return [
+            self.project.add_image(
+                one.source.read(),
+                one.source.name,
+                source=one.source.source,
+                preprocessing=one.source.preprocessing,
+            ).id
+            for one in self.decided
+        ]
+
+    def newest(self, image_ids: list[int]) -> dict[int, list[_Decided]]:
+        """Return what nobody has accepted meanwhile; slices of equal pixels are one."""
+        chosen: dict[int, list[_Decided]] = {}
+        for one, image_id in zip(self.decided, image_ids, strict=True):
+            if one.work.accepted_as is None:
+                chosen.setdefault(image_id, []).append(one)
+        return chosen
+
+
 @dataclass(frozen=True, slots=True)
 class _Batch:
     """What was accepted in one step, and what of it the object was followed from."""
@@ -84,7 +117,7 @@ class WaitingSlices:
         self._session = session
         self.begun: Slice | None = None
         self._found: list[Slice] = []
-        self._writing: list[ObjectInWork] = []
+        self._accepts: list[_Accept] = []
         self._batches: dict[int, _Batch] = {}
         session.stepped.connect(self._on_stepped)
 
@@ -107,13 +140,13 @@ class WaitingSlices:
             work.answer is not None
             and work.number is not None
             and work.accepted_as is None
-            and not _among(work, self._writing)
+            and not any(_among(work, one.works) for one in self._accepts)
         )
 
     @property
     def is_writing(self) -> bool:
         """Whether an accept is on its way to the disk."""
-        return bool(self._writing)
+        return bool(self._accepts)
 
     def begin(self, begun: Slice | None) -> None:
         """Be about another object; what waited before is no longer known here."""
@@ -159,25 +192,15 @@ class WaitingSlices:
             session.voice.complain(str(error))
             return
 
-        def work() -> list[int]:
-            return [
-                target.add_image(
-                    one.source.read(),
-                    one.source.name,
-                    source=one.source.source,
-                    preprocessing=one.source.preprocessing,
-                ).id
-                for one in pending
-            ]
+        accept = _Accept(target, session.class_name, pending)
 
         def ended() -> None:
-            works = [one.work for one in pending]
-            self._writing = [one for one in self._writing if not _among(one, works)]
+            self._accepts.remove(accept)
             self.changed.emit()
 
         def done(image_ids: list[int]) -> None:
             with session.voice.guard("accepting the proposals"):
-                self._commit(target, pending, image_ids)
+                self._commit(accept, image_ids)
             ended()
 
         def failed(error: Exception) -> None:
@@ -185,33 +208,41 @@ class WaitingSlices:
             ended()
 
         session.voice.say(f"Accepting in {len(pending)} slices …")
-        self._writing += [one.work for one in pending]
+        self._accepts.append(accept)
         self.changed.emit()
-        self._executor.submit(work, done, failed)
+        self._executor.submit(accept.add_images, done, failed)
 
-    def _commit(
-        self, project: Project, decided: list[_Decided], image_ids: list[int]
-    ) -> None:
-        session = self._session
-        if project is not session.desk.project:
-            raise InfosamError("Another project is open now: follow the object again.")
-        # slices of the same pixels are one picture
-        chosen: dict[int, list[_Decided]] = {}
-        for one, image_id in zip(decided, image_ids, strict=True):
-            if one.work.accepted_as is None:
-                chosen.setdefault(image_id, []).append(one)
-        if not chosen:
-            return
-        newest = {image_id: alike[-1] for image_id, alike in chosen.items()}
+    def close(self) -> None:
+        """Write what is being accepted; the window does not wait for its thread."""
+        for accept in self._accepts:
+            with self._session.voice.guard("accepting the proposals"):
+                chosen = accept.newest(accept.add_images())
+                if chosen:
+                    self._write(accept, chosen)
+        self._accepts = []
+
+    def _write(
+        self, accept: _Accept, chosen: dict[int, list[_Decided]]
+    ) -> list[ObjectRecord]:
         items = [
             (
                 image_id,
-                one.answer.prediction.mask,
-                one.origin(session.class_name),
+                alike[-1].answer.prediction.mask,
+                alike[-1].origin(accept.class_name),
             )
-            for image_id, one in newest.items()
+            for image_id, alike in chosen.items()
         ]
-        made = project.edits.commit_across(items, overlap=session.objects.overlap)
+        overlap = self._session.objects.overlap
+        return accept.project.edits.commit_across(items, overlap=overlap)
+
+    def _commit(self, accept: _Accept, image_ids: list[int]) -> None:
+        session, project = self._session, accept.project
+        if project is not session.desk.project:
+            raise InfosamError("Another project is open now: follow the object again.")
+        chosen = accept.newest(image_ids)
+        if not chosen:
+            return
+        made = self._write(accept, chosen)
         by_image = {record.image_id: record for record in made}
         batch: list[Slice] = []
         for image_id, alike in chosen.items():
@@ -234,7 +265,7 @@ class WaitingSlices:
                 del self._batches[next(iter(self._batches))]
         self._let_go(batch)
         session.objects.follow(step)
-        session.voice.say(_accepted_sentence(made, len(items) - len(made)))
+        session.voice.say(_accepted_sentence(made, len(chosen) - len(made)))
 
     def _go_on(self, work: ObjectInWork, number: int) -> None:
         """Let what was changed since it was accepted be a correction of that."""

@@ -13,6 +13,7 @@ from napari_infosam._napari import session as session_module
 from napari_infosam.core.metrics import iou
 from napari_infosam.core.prompts import Point
 from napari_infosam.core.rough_mask import RoughMask
+from napari_infosam.project import Project
 
 from .helpers import DISCS, AtOnce, source
 from .window import Modifier, Window
@@ -215,6 +216,23 @@ def test_what_is_corrected_while_it_is_written_goes_on_as_a_correction(
     assert not session.propagation.waiting.pending
     assert session.accept() is not None
     assert sorted(numbers(session)) == [(f"s [{z}]", 1) for z in range(N_SEEN)]
+
+
+def test_what_is_being_accepted_is_written_when_the_window_closes(
+    session: Session, slices: list[ImageSource], executor: AtOnce
+) -> None:
+    session.propagation.start(slices[1:])
+    executor.holds = True
+    session.desk.add_class("cell")
+    session.class_name = "cell"
+    session.propagation.waiting.accept_all()
+    session.class_name = "object"
+    project = session.desk.project
+    assert project is not None
+    session.close()
+    with Project.open(project.path) as again:
+        assert {(o.instance_id, o.class_name) for o in again.objects()} == {(1, "cell")}
+        assert again.n_objects() == N_SEEN
 
 
 def test_slices_that_were_accepted_long_ago_do_not_wait_again(
