@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+from itertools import product
 from typing import TYPE_CHECKING
+
+from napari_infosam.project import settings
 
 if TYPE_CHECKING:
     import sqlite3
@@ -13,6 +17,9 @@ VALIDATE_EVERY = 6
 
 SLICES_TOGETHER = 4
 """Along each axis of a stack: so many neighbours are in one part, being alike."""
+
+_UNITS = "split_units"
+"""Setting: how many images, or groups of such slices, have a part."""
 
 _SLICE = re.compile(r"(?P<stack>.+) \[(?P<position>\d+(?:, \d+)*)\]")
 
@@ -37,25 +44,48 @@ def decide_split(connection: sqlite3.Connection, image_id: int) -> None:
     ).fetchone()
     if split is not None:
         return
-    n_decided = connection.execute(
-        "SELECT count(*) FROM images WHERE split IS NOT NULL"
-    ).fetchone()[0]
-    # without a file, "[1]" may be what napari makes of equal names
-    slices = connection.execute(
-        "SELECT name, source, split FROM images WHERE split IS NOT NULL"
-        " AND source IS NOT NULL AND name LIKE '% [%]'"
-    ).fetchall()
-    blocks = {_block(row["name"], row["source"]): row["split"] for row in slices}
-    n_units = n_decided - len(slices) + len(blocks)
-    turn = "val" if n_units % VALIDATE_EVERY == 0 else "train"
-    own = turn if source is None else blocks.get(_block(name, source), turn)
+    own = _part_of_neighbours(connection, name, source)
+    if own is None:
+        n_units = int(settings.get(connection, _UNITS, "-1"))
+        if n_units < 0:  # not counted yet
+            n_units = _count_units(connection)
+        settings.put(connection, _UNITS, str(n_units + 1))
+        own = "val" if n_units % VALIDATE_EVERY == 0 else "train"
     connection.execute("UPDATE images SET split = ? WHERE id = ?", (own, image_id))
 
 
-def _block(name: str, source: str) -> tuple[object, ...]:
-    """Return the neighbours in a stack that a slice goes with; an image is alone."""
+def _part_of_neighbours(
+    connection: sqlite3.Connection, name: str, source: str | None
+) -> str | None:
+    """Return the part of the slices beside one in a file, or None without any."""
     stack = stack_of(name)
-    if stack is None:
-        return source, name
+    # without a file, "[1]" may be what napari makes of equal names
+    if stack is None or source is None:
+        return None
+    base, position = stack
+    begins = [SLICES_TOGETHER * (place // SLICES_TOGETHER) for place in position]
+    beside = product(*(range(begin, begin + SLICES_TOGETHER) for begin in begins))
+    names = [f"{base} [{', '.join(map(str, places))}]" for places in beside]
+    row = connection.execute(
+        "SELECT split FROM images WHERE split IS NOT NULL AND source = ?"
+        " AND name IN (SELECT value FROM json_each(?)) LIMIT 1",
+        (source, json.dumps(names)),
+    ).fetchone()
+    return None if row is None else str(row["split"])
+
+
+def _count_units(connection: sqlite3.Connection) -> int:
+    """Return how many images and groups of slices have a part."""
+    rows = connection.execute(
+        "SELECT id, name, source FROM images WHERE split IS NOT NULL"
+    )
+    return len({_unit(*row) for row in rows})
+
+
+def _unit(image_id: int, name: str, source: str | None) -> tuple[object, ...]:
+    """Return what an image counts as: itself, or its neighbours in a stack."""
+    stack = stack_of(name)
+    if stack is None or source is None:
+        return (image_id,)
     base, position = stack
     return source, base, tuple(place // SLICES_TOGETHER for place in position)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,17 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_infosam.project import Project
+from napari_infosam.project.database import FILE_NAME
 from napari_infosam.project.split import SLICES_TOGETHER, stack_of
 
 MASK = np.ones((4, 4), np.bool_)
 
 
 def splits(
-    project: Project, names: Iterable[str], file: str = "/data/{}"
+    project: Project, names: Iterable[str], file: str = "/data/{}", first: int = 0
 ) -> dict[str, str | None]:
     """Accept an object in images of these names, one after the other."""
     found: dict[str, str | None] = {}
-    for number, name in enumerate(names):
+    for number, name in enumerate(names, first):
         pixels = np.full((4, 4), number, np.uint16)
         stack = stack_of(name)
         source = file.format(stack[0] if stack else name) or None
@@ -53,6 +56,20 @@ def test_neighbours_in_time_are_in_one_part_too(project: Project) -> None:
 def test_of_many_stacks_a_sixth_validates(project: Project) -> None:
     found = splits(project, [f"z{n}.tif [{z}]" for n in range(3) for z in range(24)])
     assert list(found.values()).count("val") == 72 // 6
+
+
+def test_a_project_of_an_older_build_goes_on_counting(project: Project) -> None:
+    splits(project, ["a.png", *(f"z.tif [{z}]" for z in range(8))])
+    path = project.path
+    project.close()
+    with closing(sqlite3.connect(path / FILE_NAME)) as connection, connection:
+        assert connection.execute(
+            "DELETE FROM settings WHERE key = 'split_units'"
+        ).rowcount
+    with Project.open(path) as again:
+        # three units were there: the image and two times four slices
+        found = splits(again, ["z.tif [8]", *(f"{n}.png" for n in range(3))], first=9)
+    assert list(found.values()) == ["train", "train", "train", "val"]
 
 
 def test_images_and_stacks_take_turns_together(project: Project) -> None:
