@@ -301,7 +301,7 @@ class AnnotateWidget(QWidget):
         images = counted(n_images, "image")
         here, objects = self._session.objects_here(), self._session.objects
         if not here and not objects.is_known and self._session.source is not None:
-            return f"{counted(total)} in {images}; looking for those here …"
+            return f"looking here …, {total} in {images}"
         return f"{counted(here)} here, {total} in {images}"
 
     def _show_prompts(self) -> None:

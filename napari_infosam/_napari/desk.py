@@ -310,8 +310,11 @@ class Desk:
         if self.project is not None:
             active = self.active_version  # a pinned one goes on to answer
             self._load(active)
-            if active != version_id:
-                self._voice.say(kept_sentence(self.project, version_id))
+            self._voice.say(
+                f"{version_id} was accepted and answers from the next object on."
+                if active == version_id
+                else kept_sentence(self.project, version_id)
+            )
             self.changed.emit()
 
     # ---------------------------------------------------------------- training

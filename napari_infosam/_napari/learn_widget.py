@@ -82,11 +82,12 @@ class LearnWidget(QWidget):
         super().__init__()
         self._session = session
         self._improvement = improvement
-        self._shown_active = ""
+        self._shown_active, self._shown_waits = "", False
         self.by_itself = ContinuousSwitch(continuous)
         self._build(theme)
         session.learning.changed.connect(self._show_run)
         session.desk.changed.connect(self._show_all)
+        session.engine.changed.connect(self._on_engine)
         improvement.changed.connect(self._show_saving)
         self._show_all()
         self._show_saving()
@@ -95,6 +96,7 @@ class LearnWidget(QWidget):
         """Stop listening."""
         self._session.learning.changed.disconnect(self._show_run)
         self._session.desk.changed.disconnect(self._show_all)
+        self._session.engine.changed.disconnect(self._on_engine)
         self._improvement.changed.disconnect(self._show_saving)
         self.by_itself.close_down()
 
@@ -207,9 +209,9 @@ class LearnWidget(QWidget):
     def _show_saving(self) -> None:
         figures = self._improvement.figures
         self.saving.setText(_SAVING.format(saving(figures)))
+        self.saving.setVisible(bool(saving(figures)))
         self.saving_details.setText(saving_details(figures))
-        for label in (self.saving, self.saving_details):
-            label.setVisible(bool(saving(figures)))
+        self.saving_details.setVisible(bool(saving_details(figures)))
         self.stopping.setText(stopping(figures))
         self.stopping.setVisible(bool(stopping(figures)))
 
@@ -222,19 +224,27 @@ class LearnWidget(QWidget):
         eta = "" if left is None else f" · {duration(left)} left"
         self.bar.setFormat(f"{stage}{eta}")
 
+    def _on_engine(self) -> None:
+        """Show when the active version has begun to answer."""
+        if bool(self._session.engine.next_version) != self._shown_waits:
+            self._show_versions()
+
     def _show_versions(self) -> None:
         desk = self._session.desk
         active, records = desk.active_version, desk.versions()
         chosen = self._chosen_id() if active == self._shown_active else active
         self._shown_active = active
+        waits = self._shown_waits = bool(self._session.engine.next_version)
         with silently(self.versions):
             self.versions.clear()
             for record in reversed(records):
-                item = QListWidgetItem(entry(record))
+                item = QListWidgetItem(entry(record, is_next=waits))
                 item.setToolTip(details(record))
                 item.setData(_ID, record.id)
                 self.versions.addItem(item)
-            base = QListWidgetItem(base_entry(active, pinned=desk.is_base_pinned))
+            base = QListWidgetItem(
+                base_entry(active, pinned=desk.is_base_pinned, is_next=waits)
+            )
             base.setToolTip(f"{desk.model_name} as it was before any training")
             base.setData(_ID, "base")
             self.versions.addItem(base)

@@ -50,6 +50,10 @@ class ProposalHistory:
         self._done.append(decision)
         self._undone.clear()
 
+    def forget_undone(self) -> None:
+        """Let what was undone not be done again: something else was done."""
+        self._undone.clear()
+
     def clear(self) -> None:
         """Forget everything."""
         self._done.clear()

@@ -53,6 +53,7 @@ class Proposals(Undecided):
         self.progress: tuple[int, int] | None = None
         self.points_per_side = 32
         session.image_changed.connect(self._on_image)
+        session.stepped.connect(self._on_stepped)
         session.engine.changed.connect(self._ask_boxes)
 
     def close(self) -> None:
@@ -60,6 +61,7 @@ class Proposals(Undecided):
         self._cancel.set()
         self._executor.close()
         self._session.image_changed.disconnect(self._on_image)
+        self._session.stepped.disconnect(self._on_stepped)
         self._session.engine.changed.disconnect(self._ask_boxes)
 
     # ---------------------------------------------------------------- propose

@@ -68,11 +68,6 @@ class Transfer:
         self._cancelled.set()
         self._executor.close()
 
-    def forget(self) -> None:
-        """Forget what came of the last one."""
-        if not self.working:
-            self.outcome = ""
-
     def cancel(self) -> None:
         """End what is being done; nothing of it stays."""
         self._cancelled.set()

@@ -100,7 +100,8 @@ class TransferDialog(QDialog):
         layout.addStretch(1)
         layout.addWidget(buttons)
         self.go.setDefault(True)  # of the dialog, which it belongs to only now
-        transfer.forget()
+        self._has_begun = False
+        self.go.clicked.connect(self._begin)
         transfer.changed.connect(self._show)
         self.destroyed.connect(lambda *_: transfer.changed.disconnect(self._show))
         self.kind.currentIndexChanged.connect(self._on_kind)
@@ -165,8 +166,11 @@ class TransferDialog(QDialog):
         """Return what to write into the line once a person has chosen a path."""
         return path
 
+    def _begin(self) -> None:
+        self._has_begun = True
+
     def _on_kind(self, *_: object) -> None:
-        self._transfer.forget()  # it was about another format
+        self.outcome.setText("")  # it was about another format
         self._show()
 
     def _show(self, *_: object) -> None:
@@ -176,7 +180,9 @@ class TransferDialog(QDialog):
         self.bar.setRange(0, 0 if share is None else _STEPS)
         if share is not None:
             self.bar.setValue(round(share * _STEPS))
-        self.outcome.setText(self._transfer.outcome)
+        if self._has_begun:  # what other dialogs began is not this one's
+            self.outcome.setText(self._transfer.outcome)
+            self._has_begun = working
         allow(self.go, "It is being done." if working else self.why_not())
         if self.leave is not None:
             self.leave.setText("Cancel" if working else "Close")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
@@ -21,10 +22,23 @@ if TYPE_CHECKING:
     from napari_infosam._napari.session import Session
     from napari_infosam.core.prompts import Box
     from napari_infosam.core.small_masks import SmallMask
-    from napari_infosam.project import HistoryEntry
+    from napari_infosam.project import HistoryEntry, Project
 
 _FIRST_SCORE = 0.88
 """What the threshold is set to at first, as in Segment Anything."""
+
+
+_KEPT = 50
+"""Accepts whose proposals come back when they are undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """What was accepted in one step."""
+
+    project: Project
+    key: Hashable
+    offers: dict[int, Offer]
 
 
 class Undecided:
@@ -51,6 +65,7 @@ class Undecided:
         self._offers = Offers(_FIRST_SCORE)
         self._source = session.source
         self._history = ProposalHistory()
+        self._accepted: dict[int, _Accepted] = {}
         self._aside: dict[Hashable, tuple[tuple[Box, ...], dict[int, Offer]]] = {}
         self.boxes: tuple[Box, ...] = ()
 
@@ -162,11 +177,54 @@ class Undecided:
             return
         with self._session.voice.guard("accepting the objects"):
             n_accepted = self._session.objects.commit_each(masks)
-            self._history.clear()
+            self._history.forget_undone()
+            self._remember({n: offered[n] for n in chosen if n in offered})
             self._forget(chosen)
             hidden = len(self._offers) - len(self.offered)
             waits = f" {hidden} more below the score." if hidden else ""
             self._session.voice.say(f"Accepted {counted(n_accepted)}.{waits}")
+
+    def _remember(self, offers: dict[int, Offer]) -> None:
+        """Keep what was just accepted, for when that is undone."""
+        project, step = self._session.desk.project, self._last_step()
+        source = self._source
+        if project is None or step is None or source is None:
+            return
+        self._accepted[step.object_id] = _Accepted(project, source.key, offers)
+        while len(self._accepted) > _KEPT:
+            del self._accepted[next(iter(self._accepted))]
+
+    def _on_stepped(self, entry: HistoryEntry, undone: bool) -> None:
+        """Propose again what an undo took back, and no longer after a redo."""
+        accepted = self._accepted.get(entry.object_id)
+        if (
+            entry.action != "commit"
+            or accepted is None
+            or accepted.project is not self._session.desk.project
+        ):
+            return
+        key, own = accepted.key, _boxes_of(accepted.offers)
+        is_here = self._source is not None and self._source.key == key
+        boxes, offers = self.boxes, self._offers.all()
+        if not is_here:
+            boxes, offers = self._aside.get(key, ((), {}))
+        if undone:
+            boxes = tuple(dict.fromkeys((*boxes, *own)))
+            offers = {**offers, **accepted.offers}
+        else:
+            boxes = tuple(box for box in boxes if box not in own)
+            offers = {
+                number: offer
+                for number, offer in offers.items()
+                if number not in accepted.offers and offer.box not in own
+            }
+        if not is_here:
+            self._aside[key] = (boxes, offers)
+            return
+        self._let_go()
+        self.boxes = boxes
+        self._offers.put_back(offers)
+        self.changed.emit()
 
     def _origin(self, offer: Offer) -> Origin:
         # the point of a grid is nobody's click: it is no prompt of the person

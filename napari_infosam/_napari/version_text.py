@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _ARROW = "\N{RIGHTWARDS ARROW}"
 _PINNED = " · pinned"
+_FEWEST = 3
+"""Objects from which on it is said what a version saves."""
 
 
 def comparison(active: str, versions: Sequence[VersionRecord]) -> str:
@@ -39,25 +41,48 @@ def comparison(active: str, versions: Sequence[VersionRecord]) -> str:
     base, own = (None, None) if record is None else _base_and_own(record)
     if base is None or own is None:
         return f"{active} answers."
-    return (
-        f"base {base.iou_1:.2f} {_ARROW} {active} {own.iou_1:.2f} IoU "
-        f"after 1 click, {_held_out(own)}"
+    before, after, what = _gain(base, own)
+    return f"base {before} {_ARROW} {active} {after} {what}, {_held_out(own)}"
+
+
+def _gain(base: Metrics, own: Metrics) -> tuple[str, str, str]:
+    """Return the figure of both for the first click, or else for what has gained."""
+    pairs = (
+        (base.iou_1, own.iou_1, "IoU after 1 click"),
+        (base.iou_3, own.iou_3, "IoU after 3 clicks"),
+        (base.iou_box, own.iou_box, "IoU of boxes"),
     )
+    first = pairs[0]
+    if round(first[1], 2) < round(first[0], 2):
+        if own.noc85 < base.noc85:
+            return f"{base.noc85:.1f}", f"{own.noc85:.1f}", "clicks to 0.85 IoU"
+        first = max(pairs, key=lambda pair: pair[1] - pair[0])
+    before, after, what = first
+    return f"{before:.2f}", f"{after:.2f}", what
 
 
-def entry(record: VersionRecord) -> str:
-    """Return a version as one line of a list."""
+def entry(record: VersionRecord, *, is_next: bool = False) -> str:
+    """Return a version as one line of a list.
+
+    Parameters
+    ----------
+    record
+        The version.
+    is_next
+        Whether the active one answers from the next object on only.
+    """
     _, own = _base_and_own(record)
     figures = "" if own is None else f" · IoU {own.iou_1:.2f}"
-    verdict = {"active": " · in use", "rejected": " · rejected", "accepted": ""}
+    in_use = " · next" if is_next else " · in use"
+    verdict = {"active": in_use, "rejected": " · rejected", "accepted": ""}
     name = f" {record.name}" if record.name else ""
     pinned = _PINNED if record.pinned else ""
     return f"{record.id}{name}{verdict[record.status]}{pinned}{figures}"
 
 
-def base_entry(active: str, *, pinned: bool) -> str:
+def base_entry(active: str, *, pinned: bool, is_next: bool = False) -> str:
     """Return the base as one line of the list of versions."""
-    in_use = " · in use" if active == "base" else ""
+    in_use = (" · next" if is_next else " · in use") if active == "base" else ""
     return f"base{in_use}{_PINNED if pinned else ''}"
 
 
@@ -82,9 +107,9 @@ def _to_fine(metrics: Metrics) -> str:
 
 
 def saving(figures: RunningFigures | None) -> str:
-    """Return the clicks per object, of the base and now; '' while unknown."""
-    shown = None if figures is None else figures.now or figures.so_far
-    return "" if shown is None else _pair(shown.clicks, 1)
+    """Return the clicks per object, of the base and now; '' while that says little."""
+    shown = None if figures is None else figures.now
+    return "" if shown is None or shown.n < _FEWEST else _pair(shown.clicks, 1)
 
 
 def saving_details(figures: RunningFigures | None) -> str:
@@ -92,8 +117,11 @@ def saving_details(figures: RunningFigures | None) -> str:
     if figures is None or figures.so_far is None:
         return ""
     now, so_far = figures.now, figures.so_far
+    if max(so_far.n, 0 if now is None else now.n) < _FEWEST:
+        return ""
     if now is None:
-        return f"base {_ARROW} all versions so far {_size(so_far)}\n{_first(so_far)}"
+        clicks = f"{_pair(so_far.clicks, 1)} clicks per object"
+        return f"Base {_ARROW} all versions so far: {clicks} {_size(so_far)}"
     lines = [f"base {_ARROW} {figures.version} {_size(now)}", _first(now)]
     if so_far.n > now.n:
         lines.append(f"All versions so far: {_pair(so_far.clicks, 1)} {_size(so_far)}")

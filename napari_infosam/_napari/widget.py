@@ -78,6 +78,7 @@ class InfoSAMWidget(QWidget):
         self._viewer = viewer
         self._closed = self._paused = self._docked = False
         self._unfolded: Fold | None = None
+        self._may_move = True
         earlier = _close_others(viewer)
         self._executor = ThreadExecutor()
         self.preferences = Preferences()
@@ -253,21 +254,34 @@ class InfoSAMWidget(QWidget):
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Unfold the list of objects where there is room for it."""
         super().resizeEvent(event)
+        self._may_move = True
         self._fit_later()  # what is within has not got its new height yet
 
     def _on_fold_pressed(self, fold: Fold) -> None:
         """Bring what a person unfolds to sight, once it has its place."""
         self._unfolded = fold if fold.is_open else None
+        self._may_move = True
+        self._fit_later()
+
+    def leaveEvent(self, event: QEvent | None) -> None:
+        """Fold and unfold what had to stay while the pointer was here."""
+        super().leaveEvent(event)
         self._fit_later()
 
     def _fit_later(self) -> None:
         self._fit_soon.start()
 
     def _fit_list(self) -> None:
-        """Fold the lists where they would push other things out of sight."""
+        """Fold the lists where they would push other things out of sight.
+
+        Not by itself while the pointer is here, which may be about to press what would
+        be moved.
+        """
         content = self._area.widget()
         layout = None if content is None else content.layout()
-        if layout is not None:
+        may_move = self._may_move or not self.underMouse()
+        self._may_move = False
+        if layout is not None and may_move:
             for part in (self.annotate.objects, self.images_view):
                 needed = layout.totalHeightForWidth(self._area.width())
                 part.fit(self._area.height() - needed)

@@ -74,14 +74,14 @@ def choose_candidate(
     verdict = judge(evaluation, rivals)
     if verdict.accepted:
         reason = (
-            f"{verdict.reason.removesuffix('.')}; with {SHARE_OF_BASE:.0%} of the base "
-            f"in its weights, without which it was {_small(first.verdict.reason)}"
+            f"{verdict.reason} With {SHARE_OF_BASE:.0%} of the base mixed in, without "
+            f"which it was {_small(first.verdict.reason)}"
         )
         return Candidate(evaluation, Verdict(True, reason), SHARE_OF_BASE)
     _set(stage, pure)
     reason = (
-        f"{first.verdict.reason.removesuffix('.')}; with {SHARE_OF_BASE:.0%} of the "
-        f"base in its weights {_small(verdict.reason)}"
+        f"{first.verdict.reason} Nor with {SHARE_OF_BASE:.0%} of the base mixed in: "
+        f"{_small(verdict.reason)}"
     )
     return Candidate(first.evaluation, Verdict(False, reason), own)
 

@@ -81,17 +81,41 @@ def judge(candidate: Evaluation, rivals: Mapping[str, Evaluation]) -> Verdict:
         if refusal:
             reason = f"Not better than {name}: {refusal}."
             return Verdict(False, reason, practice_lost)
-    summary = ", ".join(
-        f"{name} {rival.iou_after(1):.2f} -> {candidate.iou_after(1):.2f}"
-        for name, rival in rivals.items()
+    return Verdict(True, _praise(candidate, rivals))
+
+
+def _praise(candidate: Evaluation, rivals: Mapping[str, Evaluation]) -> str:
+    """Return what a student is accepted for, and where it is a little worse."""
+    new = _rounded(candidate)
+    old = {name: _rounded(rival) for name, rival in rivals.items()}
+    worst = np.min([new - its for its in old.values()], axis=0)
+    # the first click, unless it is another kind of prompt that has gained
+    lead = 0 if worst[0] >= 0 else int(worst.argmax())
+
+    def compared(kind: int, *, fallen: bool = False) -> str:
+        return ", ".join(
+            f"{name} {its[kind]:.2f} -> {new[kind]:.2f}"
+            for name, its in old.items()
+            if not fallen or its[kind] > new[kind]
+        )
+
+    clicks = min(rival.noc(0.85) for rival in rivals.values())
+    praise = (
+        f"{KINDS[lead]} {compared(lead)}; {candidate.noc(0.85):.1f} clicks to 0.85 IoU "
+        f"instead of {clicks:.1f}, on {len(candidate.objects)} held-out objects."
     )
-    return Verdict(
-        True,
-        f"IoU after 1 click {summary}; "
-        f"{candidate.noc(0.85):.1f} clicks to 0.85 IoU instead of "
-        f"{min(rival.noc(0.85) for rival in rivals.values()):.1f}, on "
-        f"{len(candidate.objects)} held-out objects.",
-    )
+    lower = [
+        f"{words} ({compared(kind, fallen=True)})"
+        for kind, words in enumerate(KINDS)
+        if worst[kind] < 0
+    ]
+    return praise + (f" A little lower: {', '.join(lower)}." if lower else "")
+
+
+def _rounded(evaluation: Evaluation) -> NDArray[np.float64]:
+    """Return the mean of each of `KINDS`, as it is shown."""
+    means = [*map(evaluation.iou_after, (1, 3, 5)), evaluation.iou_box]
+    return np.round(means, 2)
 
 
 def _on_neutral_ground(
@@ -134,7 +158,10 @@ def _refusal(candidate: Evaluation, rival: Evaluation) -> tuple[str, bool]:
     if gain < MARGIN and (_ceiling(rival) - before).mean() < MARGIN:
         return f"it has {_held_out(rival)} right already; annotate more images", False
     if gain < MARGIN:
-        least = f"mean IoU changed by {gain:+.3f}, and {MARGIN:+.3f} is the least"
+        least = (
+            f"mean IoU went from {before.mean():.3f} to {after.mean():.3f}, and a gain "
+            f"of {MARGIN} is the least that counts"
+        )
         return least, False
     if gain < noise:
         small = f"a gain of {gain:.3f} in mean IoU is within the noise of {noise:.3f}"

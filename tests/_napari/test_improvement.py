@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from napari_infosam._napari import version_text
 from napari_infosam._napari.improvement import Improvement
 from napari_infosam._napari.version_text import saving, saving_details
 from napari_infosam.core.prompts import Point
@@ -175,7 +176,10 @@ def test_what_goes_wrong_is_for_the_log(
     assert n_tested(improvement) == 1
 
 
-def test_the_window_shows_what_was_saved(window: Window) -> None:
+def test_the_window_shows_what_was_saved(
+    window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(version_text, "_FEWEST", 2)
     learn, session = window.panel.learn, window.session
 
     def click_and_accept(number: int) -> None:
@@ -188,13 +192,15 @@ def test_the_window_shows_what_was_saved(window: Window) -> None:
     session.desk.activate(add_student(session))
     window.wait(lambda: session.engine.model.version == "v001")
     click_and_accept(1)
+    window.wait(lambda: n_tested(window.panel.improvement) == 1)
+    assert not learn.saving.isVisible()
+    assert not learn.saving_details.isVisible()
+    click_and_accept(2)
     window.wait(learn.saving.isVisible)
     assert learn.saving.text().endswith("clicks per object</b>")
     assert "base \N{RIGHTWARDS ARROW} v001 (n\N{NO-BREAK SPACE}=" in (
         learn.saving_details.text()
     )
-    click_and_accept(2)
-    window.wait(lambda: n_tested(window.panel.improvement) == 2)
     assert "2)" in learn.saving_details.text().splitlines()[0]
 
 
@@ -209,6 +215,7 @@ def plain(text: str) -> str:
 CERTAIN = Comparison(
     37, Difference(0.61, 0.83, (0.15, 0.29)), Difference(2.42, 1.31, (-1.52, -0.71))
 )
+TOO_FEW = Comparison(2, Difference(0.9, 0.2, None), Difference(1.0, 2.0, None))
 FEW = Comparison(3, Difference(0.61, 0.83, None), Difference(2.0, 1.0, None))
 
 
@@ -232,9 +239,10 @@ FEW = Comparison(3, Difference(0.61, 0.83, None), Difference(2.0, 1.0, None))
         ),
         (
             RunningFigures("base", None, FEW),
-            "2.0 -> 1.0",
-            "base -> all versions so far (n = 3)\nFirst proposal: IoU 0.61 -> 0.83",
+            "",
+            "Base -> all versions so far: 2.0 -> 1.0 clicks per object (n = 3)",
         ),
+        (RunningFigures("v001", TOO_FEW, TOO_FEW), "", ""),
     ],
 )
 def test_the_figures_in_words(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QPersistentModelIndex, Qt
-from qtpy.QtGui import QColor
+from qtpy.QtGui import QColor, QCursor
 from qtpy.QtWidgets import QApplication, QColorDialog
 
 from napari_infosam._napari import commands, layers
@@ -495,6 +495,20 @@ def test_the_list_makes_room_for_the_curves_of_a_training(window: Window) -> Non
     learning.changed.emit()
     window.wait(lambda: not section.is_open)
     window.wait(lambda: not window.panel.learn.curves.visibleRegion().isEmpty())
+
+
+def test_nothing_is_moved_from_below_the_pointer(window: Window) -> None:
+    panel, section = window.panel, window.panel.annotate.objects.section
+    window.viewer.window.resize(1000, 940)
+    window.wait(lambda: section.is_open)
+    QCursor.setPos(panel.mapToGlobal(panel.rect().center()))
+    window.wait(panel.underMouse)
+    panel.session.learning.losses.extend([(1, 1.0), (2, 0.5)])
+    panel.session.learning.changed.emit()
+    window.qtbot.wait(200)
+    assert section.is_open
+    QCursor.setPos(window.canvas.mapToGlobal(window.canvas.rect().center()))
+    window.wait(lambda: not section.is_open)
 
 
 def summary(number: int) -> ObjectSummary:

@@ -122,6 +122,45 @@ def test_rejections_and_changes_are_undone_in_their_order(
     assert not proposals.can_redo
 
 
+@pytest.mark.parametrize("boxes", [BOXES, []])
+def test_what_was_accepted_is_proposed_again_when_that_is_undone(
+    proposals: Proposals, session: Session, boxes: list[Box]
+) -> None:
+    if boxes:
+        proposals.set_boxes(boxes)
+    else:
+        proposals.propose()
+    shown = proposals.offered
+    one, rejected, other = shown
+    proposals.reject([rejected])
+    proposals.accept([one])
+    proposals.accept([other])
+    assert proposals.is_empty
+    session.undo()
+    assert set(proposals.offered) == {other}
+    session.undo()
+    assert set(proposals.offered) == {one, other}
+    assert len(proposals.boxes) == (2 if boxes else 0)
+    proposals.undo()  # the rejection before
+    assert proposals.offered == shown
+    proposals.redo()
+    session.redo()
+    assert set(proposals.offered) == {other}
+    # from another picture
+    first = session.source
+    session.set_image(source(picture(180), "other"))
+    session.undo()
+    assert proposals.is_empty
+    session.set_image(first)
+    assert set(proposals.offered) == {one, other}
+    session.redo()
+    session.redo()
+    assert proposals.is_empty
+    project = session.desk.project
+    assert project is not None
+    assert project.n_objects() == 2
+
+
 def test_everything_in_view_is_proposed_and_nothing_twice(
     session: Session, proposals: Proposals, said: Said
 ) -> None:

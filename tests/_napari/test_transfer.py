@@ -78,16 +78,18 @@ def test_out_and_in_again(window: Window, tmp_path: Path) -> None:
     window.wait(lambda: "exists already" in dialog.outcome.text())
     window.key(Key.Key_Space, at=dialog.overwrite)
     assert finish(window, dialog).startswith("3 objects")
-    window.key(Key.Key_Escape, at=dialog)
-    window.wait(lambda: not window.panel.findChildren(ExportDialog))
+    exporting = dialog
 
     window.session.objects.delete([1, 2, 3])
     window.wait(lambda: window.shown_objects() == set())
     dialog = open_by_menu(window, "Import objects …")
     choose_format(dialog, "coco")
     assert "what to import" in dialog.go.toolTip()
-    dialog.source.setText(str(out / "annotations.json"))
+    dialog.source.setText(str(out))
     assert finish(window, dialog) == "3 objects in 1 image imported."
+    assert "exported to" in exporting.outcome.text()  # each says its own
+    window.key(Key.Key_Escape, at=exporting)
+    window.wait(lambda: not window.panel.findChildren(ExportDialog))
     window.wait(lambda: window.shown_objects() == {4, 5, 6})  # undo has the others
     labels = window.session.objects.labels
     np.testing.assert_array_equal(np.maximum(labels - 3, 0), stored)

@@ -2,7 +2,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari_infosam._napari.version_text import comparison, details, entry, stopping
+import pytest
+
+from napari_infosam._napari.version_text import (
+    base_entry,
+    comparison,
+    details,
+    entry,
+    stopping,
+)
 from napari_infosam.project import VersionRecord
 from napari_infosam.training.prequential import RunningFigures
 from napari_infosam.training.stopping import Plateau
@@ -31,6 +39,25 @@ def test_the_line_says_how_the_active_version_compares() -> None:
         "base 0.65 \N{RIGHTWARDS ARROW} v002 0.86 IoU after 1 click, 5 held-out images"
     )
     assert entry(trained) == "v002 · in use · IoU 0.86"
+    assert entry(trained, is_next=True) == "v002 · next · IoU 0.86"
+    assert base_entry("base", pinned=False, is_next=True) == "base · next"
+    assert base_entry("v002", pinned=True, is_next=True) == "base · pinned"
+
+
+@pytest.mark.parametrize(
+    ("better", "line"),
+    [
+        ({"noc85": 3.2}, "base 4.0 -> v002 3.2 clicks to 0.85 IoU"),
+        ({"iou_3": 0.84}, "base 0.80 -> v002 0.84 IoU after 3 clicks"),
+        ({"iou_box": 0.93}, "base 0.90 -> v002 0.93 IoU of boxes"),
+    ],
+)
+def test_where_the_first_click_lost_the_line_is_about_what_gained(
+    better: dict[str, float], line: str
+) -> None:
+    own = {**METRICS, "iou_1": 0.64, **better}
+    said = comparison("v002", [record("active", base=METRICS, candidate=own)])
+    assert said.replace("\N{RIGHTWARDS ARROW}", "->") == f"{line}, 5 held-out images"
 
 
 def test_one_image_is_no_plural() -> None:

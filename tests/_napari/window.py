@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
-from qtpy.QtGui import QMouseEvent
+from qtpy.QtGui import QCursor, QMouseEvent
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_infosam._napari import layers
@@ -47,6 +47,8 @@ class Window:
             for child in self.panel.window().findChildren(QWidget)
             if type(child).__name__.startswith("CanvasBackend")
         )
+        # over the panel, it would keep folds as they are
+        QCursor.setPos(QApplication.primaryScreen().geometry().bottomRight())
         self.wait(lambda: self.canvas.width() > 200)
 
     @property

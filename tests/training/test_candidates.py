@@ -64,7 +64,7 @@ def test_a_student_that_forgot_how_to_correct_is_tried_nearer_to_the_base():
     assert chosen.evaluation == mixture(stage.model())
     # these weights are what becomes the version
     assert stage.trained[0].tolist() == pytest.approx([0.6] * 3)
-    assert "40% of the base in its weights, without which it was not" in (
+    assert "40% of the base mixed in, without which it was not" in (
         chosen.verdict.reason
     )
     assert "\n" not in chosen.verdict.reason
@@ -111,7 +111,7 @@ def test_a_student_that_is_rejected_twice_stays_what_it_was():
     assert stage.trained[0].tolist() == [1.0] * 3
     reason = chosen.verdict.reason
     assert reason.startswith("Not better than base: IoU after 3 clicks fell")
-    assert "; with 40% of the base in its weights not better than base" in reason
+    assert "Nor with 40% of the base mixed in: not better than base" in reason
 
 
 def test_models_that_are_the_same_never_swap():

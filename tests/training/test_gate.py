@@ -120,6 +120,20 @@ def test_a_clear_gain_passes(table):
     assert "base 0." in verdict.reason
 
 
+def test_it_says_what_gained_and_what_fell(table):
+    """A figure that went down does not stand for a student that was accepted."""
+    after = table + 0.1
+    after[:, 0] = table[:, 0] - 0.015
+    base, student = evaluation(table), evaluation(after)
+    verdict = judge(student, {"base": base})
+    assert verdict.accepted
+    gained, fell = verdict.reason.split(" A little lower: ")
+    assert gained.startswith("IoU after ")
+    assert not gained.startswith(KINDS[0])
+    before, now = base.iou_after(1), student.iou_after(1)
+    assert fell == f"{KINDS[0]} (base {before:.2f} -> {now:.2f})."
+
+
 def test_it_must_beat_every_rival(table):
     base, active = evaluation(table), evaluation(table + 0.15)
     candidate = evaluation(table + 0.1)
@@ -169,7 +183,7 @@ def test_a_gain_below_the_margin_refuses(table):
         evaluation(np.minimum(table + MARGIN / 2, 1)), {"base": evaluation(table)}
     )
     assert not verdict.accepted
-    assert "+0.005 is the least" in verdict.reason
+    assert "a gain of 0.005 is the least" in verdict.reason
 
 
 def test_a_gain_of_one_object_alone_is_noise():

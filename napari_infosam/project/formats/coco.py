@@ -19,10 +19,12 @@ from pydantic import (
     ValidationError,
 )
 
+from napari_infosam.core.errors import InfosamError
 from napari_infosam.project.failures import one_sentence
 from napari_infosam.project.formats.importing import (
     DEFAULT_CLASS,
     Draft,
+    files_of,
     refuse,
     refuse_json,
 )
@@ -188,13 +190,15 @@ def _annotation(item: Item, polygons: bool) -> dict[str, Any]:
 
 
 def read(path: Path, images: Images, tell: Tell = nobody) -> Draft:
-    """Read a file and find its images.
+    """Read a file, or that of a folder, and find its images.
 
     Raises
     ------
     InfosamError
         If anything in the file is not as it should be.
     """
+    if path.is_dir():
+        path = _file_in(path)
     with one_sentence(path):
         text = path.read_bytes()
     try:
@@ -208,6 +212,18 @@ def read(path: Path, images: Images, tell: Tell = nobody) -> Draft:
         reader.read_image(image, images, draft, part)
         part(1)
     return draft
+
+
+def _file_in(folder: Path) -> Path:
+    """Return the file that an export writes into a folder, or the only one there."""
+    if (folder / FILE_NAME).is_file():
+        return folder / FILE_NAME
+    found = files_of(folder, ".json")
+    if len(found) > 1:
+        raise InfosamError(
+            f"There are {len(found)} .json files in {folder}: name one of them."
+        )
+    return found[0]
 
 
 class _Reader:

@@ -56,7 +56,7 @@ def test_a_project_comes_back(
 ) -> None:
     report = export_project(project, "coco", tmp_path / name, polygons=polygons)
     assert (report.n_images, report.n_objects, report.notes) == (3, 7, ())
-    path = report.path if report.path.is_file() else report.path / coco.FILE_NAME
+    path = report.path  # a file, or the folder of one
     images = save_images(project, tmp_path / "images")
     assert import_draft(other, coco.read(path, Images(other, images))) == (3, 7)
     assert content(other) == content(project)
@@ -233,6 +233,15 @@ def test_images_that_are_missing_are_named(write: Any, other: Project) -> None:
         "b.png: the project has no image b.png: give the folder with --images"
     ]
     assert import_draft(other, draft) == (1, 1)
+
+
+def test_the_file_in_a_folder(tmp_path: Path, other: Project) -> None:
+    empty = {"images": [], "annotations": [], "categories": []}
+    (tmp_path / "mine.json").write_text(json.dumps(empty))
+    assert not coco.read(tmp_path, Images(other, None)).images
+    (tmp_path / "other.json").write_text("{")
+    with pytest.raises(InfosamError, match=r"There are 2 \.json files in .*: name one"):
+        coco.read(tmp_path, Images(other, None))
 
 
 def test_a_missing_file(tmp_path: Path, other: Project) -> None:
