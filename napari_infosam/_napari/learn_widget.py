@@ -257,7 +257,7 @@ class LearnWidget(QWidget):
         self.versions.setVisible(bool(records))
         self.activate.setVisible(bool(records))
         self.tools.setVisible(bool(records))
-        self.comparison.setText(comparison(active, records))
+        self.comparison.setText(comparison(active, records, is_next=waits))
         self.comparison.setVisible(bool(records))
         self._show_activate()
 

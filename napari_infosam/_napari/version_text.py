@@ -25,7 +25,9 @@ _FEWEST = 3
 """Objects from which on it is said what a version saves."""
 
 
-def comparison(active: str, versions: Sequence[VersionRecord]) -> str:
+def comparison(
+    active: str, versions: Sequence[VersionRecord], *, is_next: bool = False
+) -> str:
     """Return the line that says which version answers and how it compares.
 
     Parameters
@@ -34,9 +36,11 @@ def comparison(active: str, versions: Sequence[VersionRecord]) -> str:
         The version that answers.
     versions
         All trained versions.
+    is_next
+        Whether the active one answers from the next object on only.
     """
     if active == "base":
-        return "The base model answers."
+        return f"The base model answers{' from the next object on' if is_next else ''}."
     record = next((v for v in versions if v.id == active), None)
     base, own = (None, None) if record is None else _base_and_own(record)
     if base is None or own is None:

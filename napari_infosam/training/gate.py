@@ -100,9 +100,10 @@ def _praise(candidate: Evaluation, rivals: Mapping[str, Evaluation]) -> str:
         )
 
     clicks = min(rival.noc(0.85) for rival in rivals.values())
+    n = len(candidate.objects)
     praise = (
         f"{KINDS[lead]} {compared(lead)}; {candidate.noc(0.85):.1f} clicks to 0.85 IoU "
-        f"instead of {clicks:.1f}, on {len(candidate.objects)} held-out objects."
+        f"instead of {clicks:.1f}, on {n} held-out object{'' if n == 1 else 's'}."
     )
     lower = [
         f"{words} ({compared(kind, fallen=True)})"

@@ -16,7 +16,7 @@ from scripts.screenshots.photographs import gland_parts, write
 Mask = NDArray[np.bool_]
 
 _CANVAS = (520, 560)
-_N_ANNOTATED, _N_AFTER = 7, 2
+_N_ANNOTATED, _N_AFTER = 6, 3
 _N_CLICKS = 2
 _SECONDS = 120
 

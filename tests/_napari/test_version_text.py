@@ -68,6 +68,8 @@ def test_one_image_is_no_plural() -> None:
 
 def test_versions_without_figures_are_named_all_the_same() -> None:
     assert comparison("base", []) == "The base model answers."
+    waiting = comparison("base", [], is_next=True)
+    assert waiting == "The base model answers from the next object on."
     assert comparison("v002", [record("active")]) == "v002 answers."
     assert comparison("v002", [record("active", base=None, candidate={"n": 1})])
     assert entry(record("accepted")) == "v002"

@@ -117,6 +117,8 @@ def test_a_clear_gain_passes(table):
     verdict = judge(evaluation(table + 0.1), {"base": evaluation(table)})
     assert verdict.accepted
     assert f"on {OBJECTS} held-out objects" in verdict.reason
+    one = judge(evaluation(np.full((1, 6), 0.9)), {"base": evaluation(table[:1])})
+    assert one.reason.endswith("on 1 held-out object.")
     assert "base 0." in verdict.reason
 
 
