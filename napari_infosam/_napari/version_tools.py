@@ -117,9 +117,11 @@ class VersionTools(QWidget):
     # ---------------------------------------------------------------- delete
     def _ask_delete(self) -> None:
         version_id = self._chosen
+        name = self._actions.name_of(version_id)
+        named = f"{version_id} ({name})" if name else version_id
         question = QMessageBox(self)
         question.setWindowTitle("Delete a version")
-        question.setText(f"Delete {version_id} and its files for good?")
+        question.setText(f"Delete {named} and its files for good?")
         question.setInformativeText(
             "Objects that it proposed stay. This can not be undone."
         )

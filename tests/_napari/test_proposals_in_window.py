@@ -75,6 +75,9 @@ def test_boxes_for_an_object_each(window: Window) -> None:
     assert layers.PROPOSALS not in window.viewer.layers
     window.key(Key.Key_Z, Modifier.ControlModifier)
     assert window.shown_objects() == set()
+    assert len(window.layer(layers.BOXES).data) == len(proposals.offered) == 3
+    window.key(Key.Key_Escape)
+    assert proposals.is_empty
 
     # a rectangle of napari's own tool is one more box
     boxes = window.layer(layers.BOXES)
@@ -146,6 +149,8 @@ def test_proposals_have_keys_a_slider_and_commands(proposing: Window) -> None:
     assert not many.accept.isEnabled()
     window.key(Key.Key_Z, Modifier.ControlModifier)
     assert len(window.shown_objects()) == 2
+    assert len(proposals.offered) == n_offered
+    window.key(Key.Key_Escape)
 
     proposals.points_per_side = 32
     commands.propose()
