@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,14 +12,14 @@ from napari.utils.colormaps import DirectLabelColormap
 from napari_infosam._napari.difference import COLORS
 from napari_infosam._napari.filling import drawn_once
 from napari_infosam._napari.object_colors import vivid_colormap
-from napari_infosam.core.geometry import point_to_row_column
+from napari_infosam.core.geometry import box_to_corners, point_to_row_column
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from napari_infosam.core.prompts import Point
+    from napari_infosam.core.prompts import Box, Point
 
 _POSITIVE, _NEGATIVE = "#2bd96b", "#ff3b5c"
 _FILL, _EDGE = (1.0, 0.85, 0.0, 0.3), (1.0, 0.9, 0.1, 1.0)
@@ -33,6 +34,8 @@ _OFFER_COLORS: dict[int | None, Any] = {
 """Hardly filled and dashed: what is offered is told from what is accepted."""
 _BOX = "#00d5ff"
 _POINT_PIXELS = 16
+_SAME_PIXELS = 0.01
+"""Corners so near each other are the same."""
 
 
 def make_points_layer(name: str) -> Points:
@@ -70,6 +73,22 @@ def fill_points(layer: Points, prompts: Sequence[Point], size: float) -> None:
 def make_boxes_layer(name: str) -> Shapes:
     """Return an empty layer for boxes."""
     return Shapes(ndim=2, name=name, edge_color=_BOX, face_color="transparent")
+
+
+def fill_boxes(layer: Shapes, boxes: Sequence[Box], width: float) -> None:
+    """Show other boxes, with edges so many pixels wide; nothing if it does.
+
+    napari takes some forty milliseconds to lay a single one out.
+    """
+    corners = [box_to_corners(box) for box in boxes]
+    # napari keeps single floats
+    close = partial(np.allclose, rtol=0, atol=_SAME_PIXELS)
+    is_same = len(layer.data) == len(corners) and all(map(close, layer.data, corners))
+    if is_same and all(width == its for its in layer.edge_width):
+        return
+    if not is_same:
+        layer.data = corners
+    layer.edge_width = width
 
 
 def make_proposal_layer(name: str, data: Any) -> Labels:

@@ -19,6 +19,7 @@ from napari_infosam._napari.huge_picture import (
     reader_of_crop,
 )
 from napari_infosam._napari.layer_looks import (
+    fill_boxes,
     fill_points,
     make_boxes_layer,
     make_objects_layer,
@@ -32,7 +33,6 @@ from napari_infosam._napari.rough_painting import make_rough_layer
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.geometry import (
     box_from_corners,
-    box_to_corners,
     point_from_row_column,
 )
 from napari_infosam.core.placed import place_of
@@ -275,11 +275,8 @@ class PromptLayers:
         if layer is None:
             return
         boxes = self._many if box is None else (*self._many, box)
-        corners = [box_to_corners(one) for one in boxes]
         with self._quietly():
-            if corners or len(layer.data):
-                layer.data = corners
-                layer.edge_width = self._edge_width()
+            fill_boxes(layer, boxes, self._edge_width())
 
     def _edge_width(self) -> float:
         """Return the width of a box's edge, in pixels of the picture."""

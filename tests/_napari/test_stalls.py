@@ -79,15 +79,21 @@ class Person:
 
     @property
     def longest(self) -> dict[str, int]:
-        """Milliseconds of the longest turn while each thing was done, longest first.
+        """The longest turn while each thing was done."""
+        return self._quiet(self._watch.longest)
 
-        As on a core that does nothing else.
-        """
-        turns = {
+    @property
+    def undrawn(self) -> dict[str, int]:
+        """The same without drawing."""
+        return self._quiet(self._watch.undrawn)
+
+    def _quiet(self, turns: dict[str, float]) -> dict[str, int]:
+        """Return milliseconds, as on a core that does nothing else, longest first."""
+        quiet = {
             what: round(1000 * seconds / self._slowness[what])
-            for what, seconds in self._watch.longest.items()
+            for what, seconds in turns.items()
         }
-        return dict(sorted(turns.items(), key=lambda turn: -turn[1]))
+        return dict(sorted(quiet.items(), key=lambda turn: -turn[1]))
 
     def _rest(self) -> None:
         session = self._window.session
@@ -125,8 +131,9 @@ def work_on_stack(open_window: OpenWindow, watch: TurnWatch) -> Person:
     window.wait_ready()
     panel, session = window.panel, window.session
     control, shift = Modifier.ControlModifier, Modifier.ShiftModifier
+    watch.time_drawing(window.canvas)
     person = Person(window, watch)
-    watch.longest.clear()
+    watch.clear()
     for number, disc in enumerate(DISCS):
         person.does(f"click {number}", lambda disc=disc: window.click(*disc))
         person.does(f"accept {number}", lambda: window.key(Key.Key_C))
@@ -153,7 +160,7 @@ def work_on_stack(open_window: OpenWindow, watch: TurnWatch) -> Person:
     person.does("help", lambda: window.key(Key.Key_F1))
     assert person.longest["stroke"] > 0
     window.close()
-    print(person.longest)
+    print(f"{person.longest}\nwithout drawing: {person.undrawn}")
     return person
 
 
@@ -190,6 +197,7 @@ def work_on_many(open_window: OpenWindow, projects: Path, watch: TurnWatch) -> P
     objects, desk = panel.annotate.objects, session.desk
     desk.add_class("other")
     control, shift = Modifier.ControlModifier, Modifier.ShiftModifier
+    watch.time_drawing(window.canvas)
     person = Person(window, watch)
     layer = window.layer(layers.OBJECTS)
     window.viewer.layers.selection.active = layer
@@ -202,7 +210,7 @@ def work_on_many(open_window: OpenWindow, projects: Path, watch: TurnWatch) -> P
     window.wait(lambda: session.objects_here() == 5000)
     person.does("warming up", lambda: window.click(508, 508))
     person.does("warming up", lambda: window.key(Key.Key_Escape))
-    watch.longest.clear()
+    watch.clear()
     person.does("list", lambda: setattr(objects.section, "is_open", True))
     person.does("click", lambda: window.click(298, 298))
     person.does("click again", lambda: window.click(312, 298))
@@ -253,5 +261,5 @@ def work_on_many(open_window: OpenWindow, projects: Path, watch: TurnWatch) -> P
     person.does("project again", lambda: desk.open(projects / "many.infosam"))
     window.wait(lambda: session.objects_here() == 5001)
     window.close()
-    print(person.longest)
+    print(f"{person.longest}\nwithout drawing: {person.undrawn}")
     return person

@@ -6,8 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Qt, Signal, Slot
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QWidget
 
 _PAUSE_SECONDS = 0.002
 
@@ -22,6 +26,9 @@ class TurnWatch(QObject):
     ----------
     longest
         Seconds of the longest turn of the event loop by what was being done then.
+    undrawn
+        The same without what the canvas took to draw itself: without a graphics card
+        that is done in this thread.
     """
 
     _beat = Signal(float)
@@ -29,6 +36,9 @@ class TurnWatch(QObject):
     def __init__(self) -> None:
         super().__init__()
         self.longest: dict[str, float] = {}
+        self.undrawn: dict[str, float] = {}
+        self._drawing = 0.0
+        self._restore: Callable[[], object] = bool
         self._doing = ""
         self._clock = time.pthread_getcpuclockid(threading.get_ident())
         self._arrived, self._over = threading.Event(), threading.Event()
@@ -38,15 +48,34 @@ class TurnWatch(QObject):
         self._thread.start()
 
     def close(self) -> None:
+        self._restore()
         self._over.set()
         self._thread.join()
         self._beat.disconnect(self._on_beat)
+
+    def time_drawing(self, canvas: QWidget) -> None:
+        """Take the time in which canvases of this kind, vispy's, are drawn."""
+        kind, paint = type(canvas), type(canvas).paintGL
+
+        def timed(canvas: QWidget) -> None:
+            start = time.thread_time()
+            paint(canvas)
+            self._drawing += time.thread_time() - start
+
+        kind.paintGL = timed
+        self._restore = lambda: setattr(kind, "paintGL", paint)
+
+    def clear(self) -> None:
+        """Forget all turns."""
+        self.longest.clear()
+        self.undrawn.clear()
 
     @contextmanager
     def doing(self, what: str, settle: Callable[[], None]) -> Iterator[None]:
         """Put the turns of a block, and those until it has settled, down to it."""
         self._doing = what
-        self.longest.setdefault(what, 0.0)
+        for known in (self.longest, self.undrawn):
+            known.setdefault(what, 0.0)
         yield
         settle()
         self._doing = ""
@@ -61,6 +90,8 @@ class TurnWatch(QObject):
     @Slot(float)
     def _on_beat(self, sent: float) -> None:
         seconds = time.thread_time() - sent
+        undrawn, self._drawing = seconds - self._drawing, 0.0
         if self._doing:
             self.longest[self._doing] = max(self.longest[self._doing], seconds)
+            self.undrawn[self._doing] = max(self.undrawn[self._doing], undrawn)
         self._arrived.set()
