@@ -652,7 +652,9 @@ def test_thumbnails_come_for_the_rows_in_sight(
         widget.model.index(cells(window, NAME).index("huge.zarr"), NAME)
     )
     window.wait(lambda: has("huge.zarr"))
-    broken = widget.model.listed_id(cells(window, NAME).index("broken.png"))
+    place = cells(window, NAME).index("broken.png")
+    widget.table.scrollTo(widget.model.index(place, NAME))
+    broken = widget.model.listed_id(place)
     window.wait(lambda: broken in known)
     assert color("broken.png").name() == "#808080"
     assert not any(said)
