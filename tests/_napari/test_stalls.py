@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(
 LONGEST = 0.25
 """Seconds on a core that does nothing else.
 
-The aim is 0.05, but without a graphics card napari draws in this thread.
+The aim is 0.05; what it takes, and why, is in docs/benchmarks.md.
 """
 QUIET_SECONDS = 0.0053
 """What `slowness` adds up takes on such a core."""
