@@ -19,7 +19,6 @@ from napari_infosam._napari.channels_dialog import why_no_channels
 from napari_infosam._napari.class_widget import ClassWidget
 from napari_infosam._napari.keys import shown
 from napari_infosam._napari.meaning_widget import MeaningWidget
-from napari_infosam._napari.object_text import counted
 from napari_infosam._napari.objects_widget import ObjectsWidget
 from napari_infosam._napari.places import SUFFIX, free_project
 from napari_infosam._napari.preferences import MODELS
@@ -34,6 +33,7 @@ from napari_infosam._napari.small_widgets import (
     sentence,
     silently,
 )
+from napari_infosam.core.words import counted
 
 if TYPE_CHECKING:
     from napari_infosam._napari.session import Session

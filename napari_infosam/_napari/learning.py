@@ -9,6 +9,7 @@ from psygnal import Signal
 
 from napari_infosam.core import events
 from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.words import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -221,16 +222,12 @@ def duration(seconds: float) -> str:
 
 def _started_sentence(event: events.Started) -> str:
     return (
-        f"Learning from {_count(event.n_train_objects, 'object')} in "
-        f"{_count(event.n_train_images, 'image')}, judged on "
-        f"{_count(event.n_validation_objects, 'held-out object')}"
+        f"Learning from {counted(event.n_train_objects, 'object')} in "
+        f"{counted(event.n_train_images, 'image')}, judged on "
+        f"{counted(event.n_validation_objects, 'held-out object')}"
     )
 
 
 def _gate_sentence(event: events.Gate) -> str:
     verdict = "accepted" if event.accepted else "rejected"
     return f"{event.version_id} was {verdict}: {event.reason}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -22,11 +22,6 @@ _STEPS: dict[Action, str] = {
 }
 
 
-def counted(number: int, what: str = "object") -> str:
-    """Return a number of things in words: ``1 object``, ``12 objects``."""
-    return f"1 {what}" if number == 1 else f"{number} {what}s"
-
-
 def named(numbers: Sequence[int], *, start: bool = False) -> str:
     """Return objects in words: ``object 3``, ``objects 3, 4 and 7``, ``12 objects``."""
     if len(numbers) > _MOST_NAMED:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from psygnal import Signal
 
 from napari_infosam._napari.command_process import run_command
-from napari_infosam._napari.object_text import counted
+from napari_infosam.core.words import counted
 from napari_infosam.project.image_files import CancelledError
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
-from napari_infosam._napari.object_text import counted
 from napari_infosam._napari.offers import Offer, Offers
 from napari_infosam._napari.proposal_history import Decision, ProposalHistory
 from napari_infosam.core.prompts import PromptSet
+from napari_infosam.core.words import counted
 from napari_infosam.project.objects import Origin
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _FIRST_SCORE = 0.88
 """What the threshold is set to at first, as in Segment Anything."""
-
 
 _KEPT = 50
 """Accepts whose proposals come back when they are undone."""

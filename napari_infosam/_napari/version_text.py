@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from napari_infosam.core.events import Metrics
+from napari_infosam.core.words import counted
 from napari_infosam.training.stopping import WINDOW
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def saving_details(figures: RunningFigures | None) -> str:
     if figures is None or figures.so_far is None:
         return ""
     now, so_far = figures.now, figures.so_far
-    if max(so_far.n, 0 if now is None else now.n) < _FEWEST:
+    if so_far.n < _FEWEST:
         return ""
     if now is None:
         clicks = f"{_pair(so_far.clicks, 1)} clicks per object"
@@ -189,5 +190,4 @@ def _metrics(value: Any) -> Metrics | None:
 
 
 def _held_out(metrics: Metrics) -> str:
-    number = metrics.n_images
-    return f"{number} held-out {'image' if number == 1 else 'images'}"
+    return counted(metrics.n_images, "held-out image")

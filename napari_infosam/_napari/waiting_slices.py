@@ -9,6 +9,7 @@ from psygnal import Signal
 
 from napari_infosam._napari.object_in_work import Answer, ObjectInWork
 from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.words import counted
 from napari_infosam.project.objects import Origin
 
 if TYPE_CHECKING:
@@ -213,8 +214,11 @@ class WaitingSlices:
         self._executor.submit(accept.add_images, done, failed)
 
     def close(self) -> None:
-        """Write what is being accepted; the window does not wait for its thread."""
+        """Write what is being accepted, here: the thread is not waited for."""
+        project = self._session.desk.project
         for accept in self._accepts:
+            if accept.project is not project:
+                continue
             with self._session.voice.guard("accepting the proposals"):
                 chosen = accept.newest(accept.add_images())
                 if chosen:
@@ -330,8 +334,7 @@ def _among(work: ObjectInWork, works: list[ObjectInWork]) -> bool:
 def _accepted_sentence(made: list[ObjectRecord], n_covered: int) -> str:
     numbers = sorted({record.instance_id for record in made})
     name = f"object {numbers[0]}" if len(numbers) == 1 else "the object"
-    slices = "1 slice" if len(made) == 1 else f"{len(made)} slices"
-    sentence = f"Accepted {name} in {slices}; one undo takes all."
+    sentence = f"Accepted {name} in {counted(len(made), 'slice')}; one undo takes all."
     if n_covered:
         where = "one more" if n_covered == 1 else f"{n_covered} more"
         sentence += f" In {where} earlier objects keep its pixels."

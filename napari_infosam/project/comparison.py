@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.events import Metrics
+from napari_infosam.core.words import counted
 from napari_infosam.project.versions import BASE
 
 if TYPE_CHECKING:
@@ -164,5 +165,4 @@ def _note(a: str, b: str, pair: tuple[Metrics | None, Metrics | None]) -> str:
 
 
 def _objects(metrics: Metrics) -> str:
-    number = metrics.n_objects
-    return f"{number} held-out object{'' if number == 1 else 's'}"
+    return counted(metrics.n_objects, "held-out object")

@@ -46,9 +46,8 @@ def decide_split(connection: sqlite3.Connection, image_id: int) -> None:
         return
     own = _part_of_neighbours(connection, name, source)
     if own is None:
-        n_units = int(settings.get(connection, _UNITS, "-1"))
-        if n_units < 0:  # not counted yet
-            n_units = _count_units(connection)
+        known = settings.get(connection, _UNITS, "")
+        n_units = int(known) if known else _count_units(connection)
         settings.put(connection, _UNITS, str(n_units + 1))
         own = "val" if n_units % VALIDATE_EVERY == 0 else "train"
     connection.execute("UPDATE images SET split = ? WHERE id = ?", (own, image_id))
@@ -58,14 +57,12 @@ def _part_of_neighbours(
     connection: sqlite3.Connection, name: str, source: str | None
 ) -> str | None:
     """Return the part of the slices beside one in a file, or None without any."""
-    stack = stack_of(name)
-    # without a file, "[1]" may be what napari makes of equal names
-    if stack is None or source is None:
+    block = _block(name, source)
+    if block is None:
         return None
-    base, position = stack
-    begins = [SLICES_TOGETHER * (place // SLICES_TOGETHER) for place in position]
-    beside = product(*(range(begin, begin + SLICES_TOGETHER) for begin in begins))
-    names = [f"{base} [{', '.join(map(str, places))}]" for places in beside]
+    stack, place = block
+    near = [range(SLICES_TOGETHER * n, SLICES_TOGETHER * (n + 1)) for n in place]
+    names = [f"{stack} [{', '.join(map(str, beside))}]" for beside in product(*near)]
     row = connection.execute(
         "SELECT split FROM images WHERE split IS NOT NULL AND source = ?"
         " AND name IN (SELECT value FROM json_each(?)) LIMIT 1",
@@ -75,17 +72,19 @@ def _part_of_neighbours(
 
 
 def _count_units(connection: sqlite3.Connection) -> int:
-    """Return how many images and groups of slices have a part."""
+    """Return how many images and blocks of slices have a part."""
     rows = connection.execute(
         "SELECT id, name, source FROM images WHERE split IS NOT NULL"
     )
-    return len({_unit(*row) for row in rows})
+    blocks = [(_block(name, source), source, id_) for id_, name, source in rows]
+    return len({(block, source) if block else id_ for block, source, id_ in blocks})
 
 
-def _unit(image_id: int, name: str, source: str | None) -> tuple[object, ...]:
-    """Return what an image counts as: itself, or its neighbours in a stack."""
+def _block(name: str, source: str | None) -> tuple[str, tuple[int, ...]] | None:
+    """Return the stack and the block in it of a slice; None for an image."""
     stack = stack_of(name)
+    # without a file, "[1]" may be what napari makes of equal names
     if stack is None or source is None:
-        return (image_id,)
+        return None
     base, position = stack
-    return source, base, tuple(place // SLICES_TOGETHER for place in position)
+    return base, tuple(place // SLICES_TOGETHER for place in position)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_infosam.core.options import FinetuneOptions
+from napari_infosam.core.words import counted
 from napari_infosam.project.comparison import measured
 from napari_infosam.project.versions import may_know
 from napari_infosam.training.gate import MARGIN
@@ -121,7 +122,7 @@ def decide(now: Situation, *, has_full: bool = True) -> Decision:
         return Decision("", "All is learnt; it goes on with the next accepted object.")
     if now.newest and not now.n_new:
         return Decision("quick", "Objects have changed since the last training.")
-    return Decision("quick", f"{_count(now.n_new, 'new object')} to learn from.")
+    return Decision("quick", f"{counted(now.n_new, 'new object')} to learn from.")
 
 
 def options_for(stage: str, chosen: FinetuneOptions) -> FinetuneOptions:
@@ -202,8 +203,4 @@ def _after(number: int) -> str:
 
 
 def _more(number: int) -> str:
-    return _count(number, "more object")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return counted(number, "more object")

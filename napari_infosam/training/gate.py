@@ -21,11 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_infosam.core.metrics import clicks_to_reach
+from napari_infosam.core.words import counted
 from napari_infosam.project.versions import BASE
 from napari_infosam.training.annotator import ACCEPTABLE, GOOD_ENOUGH
 
 if TYPE_CHECKING:
-    from napari_infosam.training.evaluate import Evaluation
+    from napari_infosam.training.evaluate import Evaluation, ObjectResult
 
 MARGIN = 0.005
 """The least gain in mean IoU (over 1, 3, 5 clicks and the box) that counts."""
@@ -100,23 +101,29 @@ def _praise(candidate: Evaluation, rivals: Mapping[str, Evaluation]) -> str:
         )
 
     clicks = min(rival.noc(0.85) for rival in rivals.values())
-    n = len(candidate.objects)
+    objects = counted(len(candidate.objects), "held-out object")
     praise = (
         f"{KINDS[lead]} {compared(lead)}; {candidate.noc(0.85):.1f} clicks to 0.85 IoU "
-        f"instead of {clicks:.1f}, on {n} held-out object{'' if n == 1 else 's'}."
+        f"instead of {clicks:.1f}, on {objects}."
     )
     lower = [
         f"{words} ({compared(kind, fallen=True)})"
         for kind, words in enumerate(KINDS)
         if worst[kind] < 0
     ]
-    return praise + (f" A little lower: {', '.join(lower)}." if lower else "")
+    return praise + (
+        f" Lower, within what is tolerated: {', '.join(lower)}." if lower else ""
+    )
 
 
 def _rounded(evaluation: Evaluation) -> NDArray[np.float64]:
     """Return the mean of each of `KINDS`, as it is shown."""
-    means = [*map(evaluation.iou_after, (1, 3, 5)), evaluation.iou_box]
-    return np.round(means, 2)
+    return np.round(_kinds(evaluation), 2)
+
+
+def _kinds(of: Evaluation | ObjectResult) -> list[float]:
+    """Return the IoU of each of `KINDS`."""
+    return [*map(of.iou_after, (1, 3, 5)), of.iou_box]
 
 
 def _on_neutral_ground(
@@ -172,9 +179,7 @@ def _refusal(candidate: Evaluation, rival: Evaluation) -> tuple[str, bool]:
 
 def _table(evaluation: Evaluation) -> NDArray[np.float64]:
     """Return ``(objects, KINDS)``."""
-    table = np.array(
-        [[*map(o.iou_after, (1, 3, 5)), o.iou_box] for o in evaluation.objects]
-    )
+    table = np.array([_kinds(one) for one in evaluation.objects])
     capped: NDArray[np.float64] = np.minimum(table, _ceiling(evaluation))
     return capped
 

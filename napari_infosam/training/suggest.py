@@ -7,6 +7,8 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from napari_infosam.core.words import counted
+
 RANDOM_IMAGES = 10
 """With fewer reviewed images the next one is drawn: a model that has seen little is
 not a judge of what it has not seen."""
@@ -69,8 +71,8 @@ def suggest(
         return Suggestion(
             chosen,
             f"{version} and the base disagree most here: their proposals differ by "
-            f"{known[chosen]:.0%} of their area (mean of {_images(len(known))}: "
-            f"{sum(known.values()) / len(known):.0%})",
+            f"{known[chosen]:.0%} of their area (mean of "
+            f"{counted(len(known), 'image')}: {sum(known.values()) / len(known):.0%})",
         )
     return Suggestion(min(candidates, key=lambda key: draw(candidates[key])), reason)
 
@@ -78,7 +80,3 @@ def suggest(
 def draw(name: str) -> str:
     """Return a text that orders names at random, and always in the same way."""
     return hashlib.sha256(name.encode(errors="backslashreplace")).hexdigest()
-
-
-def _images(number: int) -> str:
-    return f"{number} image{'' if number == 1 else 's'}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_infosam.core.words import counted
 from napari_infosam.training.batches import IMAGES_PER_BATCH, OBJECTS_PER_GROUP
 from napari_infosam.training.failures import is_out_of_memory
 
@@ -39,13 +40,13 @@ class Portions:
             self._most_images = images // 2
             return (
                 f"There is not enough memory: training goes on with "
-                f"{_count(images // 2, 'image')} in a batch instead of {images}."
+                f"{counted(images // 2, 'image')} in a batch instead of {images}."
             )
         if self.objects > 1:
             before, self.objects = self.objects, self.objects // 2
             return (
                 "There is not enough memory: training goes on with "
-                f"{_count(self.objects, 'object')} of an image at a time instead of "
+                f"{counted(self.objects, 'object')} of an image at a time instead of "
                 f"{before}."
             )
         return None
@@ -73,7 +74,3 @@ def release_memory() -> None:
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -214,8 +214,9 @@ def add_thousand(listing: Listing, block: int) -> None:
 def seconds(work: Callable[[], object]) -> float:
     """Return what it takes of this thread, whatever else the process and machine do."""
     gc.disable()
-    start = time.thread_time()
-    work()
-    took = time.thread_time() - start
-    gc.enable()
-    return took
+    try:
+        start = time.thread_time()
+        work()
+        return time.thread_time() - start
+    finally:
+        gc.enable()

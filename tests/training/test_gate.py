@@ -129,7 +129,7 @@ def test_it_says_what_gained_and_what_fell(table):
     base, student = evaluation(table), evaluation(after)
     verdict = judge(student, {"base": base})
     assert verdict.accepted
-    gained, fell = verdict.reason.split(" A little lower: ")
+    gained, fell = verdict.reason.split(" Lower, within what is tolerated: ")
     assert gained.startswith("IoU after ")
     assert not gained.startswith(KINDS[0])
     before, now = base.iou_after(1), student.iou_after(1)
