@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -58,22 +58,33 @@ def test_one_pass_is_taken_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_large_tensors_lie_in_huge_pages() -> None:
-    setting = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-    if not setting.exists() or "[never]" in setting.read_text():
+    """If the system gives them to plain memory that asks, torch gets them too."""
+    if not hasattr(mmap, "MADV_HUGEPAGE"):
         pytest.skip("this system has no huge pages")
-    program = (
-        "import re, torch, napari_infosam.models as m;"
-        "x = torch.ones(1 << 24);"
-        "rollup = open('/proc/self/smaps_rollup').read();"
-        "print(re.search(r'AnonHugePages: *([0-9]+)', rollup)[1])"
-    )
-    environment = {"PATH": ""}
+    program = """
+import mmap, re
+def huge():
+    rollup = open("/proc/self/smaps_rollup").read()
+    return int(re.search(r"AnonHugePages: *([0-9]+)", rollup)[1])
+plain = mmap.mmap(-1, 1 << 26, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+plain.madvise(mmap.MADV_HUGEPAGE)
+plain.write(bytes(1 << 26))
+given = huge()
+plain.close()
+import torch, napari_infosam.models
+before = huge()
+tensor = torch.ones(1 << 24)
+print(given, huge() - before)
+"""
     ran = subprocess.run(
         [sys.executable, "-c", program],
         check=True,
         capture_output=True,
         text=True,
-        env=environment,
+        env={"PATH": ""},
         timeout=120,
     )
-    assert int(ran.stdout) > (1 << 24) * 4 / 1024 / 2
+    given, taken = map(int, ran.stdout.split())
+    if given < (1 << 16) / 2:
+        pytest.skip("this system gives no huge pages to those who ask for them")
+    assert taken > (1 << 16) / 2
