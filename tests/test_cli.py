@@ -827,3 +827,18 @@ def test_demo_refuses_a_file_as_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = run("demo", "--headless", "--out", tmp_path / "file")
     assert_bad_input(result, str(tmp_path / "file"))
+
+
+def test_threads_of_the_window_wait_awake(monkeypatch: pytest.MonkeyPatch) -> None:
+    policies = {}
+    for command in ("annotate", "bench-speed", "evaluate", "finetune"):
+        monkeypatch.setenv("OMP_WAIT_POLICY", "")
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+        assert run(command, "--help").exit_code == 0
+        policies[command] = os.environ.get("OMP_WAIT_POLICY")
+    assert policies == {
+        "annotate": None,
+        "bench-speed": None,
+        "evaluate": "PASSIVE",
+        "finetune": "PASSIVE",
+    }

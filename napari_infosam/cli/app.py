@@ -18,6 +18,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+_PROMPT = ("annotate", "bench-speed")
+"""Commands whose clicks are to be answered soon, which idle threads wait for awake."""
+
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout.")
 ]
@@ -40,9 +43,10 @@ def start(
     ] = False,
 ) -> None:
     """Set up what all commands share."""
-    # torch's threads sleep when they have nothing to do: on a busy machine, spinning
-    # costs several times the work itself
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if context.invoked_subcommand not in _PROMPT:
+        # torch's threads sleep when they have nothing to do: on a busy machine,
+        # spinning costs several times the work itself
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     set_up_logging(debug)
     if version:
         from napari_infosam import __version__

@@ -23,6 +23,9 @@ MEBIBYTE = 2**20
 PACKAGES = ("torch", "timm", "segment-anything", "onnxruntime", "numpy")
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
+_PAUSE = 0.1
+"""Seconds; idle threads of OpenMP and of ONNX Runtime sleep by then."""
+
 Work = Callable[[], object]
 Key = TypeVar("Key")
 
@@ -70,13 +73,16 @@ def alternate(works: Mapping[Key, Work], repetitions: int) -> dict[Key, list[flo
     """Return the seconds of each work, one repetition of all after the other.
 
     Whatever else the machine does meanwhile, it does to all of them. Each is done once
-    before.
+    before. Every other time the order is the reverse, and a pause comes first: threads
+    of a library spin for a while after its work, on a core that the next work needs.
     """
     for work in works.values():
         work()
     seconds: dict[Key, list[float]] = {key: [] for key in works}
-    for _ in range(repetitions):
-        for key, work in works.items():
+    for repetition in range(repetitions):
+        for key in list(works)[:: 1 if repetition % 2 == 0 else -1]:
+            work = works[key]
+            time.sleep(_PAUSE)
             start = time.perf_counter()
             work()
             seconds[key].append(time.perf_counter() - start)
