@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_infosam.models.devices import cpu_has_bfloat16
+
 # what torch's own compiler makes of the two on a CPU; not in every build of torch
 ONE_PASS: Any = (
     getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
@@ -15,6 +17,8 @@ ONE_PASS: Any = (
     else None
 )
 """torch's operation for both, or None."""
+
+_ONE_PASS_DTYPES = {torch.float32, *({torch.bfloat16} if cpu_has_bfloat16() else ())}
 
 
 class ConvGelu(nn.Conv2d):
@@ -40,12 +44,13 @@ class ConvGelu(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(B, C, Y, X)`` features after the activation."""
-        if not self._in_one_pass(x):
+        dtype = _one_pass_dtype(x)
+        if dtype is None:
             return F.gelu(super().forward(x))
         activated: Tensor = ONE_PASS(
-            x,
-            self.weight,
-            self.bias,
+            x.to(dtype),
+            self.weight.to(dtype),
+            None if self.bias is None else self.bias.to(dtype),
             self.padding,
             self.stride,
             self.dilation,
@@ -56,17 +61,20 @@ class ConvGelu(nn.Conv2d):
         )
         return activated
 
-    def _in_one_pass(self, x: Tensor) -> bool:
-        """Whether it can be done so, which has no gradient and only float32."""
-        return (
-            ONE_PASS is not None
-            and x.device.type == "cpu"
-            and x.dtype is torch.float32
-            and not torch.is_grad_enabled()
-            and not torch.is_autocast_enabled("cpu")
-            and not torch.compiler.is_compiling()
-            and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
-        )
+
+def _one_pass_dtype(x: Tensor) -> torch.dtype | None:
+    """Return the type in which it can be done so, which has no gradient, or None."""
+    if (
+        ONE_PASS is None
+        or x.device.type != "cpu"
+        or torch.is_grad_enabled()
+        or torch.compiler.is_compiling()
+        or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+    ):
+        return None
+    autocast = torch.is_autocast_enabled("cpu")
+    dtype = torch.get_autocast_dtype("cpu") if autocast else x.dtype
+    return dtype if dtype in _ONE_PASS_DTYPES else None
 
 
 def _shape_of(conv: nn.Conv2d) -> dict[str, Any]:

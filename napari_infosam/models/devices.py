@@ -49,7 +49,7 @@ def resolve_device(name: str = "auto") -> torch.device:
     elif kind == "mps" and not torch.backends.mps.is_available():
         raise InfosamError(
             "This machine has no Apple GPU that torch can use: choose the device "
-            "'auto' or 'cpu'."
+            "auto or cpu."
         )
     return torch.device(name)
 
@@ -64,7 +64,7 @@ def inference_dtype(device: torch.device) -> torch.dtype | None:
         case "cuda":
             capability = torch.cuda.get_device_capability(device)
             return torch.bfloat16 if capability >= _BFLOAT16_GPU else torch.float16
-        case "cpu" if _cpu_has_bfloat16():
+        case "cpu" if cpu_has_bfloat16():
             return torch.bfloat16
         case _:
             return None
@@ -79,7 +79,7 @@ def training_dtype(device: torch.device) -> torch.dtype | None:
     match device.type:
         case "cuda":
             return torch.bfloat16
-        case "cpu" if _cpu_has_bfloat16() and _bfloat16_is_faster():
+        case "cpu" if cpu_has_bfloat16() and _bfloat16_is_faster():
             return torch.bfloat16
         case _:
             return None
@@ -109,7 +109,7 @@ def _best() -> str:
 def _check_cuda(index: int) -> None:
     if not torch.cuda.is_available():
         raise InfosamError(
-            "torch finds no CUDA GPU here: choose the device 'auto' or 'cpu', or "
+            "torch finds no CUDA GPU here: choose the device auto or cpu, or "
             "install the NVIDIA driver and a build of torch with CUDA."
         )
     if index >= torch.cuda.device_count():
@@ -119,7 +119,8 @@ def _check_cuda(index: int) -> None:
         )
 
 
-def _cpu_has_bfloat16() -> bool:
+def cpu_has_bfloat16() -> bool:
+    """Return whether the CPU multiplies bfloat16, and torch lets it."""
     # torch before 2.10 can not tell in public: float32 is then never wrong
     capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")

@@ -51,10 +51,27 @@ def test_one_pass_is_taken_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> N
         both(x)
         assert len(passes) == 1
         both.double()(x.double())
-        with torch.autocast("cpu", torch.bfloat16):
-            assert both.float()(x).dtype is torch.bfloat16
-    both(x)
+    both(x.double())
     assert len(passes) == 1
+
+
+@needs_one_pass
+@pytest.mark.parametrize("has_bfloat16", [True, False])
+def test_autocast_takes_one_pass_where_the_cpu_has_its_type(
+    monkeypatch: pytest.MonkeyPatch, has_bfloat16: bool
+) -> None:
+    if not has_bfloat16:
+        types = {torch.float32}
+        monkeypatch.setattr("napari_infosam.models.conv_gelu._ONE_PASS_DTYPES", types)
+    generator = torch.Generator().manual_seed(0)
+    conv = nn.Conv2d(8, 8, 3, padding=1)
+    x = torch.randn(1, 8, 13, 16, generator=generator)
+    with torch.inference_mode():
+        exact = F.gelu(conv(x))
+        with torch.autocast("cpu", torch.bfloat16):
+            found = ConvGelu(conv)(x)
+    assert found.dtype is torch.bfloat16
+    torch.testing.assert_close(found.float(), exact, rtol=1e-2, atol=2e-2)
 
 
 def test_large_tensors_lie_in_huge_pages() -> None:
