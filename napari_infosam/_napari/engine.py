@@ -20,7 +20,7 @@ from psygnal import Signal
 from napari_infosam._napari.last_answer import LastAnswer
 from napari_infosam._napari.object_in_work import Answer
 from napari_infosam._napari.safe_import import prepare_torch
-from napari_infosam.core.cores import all_cores, half_of_the_cores
+from napari_infosam.core.cores import FreeCores, half_of_the_cores
 
 if TYPE_CHECKING:
     from napari_infosam._napari.image_source import ImageSource
@@ -83,6 +83,7 @@ class Engine:
         Says whether no object is in work; only then is a model exchanged.
     is_training
         Says whether a training process works beside; each then takes half the cores.
+        Otherwise it takes those that other programs leave free.
 
     Attributes
     ----------
@@ -108,6 +109,7 @@ class Engine:
         self._voice = voice
         self._between_objects = between_objects
         self._is_training = is_training
+        self._free_cores = FreeCores()
         self._cache: EmbeddingCache | None = None
         self._cache_dir: Path | None = None
         self._predictor: Predictor | None = None
@@ -268,7 +270,8 @@ class Engine:
         """Choose the number of threads; runs on the worker, and holds there."""
         from napari_infosam.models.threads import set_threads
 
-        set_threads(half_of_the_cores() if self._is_training() else all_cores())
+        free = self._free_cores.count()
+        set_threads(half_of_the_cores() if self._is_training() else free)
 
     def now(self) -> tuple[Predictor, ImageEmbedding | TiledEmbedding] | None:
         """Return what answers, and what it looks at; None while that is not ready."""

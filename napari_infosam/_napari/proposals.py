@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_infosam._napari.undecided import Undecided
-from napari_infosam.core.cores import all_cores, half_of_the_cores
+from napari_infosam.core.cores import FreeCores, half_of_the_cores
 from napari_infosam.core.small_masks import apart
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Proposals(Undecided):
         super().__init__(session)
         self._executor = executor
         self._cancel = Event()
+        self._free_cores = FreeCores()
         self.progress: tuple[int, int] | None = None
         self.points_per_side = 32
         session.image_changed.connect(self._on_image)
@@ -173,8 +174,9 @@ class Proposals(Undecided):
         """Choose the number of threads; runs on the worker, and holds there."""
         from napari_infosam.models.threads import set_threads
 
+        free = self._free_cores.count()
         busy = self._session.learning.is_running
-        set_threads(half_of_the_cores() if busy else all_cores())
+        set_threads(half_of_the_cores() if busy else free)
 
     def _begin(self) -> tuple[Event, Callable[[int, int], None]]:
         cancel = self._cancel = Event()

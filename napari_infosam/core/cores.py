@@ -7,6 +7,7 @@ the threads of each wait for one another at every step.
 from __future__ import annotations
 
 import os
+import time
 
 import psutil
 
@@ -21,6 +22,45 @@ def half_of_the_cores() -> int:
     """Return what each of window and training takes while both work."""
     return max(1, all_cores() // 2)
 
+
+class FreeCores:
+    """How many cores other programs leave free, from one time it is asked to the next.
+
+    The threads of one operation wait for each other. Where one of them has to share its
+    core with another program, all of them take as long as that one.
+    """
+
+    def __init__(self) -> None:
+        self._at = time.monotonic()
+        self._others = _seconds_of_others()
+        self._free = all_cores()
+
+    def count(self) -> int:
+        """Return the number of cores that are free, at least one.
+
+        What runs at a lower priority, as trainings do, gives way and takes none.
+        """
+        now = time.monotonic()
+        if now - self._at >= _LEAST_SECONDS:
+            others = _seconds_of_others()
+            taken = (others - self._others) / (now - self._at)
+            self._free = max(1, all_cores() - round(max(0.0, taken)))
+            self._at, self._others = now, others
+        return self._free
+
+
+def _seconds_of_others() -> float:
+    """Return the time that others have worked on the cores of this process."""
+    each = psutil.cpu_times(percpu=True)
+    me = psutil.Process()
+    ours = me.cpu_affinity() if _LIMITED else range(len(each))
+    own = me.cpu_times()
+    busy = sum(each[i].user + each[i].system for i in ours if i < len(each))
+    return float(busy - own.user - own.system)
+
+
+_LEAST_SECONDS = 0.5
+"""Systems count in hundredths: a shorter time says little."""
 
 _LIMITED = hasattr(psutil.Process, "cpu_affinity")
 """Whether this system can bind a process to some of the cores."""
