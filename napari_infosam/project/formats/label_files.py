@@ -8,6 +8,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,11 +29,10 @@ from napari_infosam.project.formats.items import (
     unique_stems,
     value_counts,
 )
+from napari_infosam.project.formats.pixel_size import pixels_per_centimetre
 from napari_infosam.project.images import COLOUR
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from napari_infosam.project.formats.items import Done, Picture, Selection
@@ -63,6 +63,7 @@ class _File:
     name: str
     shape: tuple[int, int]
     planes: dict[Position, list[Item]]
+    source: str | None = None
     n_pictures: int = 0
 
     @property
@@ -112,10 +113,10 @@ def _files(pictures: tuple[Picture, ...], *, stacks: bool) -> list[_File]:
     plain = {picture.name for picture in pictures}
     for number, picture in enumerate(pictures):
         name, start = picture.name, Position()
+        source = picture.record.source if picture.record else None
         key: tuple[object, ...] = (number,)
         if stacks and picture.stack and picture.stack[0] not in plain:
             name, start = picture.stack
-            source = picture.record and picture.record.source
             key = (name, source, picture.shape)
         first = True
         for index, items in _by_slice(picture).items():
@@ -126,7 +127,7 @@ def _files(pictures: tuple[Picture, ...], *, stacks: bool) -> list[_File]:
             own = (*own, len(position))
             if own in made and position in made[own].planes:
                 own = (number, index, len(position))
-            file = made.setdefault(own, _File(title, picture.shape, {}))
+            file = made.setdefault(own, _File(title, picture.shape, {}, source))
             file.planes[position] = items
             file.n_pictures += first
             first = False
@@ -235,6 +236,7 @@ def _save_tiff(
     import tifffile
 
     leading = file.stack_shape
+    size = pixels_per_centimetre(Path(file.source)) if file.source else None
     tifffile.imwrite(
         path,
         data,
@@ -243,6 +245,8 @@ def _save_tiff(
         compression="zlib",
         photometric="minisblack",
         metadata={"axes": "TZYX"[-2 - len(leading) :]} if len(leading) <= 2 else None,
+        resolution=size,
+        resolutionunit=None if size is None else "CENTIMETER",
         **how,
     )
 
