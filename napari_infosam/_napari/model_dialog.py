@@ -66,8 +66,8 @@ class ModelExportDialog(OutDialog):
     def __init__(
         self, transfer: Transfer, session: Session, version: str, parent: QWidget
     ) -> None:
-        titles = {kind: about.title for kind, about in _KINDS.items()}
-        super().__init__(transfer, "export the model", titles, parent)
+        kinds = {kind: (about.title, about.explained) for kind, about in _KINDS.items()}
+        super().__init__(transfer, "export the model", kinds, parent)
         self._session = session
         self.version = choice("The version that is exported")
         self.version.addItems(["base", *(r.id for r in session.desk.versions())])
@@ -102,7 +102,3 @@ class ModelExportDialog(OutDialog):
         project = self._session.desk.path
         ending = _KINDS[self.chosen].ending
         return project.with_name(f"{project.stem}-{self.version.currentText()}{ending}")
-
-    def _on_kind(self, *_: object) -> None:
-        self.explained.setText(_KINDS[self.chosen].explained)
-        super()._on_kind()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from qtpy.QtWidgets import QCheckBox, QWidget
 
-from napari_infosam._napari.small_widgets import sentence
+from napari_infosam._napari.small_widgets import Roomy, allow
 from napari_infosam._napari.transfer import NOTHING_TO_EXPORT
 from napari_infosam._napari.transfer_dialog import OutDialog, TransferDialog
 
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from napari_infosam.project.formats.export import Format
 
 
+_HAS_IMAGES = "No images are asked for: the store has its own."
+_ONLY_LABELS = "Label images only."
+_ONLY_COCO = "COCO only."
+
+
 class _Kind(NamedTuple):
     """A format, and what is to be known about it."""
 
@@ -24,8 +29,8 @@ class _Kind(NamedTuple):
     out: str
     source: str
     """What there is to be read."""
-    needs_images: str
-    """What the folder of images is for; '' if there is none."""
+    images: str
+    """What the folder of images is for, or that there is none."""
 
 
 _KINDS: dict[Format, _Kind] = {
@@ -60,10 +65,9 @@ _KINDS: dict[Format, _Kind] = {
         "OME-Zarr",
         "A store for each image, with its pixels and its objects as labels.",
         "An OME-Zarr image with labels, or a folder of them.",
-        "",
+        _HAS_IMAGES,
     ),
 }
-_TITLES = {kind: about.title for kind, about in _KINDS.items()}
 
 
 class ExportDialog(OutDialog):
@@ -81,7 +85,8 @@ class ExportDialog(OutDialog):
 
     def __init__(self, transfer: Transfer, session: Session, parent: QWidget) -> None:
         self._session = session
-        super().__init__(transfer, "export objects", _TITLES, parent)
+        kinds = {kind: (about.title, about.out) for kind, about in _KINDS.items()}
+        super().__init__(transfer, "export objects", kinds, parent)
         self.add_out("The folder that is made for the export")
         self.png = QCheckBox("PNG instead of TIFF files")
         self.polygons = QCheckBox("Polygons instead of run lengths")
@@ -123,9 +128,9 @@ class ExportDialog(OutDialog):
         return project.with_name(f"{project.stem}-{self.chosen}")
 
     def _on_kind(self, *_: object) -> None:
-        self.explained.setText(_KINDS[self.chosen].out)
-        self.png.setVisible(self.chosen == "labels")
-        self.polygons.setVisible(self.chosen == "coco")
+        # nothing appears or goes, so that what is below stays where it is
+        allow(self.png, "" if self.chosen == "labels" else _ONLY_LABELS)
+        allow(self.polygons, "" if self.chosen == "coco" else _ONLY_COCO)
         super()._on_kind()
 
 
@@ -141,7 +146,8 @@ class ImportDialog(TransferDialog):
     """
 
     def __init__(self, transfer: Transfer, parent: QWidget) -> None:
-        super().__init__(transfer, "import objects", "Import", _TITLES, parent)
+        kinds = {kind: (about.title, about.source) for kind, about in _KINDS.items()}
+        super().__init__(transfer, "import objects", "Import", kinds, parent)
         # an import writes to the project all the while
         self.setModal(True)
         self.source, line = self.place(
@@ -154,7 +160,7 @@ class ImportDialog(TransferDialog):
             "The folder of the images", browse="Images of the objects"
         )
         self.form.addRow("Images", line)
-        self.needed = sentence("needed")
+        self.needed = Roomy("needed", (about.images for about in _KINDS.values()))
         self.form.addRow("", self.needed)
         self.binary = QCheckBox("All of a mask is one object")
         self.binary.setToolTip("Everything that is not 0, whatever its value")
@@ -182,16 +188,11 @@ class ImportDialog(TransferDialog):
         return ""
 
     def _takes_images(self) -> bool:
-        return bool(_KINDS[self.chosen].needs_images)
+        return _KINDS[self.chosen].images != _HAS_IMAGES
 
     def _on_kind(self, *_: object) -> None:
         about = _KINDS[self.chosen]
-        self.explained.setText(about.source)
-        self.needed.setText(about.needs_images)
-        for widget in (self._images_line, self.needed):
-            widget.setVisible(self._takes_images())
-        label = self.form.labelForField(self._images_line)
-        if label is not None:
-            label.setVisible(self._takes_images())
-        self.binary.setVisible(self.chosen == "labels")
+        self.needed.setText(about.images)
+        allow(self._images_line, "" if self._takes_images() else _HAS_IMAGES)
+        allow(self.binary, "" if self.chosen == "labels" else _ONLY_LABELS)
         super()._on_kind()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
@@ -26,6 +27,7 @@ from napari_infosam._napari.small_widgets import (
     sentence,
     silently,
 )
+from napari_infosam.project.files import why_not_a_folder
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QComboBox
@@ -33,10 +35,10 @@ if TYPE_CHECKING:
     from napari_infosam._napari.preferences import Preferences
 
 _TITLES = {
-    "auto": "The GPU if there is one",
-    "cpu": "CPU",
-    "cuda": "NVIDIA GPU (CUDA)",
-    "mps": "Apple GPU",
+    "auto": "auto · the GPU if there is one",
+    "cpu": "cpu",
+    "cuda": "cuda · NVIDIA GPU",
+    "mps": "mps · Apple GPU",
     **MODELS,
     "allow": "Both have the pixels",
     "keep": "Earlier object keeps them",
@@ -67,6 +69,8 @@ class PreferencesDialog(QDialog):
     ----------
     fields
         A combo box or a line to type in for every preference, by its name.
+    below
+        What there is to be said of them, and why a folder is not taken.
     """
 
     def __init__(self, preferences: Preferences, parent: QWidget) -> None:
@@ -80,8 +84,8 @@ class PreferencesDialog(QDialog):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         for name in SECTIONS:
             form.addRow(preferences.title(name), self._field(name))
-        below = sentence("explained")
-        below.setText(_EXPLAINED)
+        self.below = sentence("explained")
+        self.below.setText(_EXPLAINED)
         standard = QDialogButtonBox.StandardButton
         buttons = QDialogButtonBox(standard.Close)
         buttons.rejected.connect(self.reject)
@@ -91,7 +95,7 @@ class PreferencesDialog(QDialog):
         without_icons(buttons)
         layout = QVBoxLayout(self)
         layout.addLayout(form)
-        layout.addWidget(below)
+        layout.addWidget(self.below)
         layout.addWidget(buttons)
         close = buttons.button(standard.Close)
         if close is not None:
@@ -135,11 +139,25 @@ class PreferencesDialog(QDialog):
     def _on_typed(self, name: str) -> None:
         field = self.fields[name]
         if isinstance(field, QLineEdit):
-            self._preferences.set(name, field.text().strip())
+            self._take_folder(name, field.text().strip())
 
     def _browse(self, name: str) -> None:
         title = self._preferences.title(name)
         at = self._preferences.get(name)
         path = QFileDialog.getExistingDirectory(self, f"{title}: choose a folder", at)
         if path:
-            self._preferences.set(name, path)
+            self._take_folder(name, path)
+
+    def _take_folder(self, name: str, text: str) -> None:
+        """Remember a folder if something can be written there, else say why not."""
+        fault = why_not_a_folder(Path(text).expanduser()) if text else ""
+        if fault:
+            title = self._preferences.title(name)
+            self.below.setText(
+                f"\N{WARNING SIGN} {text} is not taken as “{title}”: {fault}. "
+                "Choose another folder, or leave it empty for the usual place."
+            )
+        else:
+            self.below.setText(_EXPLAINED)
+            self._preferences.set(name, text)
+            self._show(name)

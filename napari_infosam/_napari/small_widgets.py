@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QEvent, QObject, QRect, QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QKeyEvent, QPixmap, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
@@ -89,12 +89,46 @@ def tame(box: QComboBox) -> None:
 def sentence(name: str = "") -> QLabel:
     """Return a label for sentences: it wraps, and can be copied from."""
     made = QLabel()
-    made.setObjectName(name)
-    made.setWordWrap(True)
-    made.setTextFormat(Qt.TextFormat.PlainText)
-    made.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    _make_sentence(made, name)
     return made
+
+
+def _make_sentence(label: QLabel, name: str) -> None:
+    label.setObjectName(name)
+    label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+
+
+class Roomy(QLabel):
+    """A `sentence` with room for the longest of several, so that nothing moves below.
+
+    Parameters
+    ----------
+    name
+        Of the object.
+    texts
+        What it may show.
+    """
+
+    def __init__(self, name: str, texts: Iterable[str]) -> None:
+        super().__init__()
+        self._texts = tuple(texts)
+        _make_sentence(self, name)
+        self.setAlignment(Qt.AlignmentFlag.AlignTop)
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Take the height of the longest text at this width."""
+        super().resizeEvent(event)
+        area, wrapped = QRect(0, 0, self.width(), 0), Qt.TextFlag.TextWordWrap
+        metrics = self.fontMetrics()
+        self.setFixedHeight(
+            max(
+                metrics.boundingRect(area, wrapped, text).height()
+                for text in self._texts
+            )
+        )
 
 
 def row(*widgets: QWidget, stretch: Sequence[int] = ()) -> QWidget:

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from napari_infosam._napari.legible import without_icons
 from napari_infosam._napari.small_widgets import (
     NameField,
+    Roomy,
     allow,
     button,
     choice,
@@ -50,7 +51,7 @@ class TransferDialog(QDialog):
     title, verb
         Of the window, and of the button that begins, which is `go`.
     kinds
-        The formats with their titles.
+        The formats: title, and what is to be known of each.
     parent
         The panel.
     """
@@ -60,7 +61,7 @@ class TransferDialog(QDialog):
         transfer: Transfer,
         title: str,
         verb: str,
-        kinds: Mapping[Any, str],
+        kinds: Mapping[Any, tuple[str, str]],
         parent: QWidget,
     ) -> None:
         super().__init__(parent)
@@ -74,10 +75,11 @@ class TransferDialog(QDialog):
             QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow
         )
         self.kind = choice("The format of the files")
-        for kind, name in kinds.items():
+        for kind, (name, _) in kinds.items():
             self.kind.addItem(name, kind)
+        self._explanations = {kind: about for kind, (_, about) in kinds.items()}
         self.form.addRow("Format", self.kind)
-        self.explained = sentence("explained")
+        self.explained = Roomy("explained", self._explanations.values())
         self.form.addRow("", self.explained)
         self.bar = QProgressBar()
         self.outcome = sentence("outcome")
@@ -170,6 +172,7 @@ class TransferDialog(QDialog):
         self._has_begun = True
 
     def _on_kind(self, *_: object) -> None:
+        self.explained.setText(self._explanations[self.chosen])
         self.outcome.setText("")  # it was about another format
         self._show()
 
@@ -201,7 +204,7 @@ class OutDialog(TransferDialog):
         self,
         transfer: Transfer,
         title: str,
-        kinds: Mapping[Any, str],
+        kinds: Mapping[Any, tuple[str, str]],
         parent: QWidget,
     ) -> None:
         super().__init__(transfer, title, "Export", kinds, parent)

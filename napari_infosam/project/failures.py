@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +55,8 @@ def _database_sentence(error: sqlite3.Error, path: Path) -> str | None:
                 "its folder still exists, can be written to, and that the disk is "
                 "not full."
             )
+        case sqlite3.SQLITE_IOERR if path.exists() and not os.access(path, os.W_OK):
+            return _read_only(path)
         case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_PROTOCOL | sqlite3.SQLITE_NOLFS:
             return (
                 f"The disk failed while the project {path} was read or written "

@@ -34,6 +34,21 @@ def make_folder(folder: Path, instead: str) -> None:
         ) from error
 
 
+def why_not_a_folder(folder: Path) -> str:
+    """Return why nothing can be written into a folder, made or to be; '' if it can."""
+    if not folder.is_absolute():
+        return "it does not begin at the root of a disk"
+    try:
+        place = next(path for path in (folder, *folder.parents) if path.exists())
+    except (OSError, StopIteration):
+        return "it can not be reached"
+    if not place.is_dir():
+        return f"{place} is a file"
+    if not os.access(place, os.W_OK):
+        return f"nothing can be written to {place}"
+    return ""
+
+
 def content_hash(image: NDArray[Any] | HugeImage) -> str:
     """Return the SHA-256 of an image's type, shape and pixels, in hexadecimal.
 

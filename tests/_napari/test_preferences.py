@@ -96,6 +96,24 @@ def test_the_dialog_changes_what_the_window_does(
     window.panel.preferences.set("overlap", "keep")  # nobody is left to show it
 
 
+def test_a_folder_that_can_not_be_is_not_taken(window: Window, tmp_path: Path) -> None:
+    dialog = open_dialog(window)
+    line = dialog.fields["projects"]
+    (tmp_path / "notes.txt").touch()
+    for text, why in (
+        (str(tmp_path / "notes.txt"), "is a file"),
+        ("cells", "root of a disk"),
+    ):
+        line.setText(text)
+        window.key(Key.Key_Return, at=line)
+        assert why in dialog.below.text()
+        assert window.panel.preferences.get("projects") == ""
+    line.setText(str(tmp_path / "new"))
+    window.key(Key.Key_Return, at=line)
+    assert "take effect at once" in dialog.below.text()
+    assert window.panel.preferences.get("projects") == str(tmp_path / "new")
+
+
 @pytest.mark.parametrize("key", [Key.Key_Return, Key.Key_Escape])
 def test_a_key_closes_the_dialog_and_browses_for_no_folder(
     window: Window, monkeypatch: pytest.MonkeyPatch, key: Qt.Key

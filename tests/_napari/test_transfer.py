@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import psutil
 import pytest
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QPushButton, QWidget
 from skimage.io import imread, imsave
 
 from napari_infosam._napari import commands
@@ -110,6 +110,23 @@ def test_out_and_in_again(window: Window, tmp_path: Path) -> None:
     window.wait(lambda: not window.panel.findChildren(ImportDialog))
 
 
+@pytest.mark.parametrize("title", ["Export objects …", "Import objects …"])
+def test_another_format_leaves_everything_in_its_place(
+    window: Window, title: str
+) -> None:
+    window.accept_at(DISCS[0])
+    dialog = open_by_menu(window, title)
+    for _ in range(3):  # until it is laid out
+        QApplication.processEvents()
+    lines = [w for w in dialog.findChildren(QWidget) if w.isVisible()]
+    places = [line.mapTo(dialog, QPoint()) for line in lines]
+    for place in range(dialog.kind.count()):
+        dialog.kind.setCurrentIndex(place)
+        QApplication.processEvents()
+        assert [line.mapTo(dialog, QPoint()) for line in lines] == places
+        assert all(line.isVisible() for line in lines)
+
+
 def test_label_images_make_a_project(
     window: Window, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,7 +175,7 @@ def test_there_is_nothing_to_export_yet(window: Window) -> None:
         assert dialog.go.isEnabled()
         assert dialog.explained.text()
         assert Path(dialog.out.text()).name == f"discs-{kind}"
-        assert dialog.png.isVisible() == (kind == "labels")
+        assert dialog.png.isEnabled() == (kind == "labels")
 
 
 def accept(session: Session) -> None:

@@ -310,6 +310,20 @@ def test_what_is_no_failure_of_the_disk_stays_a_bug() -> None:
         connection.execute("SELEKT 1")
 
 
+@pytest.mark.parametrize(
+    ("may_write", "said"),
+    [(True, "The disk failed while"), (False, "not read-only")],
+)
+def test_a_disk_that_was_made_read_only_is_not_said_to_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, may_write: bool, said: str
+) -> None:
+    error = sqlite3.OperationalError("disk I/O error")  # what SQLite says of both
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
+    monkeypatch.setattr(os, "access", lambda path, _: may_write)
+    with pytest.raises(InfosamError, match=said), one_sentence(tmp_path):
+        raise error
+
+
 @pytest.fixture
 def closed(tmp_path: Path) -> Path:
     """Return a project of some pages that nobody has open."""
