@@ -28,7 +28,8 @@ LITTLE = 2 * MARGIN
 
 _LONGEST = 6
 """Powers of two up to which more and more objects are waited for."""
-_QUICK_SECONDS = 60.0
+_QUICK_SECONDS = 50.0
+"""With the start of the process and the change of models, a minute."""
 
 RETRY_SECONDS = (30.0, 300.0)
 """How long to wait after one failed training, and after two in a row."""

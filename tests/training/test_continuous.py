@@ -76,7 +76,7 @@ def test_it_comes_to_rest_and_wakes_up(
 def test_the_options_of_the_person_are_kept() -> None:
     chosen = FinetuneOptions(method="lora", max_seconds=300, seed=7)
     quick, full = options_for("quick", chosen), options_for("full", chosen)
-    assert (quick.stages, quick.max_seconds, quick.seed) == (("quick",), 60, 7)
+    assert (quick.stages, quick.max_seconds, quick.seed) == (("quick",), 50, 7)
     assert (full.stages, full.max_seconds, full.method) == (
         ("quick", "full"),
         300,
