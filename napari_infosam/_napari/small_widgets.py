@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from qtpy.QtCore import QEvent, QObject, QRect, QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QKeyEvent, QPixmap, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
@@ -26,6 +26,7 @@ from qtpy.QtWidgets import (
 )
 
 _WHY_NOT = "why_not"
+_OTHER_LOOKS = (QEvent.Type.FontChange, QEvent.Type.StyleChange)
 _TURNED = (QComboBox, QAbstractSpinBox, QSlider)
 """What the wheel changes, without a click."""
 
@@ -121,14 +122,21 @@ class Roomy(QLabel):
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Take the height of the longest text at this width."""
         super().resizeEvent(event)
-        area, wrapped = QRect(0, 0, self.width(), 0), Qt.TextFlag.TextWordWrap
-        metrics = self.fontMetrics()
-        self.setFixedHeight(
-            max(
-                metrics.boundingRect(area, wrapped, text).height()
-                for text in self._texts
-            )
-        )
+        self._take_height()
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Take the height of the longest text in this font and style."""
+        super().changeEvent(event)
+        if event is not None and event.type() in _OTHER_LOOKS:
+            self._take_height()
+
+    def _take_height(self) -> None:
+        shown, heights = self.text(), []
+        for text in self._texts:
+            self.setText(text)
+            heights.append(self.heightForWidth(self.width()))
+        self.setText(shown)
+        self.setFixedHeight(max(heights))
 
 
 def row(*widgets: QWidget, stretch: Sequence[int] = ()) -> QWidget:

@@ -17,13 +17,18 @@ from napari_infosam.bench.speed.curves import markdown as growth_table
 from napari_infosam.bench.speed.curves import verdict, write
 from napari_infosam.bench.speed.growth import Curve
 from napari_infosam.bench.speed.learning import Learning
-from napari_infosam.bench.speed.measure import Row, alternate, compare, peak_memory
+from napari_infosam.bench.speed.measure import (
+    Row,
+    alternate,
+    compare,
+    describe_machine,
+    peak_memory,
+)
 from napari_infosam.bench.speed.references import DecoderTuning
 from napari_infosam.bench.speed.report import markdown, regressions
 from napari_infosam.bench.speed.roofline import _tally
 from napari_infosam.cli import app
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.models.devices import inference_dtype
 
 COMMITTED = Path(__file__).parents[2] / "benchmarks" / "speed"
 
@@ -128,7 +133,7 @@ def test_what_was_measured_is_kept_if_a_later_part_fails(tmp_path, monkeypatch, 
     assert "| ours | theirs | 1.00" in (tmp_path / "speed.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("name", ["bfloat16.json", "float32.json"])
+@pytest.mark.parametrize("name", ["amx.json", "bfloat16.json", "float32.json"])
 def test_the_committed_table_can_be_checked_against(name):
     committed = COMMITTED / name
     rows = [Row(**found) for found in json.loads(committed.read_text("utf-8"))["rows"]]
@@ -239,8 +244,9 @@ def test_the_command_refuses_what_it_can_not_measure(arguments, says, tmp_path):
 @pytest.mark.bench
 def test_no_ratio_is_worse_than_committed(tmp_path):
     """Minutes, and only of use on a quiet machine: ``pytest -m bench``."""
-    half = inference_dtype(torch.device("cpu")) is torch.bfloat16
-    committed = COMMITTED / ("bfloat16.json" if half else "float32.json")
+    native = describe_machine()["bfloat16"]
+    kind = "amx" if "amx_bf16" in native else "bfloat16" if native else "float32"
+    committed = COMMITTED / f"{kind}.json"
     result = CliRunner().invoke(
         app, ["bench-speed", "--out", str(tmp_path), "--check", str(committed)]
     )
