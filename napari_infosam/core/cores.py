@@ -50,11 +50,16 @@ class FreeCores:
 
 
 def _seconds_of_others() -> float:
-    """Return the time that others have worked on the cores of this process."""
-    each = psutil.cpu_times(percpu=True)
+    """Return the time that others have worked on the cores of this process.
+
+    0 where the system does not tell: all cores then count as free.
+    """
     me = psutil.Process()
-    ours = me.cpu_affinity() if _LIMITED else range(len(each))
-    own = me.cpu_times()
+    try:
+        each, own = psutil.cpu_times(percpu=True), me.cpu_times()
+        ours = me.cpu_affinity() if _LIMITED else range(len(each))
+    except (OSError, psutil.Error):
+        return 0.0
     busy = sum(each[i].user + each[i].system for i in ours if i < len(each))
     return float(busy - own.user - own.system)
 

@@ -57,6 +57,16 @@ def test_what_others_leave_free(machine: SimpleNamespace) -> None:
     assert free.count() == 4
 
 
+def test_a_system_that_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hidden(**_: object) -> None:
+        raise PermissionError("/proc/stat")
+
+    monkeypatch.setattr(psutil, "cpu_times", hidden)
+    free = FreeCores()
+    monkeypatch.setattr(cores, "_LEAST_SECONDS", 0)
+    assert free.count() == all_cores()
+
+
 def test_this_machine_is_counted() -> None:
     assert 1 <= half_of_the_cores() <= all_cores()
     before = cores._seconds_of_others()
