@@ -36,6 +36,9 @@ LOOK_OBJECTS = 8
 LOOK_CLICKS = 3
 """Held-out objects and clicks each, for a look during training."""
 
+LOOK_EVERY = 10.0
+"""Seconds of training that a look is worth: it takes some of them itself."""
+
 CHECKPOINT_SECONDS = 20.0
 LEAST_SECONDS = 5.0
 """A stage gets at least this long, however short the budget."""
@@ -109,14 +112,15 @@ class Teaching:
         stage: Stage | None = None
         for name in names[first:]:
             share = QUICK_SHARE if name != names[-1] else 1.0
+            stage_seconds = max(LEAST_SECONDS, seconds * share)
             stage = self._stage(name)
             if decoder is not None:
                 stage.sam.mask_decoder.load_state_dict(decoder)
             fit = Fit(
                 stage,
                 self._steps(name, train),
-                max(LEAST_SECONDS, seconds * share),
-                self._schedule(train),
+                stage_seconds,
+                self._schedule(train, stage_seconds),
                 self._say,
             )
             if checkpoint and checkpoint["stage"] == name:
@@ -148,9 +152,10 @@ class Teaching:
         batches = epoch(train, images, rng, objects)
         return with_replay(batches, self._replayed, self.options.replay, rng, objects)
 
-    def _schedule(self, train: Sequence[Sample]) -> Schedule:
+    def _schedule(self, train: Sequence[Sample], seconds: float) -> Schedule:
         if self.options.recipe == "default":
-            return DEFAULT
+            looks = int(min(seconds / LOOK_EVERY, DEFAULT.looks))  # there may be no end
+            return replace(DEFAULT, looks=max(1, looks))
         # the published schedule counts the batch that is dropped
         batches = max(len(train) // FULL_BATCH, 1)
         return replace(PUBLISHED, horizon=(batches + 1) / batches)

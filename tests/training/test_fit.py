@@ -13,8 +13,10 @@ from napari_infosam.models.student import StudentSpec
 from napari_infosam.training import fit as fit_module
 from napari_infosam.training.batches import epoch
 from napari_infosam.training.fit import DEFAULT, Fit, Progress
+from napari_infosam.training.reporter import Reporter
 from napari_infosam.training.stages import Stage, StepLoss
 from napari_infosam.training.stumbles import MOST_RETURNS, SKIPPED, SLOWER
+from napari_infosam.training.teach import Teaching
 
 LONG = 1e9
 """Seconds that are never over."""
@@ -104,6 +106,17 @@ def test_the_encoder_has_a_rate_of_its_own():
     valleys = TwoValleys(encoder_rate=4)
     run(Fit(valleys, 20, LONG))
     assert valleys.encoder.item() == pytest.approx(4 * valleys.decoder.item(), rel=1e-3)
+
+
+@pytest.mark.parametrize(("seconds", "looks"), [(6, 1), (19, 1), (25, 2), (LONG, 4)])
+def test_looks_are_as_many_as_there_is_time_for(tmp_path, seconds, looks):
+    reporter = Reporter(tmp_path)
+    try:
+        teaching = Teaching(tmp_path, reporter, FinetuneOptions(), SimpleNamespace())
+        assert teaching._schedule([], seconds).looks == looks
+        assert teaching._schedule([], math.inf).looks == DEFAULT.looks
+    finally:
+        reporter.close()
 
 
 def test_the_learning_rate_warms_up_and_falls():

@@ -99,8 +99,8 @@ def test_a_slow_start_leaves_time_to_learn(project_of):
             max_seconds=500.0,
             max_epochs=10_000,
         )
-        # the budget was over before: two fifths of it are left all the same
-        assert 150 < found[-1].seconds_left < 200
+        # the budget was over before: three fifths of it are left all the same
+        assert 250 < found[-1].seconds_left < 300
 
 
 @pytest.mark.usefixtures("frugal")
