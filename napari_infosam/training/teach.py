@@ -223,7 +223,9 @@ class Teaching:
                 )
             )
             self.reporter.check()
-            if time.monotonic() - self._saved_at > CHECKPOINT_SECONDS:
+            # after the first one, so that whatever was begun can be resumed
+            due = time.monotonic() - self._saved_at > CHECKPOINT_SECONDS
+            if due or progress.step == 1:
                 self._checkpoint(name, fit)
 
         def validate() -> float:

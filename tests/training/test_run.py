@@ -90,6 +90,20 @@ def test_a_quick_run(project_of, base):
 
 
 @pytest.mark.usefixtures("frugal")
+def test_what_was_begun_can_be_resumed_from_the_first_step_on(project_of):
+    with project_of([1, 1, 1]) as project:
+        steps = {}
+
+        def note(event):
+            if isinstance(event, events.Step) and event.stage == "quick":
+                steps[event.step] = load_checkpoint(project.runs()[-1])
+            return False
+
+        execute(project, cancel_at=note, max_epochs=10, max_steps=2)
+        assert steps[2]["fit"]["step"] == 1  # killed there, it would go on from here
+
+
+@pytest.mark.usefixtures("frugal")
 def test_a_slow_start_leaves_time_to_learn(project_of):
     with project_of([1, 1, 1]) as project:
         found, _, _ = execute(
