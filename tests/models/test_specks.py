@@ -5,6 +5,7 @@ import torch
 from skimage.measure import label
 
 from napari_infosam.core.geometry import model_shape
+from napari_infosam.core.metrics import iou
 from napari_infosam.core.prompts import Point, PromptSet
 from napari_infosam.models import Predictor
 from napari_infosam.models.decoder import DecoderOutput
@@ -38,7 +39,11 @@ def test_a_person_is_shown_no_specks(base, coins_embedding):
         specks = [size for size in left if size <= 9 and size < 0.009 * left[0]]
         assert len(specks) <= 1  # where the click is
         (many,) = tidy.answer_many([prompts], coins_embedding)
-        assert np.count_nonzero(many.mask() != shown.mask) < 10
+        # many at once are decoded in the encoder's type, which rounds
+        if base.dtype is None:
+            assert np.count_nonzero(many.mask() != shown.mask) < 10
+        else:
+            assert iou(many.mask(), shown.mask) > 0.97
     assert n_tidied > 3
     assert np.array_equal(
         tidy.predict([(108, 226)], embedding=coins_embedding).low_res_logits,
