@@ -187,7 +187,8 @@ def neighbours(
     side
         Of a tile, in its own pixels.
     """
-    step = int((1 - 2 * _STILL_INSIDE) * side) * tile.stride
+    # a pixel less: clicks lie between pixels, too
+    step = (int((1 - 2 * _STILL_INSIDE) * side) - 1) * tile.stride
     found: list[Tile] = []
     for down in (-step, 0, step):
         for right in (-step, 0, step):

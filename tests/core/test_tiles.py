@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from napari_infosam.core.prompts import Box, Point, PromptSet
@@ -113,6 +113,7 @@ def test_only_large_images_are_huge() -> None:
     assert is_huge((20_000, 20_000))
 
 
+@example(((2, 112), PromptSet((Point(0, 0),))), 1.0, 0.0, 0.3671875)  # between pixels
 @given(images(), st.floats(0.1, 20), st.floats(-0.7, 0.7), st.floats(-0.7, 0.7))
 def test_the_next_prompt_beside_a_tile_lies_in_a_neighbour(
     image: tuple[tuple[int, int], PromptSet], seen_at: float, down: float, right: float
