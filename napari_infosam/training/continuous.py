@@ -29,7 +29,7 @@ LITTLE = 2 * MARGIN
 _LONGEST = 6
 """Powers of two up to which more and more objects are waited for."""
 _QUICK_SECONDS = 50.0
-"""With the start of the process and the change of models, a minute."""
+"""About a minute with the start of the process and a gate of many objects."""
 
 RETRY_SECONDS = (30.0, 300.0)
 """How long to wait after one failed training, and after two in a row."""

@@ -50,7 +50,7 @@ def pixels_per_centimetre(path: Path) -> tuple[float, float] | None:
     try:
         with tifffile.TiffFile(path) as file:
             found = _of_ome(file) or _of_tags(file)
-    except (OSError, ValueError, ArithmeticError, tifffile.TiffFileError):
+    except (OSError, ValueError, LookupError, ArithmeticError, tifffile.TiffFileError):
         return None
     if found is None or not all(math.isfinite(x) and x > 0 for x in found):
         return None
@@ -85,8 +85,9 @@ def _of_tags(file: TiffFile) -> tuple[float, float] | None:
     tags: Any = file.pages[0].tags  # type: ignore[union-attr]
     if "XResolution" not in tags or "YResolution" not in tags:
         return None
-    if file.is_imagej and "unit" in (file.imagej_metadata or {}):
-        name = str((file.imagej_metadata or {})["unit"]).lower()
+    in_imagej = (file.imagej_metadata or {}).get("unit")
+    if in_imagej is not None:
+        name = str(in_imagej).lower()
     elif "ResolutionUnit" in tags:
         name = tifffile.RESUNIT(tags["ResolutionUnit"].value).name.lower()
     else:
