@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 
 @contextmanager
 def drawn_once(points: Points) -> Iterator[None]:
-    """Change several things of a layer; napari would draw it anew after each."""
+    """Change several things of a layer; napari would draw it anew after each.
+
+    Nor is the viewer told of another extent: our points lie within a picture.
+    """
     with ExitStack() as quiet:
-        for name in ("set_data", "highlight", "symbol", "face_color"):
+        for name in ("set_data", "highlight", "symbol", "face_color", "extent"):
             quiet.enter_context(points.events[name].blocker())
         yield
-    points.refresh()
+    points.refresh(extent=False)
 
 
 def fill(layer: Labels, wanted: NDArray[Any]) -> None:

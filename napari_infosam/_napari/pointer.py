@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -114,16 +113,20 @@ class Pointer:
         by_hand = event.button == RIGHT or reverses(event)
         boxing = self._tool.boxing and event.button == LEFT and not self._tool.panning
         start, anchor = np.array(event.pos), _row_column(image, event)
+        grabbed = np.array(event.position)
         dragged = False
-        with self._holding_still(boxing):
+        # not on to vispy: it would draw the scene twice to find out what was clicked
+        # on, and its camera would move with the slightest move of a click
+        event.handled = event.button == LEFT
+        yield
+        while event.type == "mouse_move":
+            dragged |= is_far(event.pos, start)
+            if boxing and dragged:
+                self._preview(anchor, _row_column(image, event))
+            elif dragged and event.button == LEFT:
+                self._pan(grabbed, event)
+            event.handled = event.handled or not dragged
             yield
-            while event.type == "mouse_move":
-                dragged |= is_far(event.pos, start)
-                if boxing and dragged:
-                    self._preview(anchor, _row_column(image, event))
-                # a click must not move the picture, nor a box
-                event.handled = event.handled or boxing or not dragged
-                yield
         dragged |= is_far(event.pos, start)  # a quick drag may have had no move
         if boxing and dragged:
             self._place_box(anchor, _row_column(image, event))
@@ -133,20 +136,14 @@ class Pointer:
             negative = self._tool.is_negative(reversed_by_hand=by_hand)
             self._place_point(anchor, positive=not negative)
 
-    @contextmanager
-    def _holding_still(self, still: bool) -> Iterator[None]:
-        """Keep the picture where it is.
-
-        To call moves handled is not enough: napari passes those on late that follow
-        each other quickly, or while it draws, and by then the camera has moved.
-        """
+    def _pan(self, grabbed: NDArray[Any], event: Any) -> None:
+        """Move the picture so that what was grabbed is under the mouse again."""
         camera = self._viewer.scene.camera
-        before = camera.mouse_pan
-        camera.mouse_pan = before and not still
-        try:
-            yield
-        finally:
-            camera.mouse_pan = before
+        if camera.mouse_pan:
+            way = (grabbed - event.position)[list(event.dims_displayed)]
+            centre = np.array(camera.center, float)
+            centre[-len(way) :] += way
+            camera.center = tuple(centre)
 
     def decides_at(self, where: tuple[float, float]) -> bool:
         """Return whether a click decides about a proposal, and is no prompt."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Together(QObject):
     """Says when prompts and proposal are to be shown anew.
 
-    A click is shown with its mask if that is there within 60 ms, and without it
+    A click is shown with its mask if that is there within 100 ms, and without it
     otherwise. Without a graphics card every change of the window takes both cores for
     tens of milliseconds; a click that is shown at once keeps its own mask waiting.
 
@@ -33,7 +33,7 @@ class Together(QObject):
     """
 
     changed = Signal()
-    patience_ms = 60
+    patience_ms = 100
 
     def __init__(self, session: Session, parent: QWidget) -> None:
         super().__init__(parent)

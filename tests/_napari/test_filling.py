@@ -48,9 +48,11 @@ def test_several_changes_of_points_are_drawn_once() -> None:
     drawn: list[None] = []
     for event in (points.events.set_data, points.events.symbol):
         event.connect(lambda _: drawn.append(None))
+    grown: list[None] = []
+    points.events.extent.connect(lambda _: grown.append(None))
     with drawn_once(points):
         points.data = np.ones((3, 2))
         points.symbol = ["disc", "x", "disc"]
         points.size = 4
-    assert len(drawn) == 1
+    assert (len(drawn), len(grown)) == (1, 0)
     assert len(points.data) == 3
