@@ -564,6 +564,7 @@ def test_a_missing_project_is_named(arguments: tuple[str, ...]) -> None:
         (("--model", "vit_b"), ("vit_t", "vit_b")),
         (("--resume",), ("--resume",)),
         (("--recipe", "mine"), ("--recipe", "mine", "paper")),
+        (("--begin", "v001"), ("--begin", "v001", "base")),
         (("--first-block", "-1"), ("--first-block", "-1")),
         (("--interpolate", "1"), ("--interpolate", "1")),
         (("--lambda-r", "nan"), ("--lambda-r", "nan")),
@@ -595,6 +596,7 @@ def test_finetune_refuses_bad_options(
         (("--lambda-d", "0.5"), ("quick", "full")),
         (("--relation", "dot"), ("quick", "full")),
         (("--method", "decoder", "--lambda-d", "0.5"), ("quick",)),
+        (("--begin", "base"), ("quick",)),
     ],
 )
 def test_what_is_asked_for_is_what_is_trained(
@@ -613,6 +615,7 @@ def test_what_is_asked_for_is_what_is_trained(
     assert run("finetune", filled, *arguments).exit_code == 0
     (options,) = asked
     assert options.stages == stages
+    assert options.begin == ("base" if "--begin" in arguments else "active")
     paper = "paper" in arguments
     assert options.learning_rate == (2e-4 if paper else FinetuneOptions().learning_rate)
     assert options.seed == (42 if paper else 0)

@@ -180,7 +180,7 @@ class Continuous:
             desk.resume()
             self._expect_training()
             return
-        decision = decide(now, has_full=desk.options.method != "decoder")
+        decision = decide(now, desk.options.method)
         self._say(decision.reason)
         if decision.stage:
             desk.finetune(options_for(decision.stage, desk.options))

@@ -20,7 +20,7 @@ from psygnal import Signal
 from napari_infosam._napari.last_answer import LastAnswer
 from napari_infosam._napari.object_in_work import Answer
 from napari_infosam._napari.safe_import import prepare_torch
-from napari_infosam.core.cores import FreeCores, half_of_the_cores
+from napari_infosam.core.cores import FreeCores
 
 if TYPE_CHECKING:
     from napari_infosam._napari.image_source import ImageSource
@@ -270,8 +270,7 @@ class Engine:
         """Choose the number of threads; runs on the worker, and holds there."""
         from napari_infosam.models.threads import set_threads
 
-        free = self._free_cores.count()
-        set_threads(half_of_the_cores() if self._is_training() else free)
+        set_threads(self._free_cores.to_use(training=self._is_training()))
 
     def now(self) -> tuple[Predictor, ImageEmbedding | TiledEmbedding] | None:
         """Return what answers, and what it looks at; None while that is not ready."""

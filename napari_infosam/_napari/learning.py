@@ -221,10 +221,11 @@ def duration(seconds: float) -> str:
 
 
 def _started_sentence(event: events.Started) -> str:
+    onward = "" if event.begun_with == "base" else f", going on from {event.begun_with}"
     return (
         f"Learning from {counted(event.n_train_objects, 'object')} in "
         f"{counted(event.n_train_images, 'image')}, judged on "
-        f"{counted(event.n_validation_objects, 'held-out object')}"
+        f"{counted(event.n_validation_objects, 'held-out object')}{onward}"
     )
 
 

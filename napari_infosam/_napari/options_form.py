@@ -77,7 +77,7 @@ def options_form(
             value=options.seed,
             min=0,
             max=2**31 - 1,
-            tooltip="The same seed and objects give the same training",
+            tooltip="The same seed, objects and version in use give the same training",
         ),
     ]
     form: Container[Row] = Container(widgets=rows, labels=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_infosam._napari.undecided import Undecided
-from napari_infosam.core.cores import FreeCores, half_of_the_cores
+from napari_infosam.core.cores import FreeCores
 from napari_infosam.core.small_masks import apart
 
 if TYPE_CHECKING:
@@ -174,9 +174,8 @@ class Proposals(Undecided):
         """Choose the number of threads; runs on the worker, and holds there."""
         from napari_infosam.models.threads import set_threads
 
-        free = self._free_cores.count()
-        busy = self._session.learning.is_running
-        set_threads(half_of_the_cores() if busy else free)
+        training = self._session.learning.is_running
+        set_threads(self._free_cores.to_use(training=training))
 
     def _begin(self) -> tuple[Event, Callable[[int, int], None]]:
         cancel = self._cancel = Event()

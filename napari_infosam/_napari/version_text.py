@@ -94,7 +94,7 @@ def base_entry(active: str, *, pinned: bool, is_next: bool = False) -> str:
 def details(record: VersionRecord) -> str:
     """Return what a tooltip says of a version."""
     base, own = _base_and_own(record)
-    lines = [f"{record.id}, trained from {record.parent} ({record.method})"]
+    lines = [f"{record.id}, compared with {record.parent} ({record.method})"]
     for name, metrics in (("base", base), (record.id, own)):
         if metrics is not None:
             lines.append(

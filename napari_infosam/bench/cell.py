@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from napari_infosam.models.predictor import Predictor
 from napari_infosam.models.student import StudentSpec
-from napari_infosam.project.split import VALIDATE_EVERY
+from napari_infosam.training.beginning import Beginning, decoder_weights
 from napari_infosam.training.dataset import limit_objects
 from napari_infosam.training.evaluate import evaluate
 from napari_infosam.training.features import FrozenFeatures
 from napari_infosam.training.published_evaluation import Prompt, evaluate_as_published
 from napari_infosam.training.reporter import Reporter
-from napari_infosam.training.teach import Teaching
+from napari_infosam.training.teach import FROM_BASE, Teaching
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from napari_infosam.bench.rows import Row
     from napari_infosam.core.events import TrainingEvent
     from napari_infosam.core.options import FinetuneOptions
@@ -28,6 +26,10 @@ if TYPE_CHECKING:
     from napari_infosam.models.sam_model import SamModel
     from napari_infosam.training.dataset import Sample
     from napari_infosam.training.stages import Stage
+
+
+HELD_OUT_EVERY = 6
+"""One image in so many is not learnt from, and chooses the best student on the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +74,13 @@ class QuickStage:
 
     Attributes
     ----------
-    decoder
-        State dict of the mask decoder.
+    end
+        What the full stage begins with.
     seconds, steps
         What it took.
     """
 
-    decoder: Mapping[str, Tensor]
+    end: Beginning
     seconds: float
     steps: dict[str, int]
 
@@ -142,9 +144,8 @@ def _train(
     quick: QuickStages,
     on_event: Callable[[TrainingEvent], None] | None,
 ) -> tuple[FrozenFeatures, SamModel, dict[str, Any]]:
-    # as in a project: the first image is held out, and then one in so many
-    held_out, learnt = list(train[::VALIDATE_EVERY]), list(train)
-    del learnt[::VALIDATE_EVERY]
+    held_out, learnt = list(train[::HELD_OUT_EVERY]), list(train)
+    del learnt[::HELD_OUT_EVERY]
     if options.recipe == "paper":
         held_out, learnt = [], list(train)
     spec = StudentSpec.of(base, options.method, options.first_block)
@@ -154,13 +155,13 @@ def _train(
     folder.mkdir(parents=True, exist_ok=True)
 
     def teach(
-        options: FinetuneOptions, decoder: Mapping[str, Tensor] | None = None
+        options: FinetuneOptions, begin: Beginning = FROM_BASE
     ) -> tuple[Stage, float, dict[str, int]]:
         reporter = _Listener(folder, on_event)
         began = time.monotonic()
         try:
             stage = Teaching(folder, reporter, options, features).teach(
-                learnt, held_out, options.max_seconds, decoder=decoder
+                learnt, held_out, options.max_seconds, begin=begin
             )
         finally:
             reporter.close()
@@ -171,10 +172,10 @@ def _train(
         common = options.of_quick_stage()
         if common not in quick:
             stage, seconds, steps = teach(common)
-            decoder = stage.sam.mask_decoder.state_dict()
-            quick[common] = QuickStage(decoder, seconds, steps)
+            end = Beginning(weights=decoder_weights(stage.sam))
+            quick[common] = QuickStage(end, seconds, steps)
         begun = quick[common]
-    stage, seconds, steps = teach(options, begun.decoder if begun else None)
+    stage, seconds, steps = teach(options, begun.end if begun else FROM_BASE)
     if begun is not None:
         seconds, steps = seconds + begun.seconds, begun.steps | steps
     return (

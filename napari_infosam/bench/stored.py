@@ -47,7 +47,9 @@ def is_done(path: Path, settings: dict[str, Any]) -> bool:
     """Return whether a result is there; options it was made before have defaults."""
     try:
         known: dict[str, Any] = json.loads(path.read_text("utf-8"))["settings"]
-        known["options"] = _plain(FinetuneOptions.model_validate(known["options"]))
+        # students of before began with the base
+        options = {"begin": "base", **known["options"]}
+        known["options"] = _plain(FinetuneOptions.model_validate(options))
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return known == settings

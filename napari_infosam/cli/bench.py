@@ -125,6 +125,7 @@ def _options(
     recipe: Recipe, device: str, max_steps: int | None, max_epochs: int | None
 ) -> FinetuneOptions:
     given: dict[str, Any] = {
+        "begin": "base",
         "device": device,
         "threads": all_cores(),
         "max_seconds": UNLIMITED,

@@ -21,6 +21,7 @@ from napari_infosam.core import events
 from napari_infosam.core.cores import all_cores
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.options import (
+    Begin,
     Distill,
     FinetuneOptions,
     Method,
@@ -102,6 +103,14 @@ def finetune(
             rich_help_panel=METHOD,
         ),
     ] = DEFAULTS.recipe,
+    begin: Annotated[
+        Begin,
+        typer.Option(
+            help="What the first step begins with: the active version, where it is a "
+            "student of the same kind or of the quick stage, or the base.",
+            rich_help_panel=METHOD,
+        ),
+    ] = DEFAULTS.begin,
     learning_rate: Annotated[
         float | None,
         typer.Option(
@@ -249,6 +258,7 @@ def finetune(
         raise InfosamError("--recipe paper has no replay: leave --replay out.")
     options = make(
         **{name: value for name, value in given.items() if value is not None},
+        begin=begin,
         model=base,
         device=device,
         # nobody clicks meanwhile

@@ -82,6 +82,8 @@ class TrainingBars:
                     f"{event.n_train_images} images on {event.device}, validating on "
                     f"{event.n_validation_objects} in {event.n_validation_images}"
                 )
+                if event.begun_with != "base":
+                    self._say(f"Going on from {event.begun_with}")
             case "stage":
                 self._begin(event.message)
             case "step" if self._task is not None:

@@ -35,10 +35,14 @@ class FreeCores:
         self._others = _seconds_of_others()
         self._free = all_cores()
 
-    def count(self) -> int:
-        """Return the number of cores that are free, at least one.
+    def to_use(self, *, training: bool) -> int:
+        """Return the number of cores to work on, at least one.
 
-        What runs at a lower priority, as trainings do, gives way and takes none.
+        Parameters
+        ----------
+        training
+            Whether a training of ours runs, which takes its half of them. What else
+            runs at a lower priority gives way and takes none.
         """
         now = time.monotonic()
         if now - self._at >= _LEAST_SECONDS:
@@ -46,7 +50,7 @@ class FreeCores:
             taken = (others - self._others) / (now - self._at)
             self._free = max(1, all_cores() - round(max(0.0, taken)))
             self._at, self._others = now, others
-        return self._free
+        return half_of_the_cores() if training else self._free
 
 
 def _seconds_of_others() -> float:

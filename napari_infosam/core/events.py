@@ -42,13 +42,18 @@ class Metrics(BaseModel):
 
 
 class Started(_Event):
-    """The process runs and has read the project."""
+    """The process runs and has read the project.
+
+    ``parent`` is the active version, ``begun_with`` the one whose weights are those of
+    the first step.
+    """
 
     kind: Literal["started"] = "started"
     pid: int
     device: str
     model: str
     parent: str
+    begun_with: str = "base"
     n_train_images: int
     n_train_objects: int
     n_validation_images: int

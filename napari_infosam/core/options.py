@@ -20,6 +20,7 @@ Method = Literal[
 Distill = Literal["infosam", "vid", "pkt", "logit", "none"]
 Relation = Literal["learned", "dot"]
 Recipe = Literal["default", "paper"]
+Begin = Literal["active", "base"]
 ExportFormat = Literal["onnx", "safetensors", "state-dict", "published"]
 
 AUTO_FULL_SECONDS = 120.0
@@ -42,6 +43,11 @@ class FinetuneOptions(BaseModel):
         ``quick`` tunes the mask decoder on cached embeddings; ``full`` starts with
         that and goes on with adapters in the encoder; ``auto`` is full where there
         are at least two minutes for it.
+    begin
+        The weights of the first step: those of the version that is active, so that what
+        it has learnt is not learnt again, where it is a student of the same kind or has
+        changed the decoder only; or those of the base. The published recipe always
+        begins with the base.
     method
         What the full stage tunes in the encoder. ``decoder`` leaves it frozen;
         ``hq-sam`` leaves all frozen and trains a head beside the decoder.
@@ -58,7 +64,7 @@ class FinetuneOptions(BaseModel):
     seed
         Seed of every random choice of the run, 0 or more.
     max_seconds
-        Wall-clock budget in seconds of the whole run, evaluation included. Two fifths
+        Wall-clock budget in seconds of the whole run, evaluation included. Three fifths
         of it are for teaching, even if what comes before takes longer than the rest.
     max_epochs, max_steps
         At most this many passes over the training objects, and steps, in each stage.
@@ -97,6 +103,7 @@ class FinetuneOptions(BaseModel):
 
     recipe: Recipe = "default"
     stage: Stage = "quick"
+    begin: Begin = "active"
     method: Method = "adapter"
     distill: Distill = "infosam"
     model: str | None = None

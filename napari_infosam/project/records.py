@@ -125,7 +125,7 @@ class ObjectSummary(NamedTuple):
 class VersionRecord:
     """A trained student and what the gate said about it.
 
-    ``id`` is ``vNNN`` and ``parent`` the version it was trained from, or ``base``.
+    ``id`` is ``vNNN`` and ``parent`` the version that was active then, or ``base``.
     ``status`` is ``active`` for the version that answers clicks, else the gate's
     verdict. ``options`` and ``metrics`` hold plain JSON values; ``created`` is in
     seconds since the epoch. ``name`` and ``pinned`` are a person's marks: what is read

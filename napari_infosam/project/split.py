@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     import sqlite3
 
 VALIDATE_EVERY = 6
-"""One image in so many validates."""
+"""One image in so many validates, from the first one on."""
+
+ALSO_VALIDATES = 3
+"""So does the one after so many: a single image says little of others."""
 
 SLICES_TOGETHER = 4
 """Along each axis of a stack: so many neighbours are in one part, being alike."""
@@ -32,12 +35,21 @@ def stack_of(name: str) -> tuple[str, tuple[int, ...]] | None:
     return found["stack"], tuple(map(int, found["position"].split(", ")))
 
 
+def group_of(name: str, source: str | None) -> str:
+    """Return what slices of a file that are beside each other have in common.
+
+    The name itself for an image that is alone.
+    """
+    block = _block(name, source)
+    return name if block is None else f"{source} {block[1]}"
+
+
 def decide_split(connection: sqlite3.Connection, image_id: int) -> None:
     """Give an image that gets a reviewed object its part, once and for all.
 
-    The first image validates, then every sixth: held-out figures exist from the
-    first object on, and never lose an image to training. Of a stack in a file, slices
-    beside each other go together and count as one image.
+    The first image validates, and the fourth, then every sixth: held-out figures exist
+    from the first object on, and never lose an image to training. Of a stack in a file,
+    slices beside each other go together and count as one image.
     """
     name, source, split = connection.execute(
         "SELECT name, source, split FROM images WHERE id = ?", (image_id,)
@@ -49,7 +61,8 @@ def decide_split(connection: sqlite3.Connection, image_id: int) -> None:
         known = settings.get(connection, _UNITS, "")
         n_units = int(known) if known else _count_units(connection)
         settings.put(connection, _UNITS, str(n_units + 1))
-        own = "val" if n_units % VALIDATE_EVERY == 0 else "train"
+        validates = n_units == ALSO_VALIDATES or n_units % VALIDATE_EVERY == 0
+        own = "val" if validates else "train"
     connection.execute("UPDATE images SET split = ? WHERE id = ?", (own, image_id))
 
 

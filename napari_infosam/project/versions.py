@@ -28,17 +28,31 @@ BASE = "base"
 WEIGHTS_NAME = "student.safetensors"
 KNOWN_NUMBERS = "known_numbers"
 """Among the metrics of a version: see `known_numbers`."""
+JUDGED_ON_IMAGES = "judged_on_images"
+"""Among the metrics of a version: whether other images judged than it learnt from."""
 
 _NUMBERED = re.compile(r"v(\d{3,})")
 
 
-def known_numbers(found: Iterable[ObjectRecord]) -> dict[str, int]:
+def known_numbers(
+    found: Iterable[ObjectRecord], begun_with: VersionRecord | None = None
+) -> dict[str, int]:
     """Return the largest number (``instance_id``) of each picture that has objects.
 
     Objects that come later have larger ones, so this tells which were there. Ids would
     not: an object that is edited may get another.
+
+    Parameters
+    ----------
+    found
+        The objects.
+    begun_with
+        A version that knows others, which are added: they may be deleted now and come
+        back.
     """
-    known: dict[str, int] = {}
+    known = dict[str, int]()
+    if begun_with is not None:
+        known |= begun_with.metrics.get(KNOWN_NUMBERS) or {}
     for record in found:
         picture = _picture(record)
         known[picture] = max(known.get(picture, 0), record.instance_id)

@@ -16,12 +16,14 @@ from napari_infosam.training.reporter import CHECKPOINT_FILE
 logger = logging.getLogger(__name__)
 
 
-def save_checkpoint(run_dir: Path, stage: str, fit: dict[str, Any]) -> None:
+def save_checkpoint(
+    run_dir: Path, stage: str, fit: dict[str, Any], begun_with: str
+) -> None:
     """Write a checkpoint, atomically; a full disk only costs the checkpoint."""
     temporary = run_dir / f"{CHECKPOINT_FILE}.tmp"
     try:
         with temporary.open("wb") as file:
-            torch.save({"stage": stage, "fit": fit}, file)
+            torch.save({"stage": stage, "fit": fit, "begun_with": begun_with}, file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(run_dir / CHECKPOINT_FILE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_infosam.core.options import FinetuneOptions
+from napari_infosam.core.options import FinetuneOptions, Method
 from napari_infosam.core.words import counted
 from napari_infosam.project.comparison import measured
 from napari_infosam.project.versions import may_know
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_infosam.project import Project, VersionRecord
+
+DEFAULTS = FinetuneOptions()
 
 ENOUGH_IMAGES = 2
 ENOUGH_OBJECTS = 10
@@ -49,6 +51,8 @@ class Situation:
         Whether the newest version learnt from exactly what is there now.
     newest
         Stage of the newest version, ``quick`` or ``full``; '' if there is none.
+    active
+        Method of the version that is active; '' for the base.
     stale
         Versions in a row, up to the newest, that the gate rejected, or that gained
         less than `LITTLE`.
@@ -60,6 +64,7 @@ class Situation:
     learnt: bool = False
     newest: str = ""
     stale: int = 0
+    active: str = ""
 
     @classmethod
     def of(cls, project: Project) -> Situation:
@@ -75,6 +80,7 @@ class Situation:
             learnt=newest is not None and newest.data_hash == project.data_hash(),
             newest="" if newest is None else _last_stage(newest),
             stale=_stale_in_a_row(versions),
+            active=next((v.method for v in versions if v.status == "active"), ""),
         )
 
 
@@ -94,20 +100,23 @@ class Decision:
     reason: str
 
 
-def decide(now: Situation, *, has_full: bool = True) -> Decision:
+def decide(now: Situation, method: Method = DEFAULTS.method) -> Decision:
     """Return what continuous mode does next while no training runs.
 
-    The quick stage comes first, and the full one after it on the same objects. Then it
-    waits for new ones: for one, and on a plateau that goes on for twice as many each
+    The quick stage comes first, and the full one after it on the same objects; where
+    the active version is a student of the full stage, that goes on from there. Then it
+    waits for new objects: for one, and on a plateau that goes on for twice as many each
     time.
 
     Parameters
     ----------
     now
         The situation.
-    has_full
-        Whether the method has a full stage; plain decoder tuning has none.
+    method
+        What is trained; plain decoder tuning has no full stage.
     """
+    has_full = method != "decoder"
+    stage = "full" if has_full and now.active == method else "quick"
     if now.n_objects < _FEWEST or not (now.newest or _enough(now)):
         return Decision("", f"Starts by itself {_missing(now)}.")
     if now.learnt and now.newest == "quick" and has_full:
@@ -122,8 +131,8 @@ def decide(now: Situation, *, has_full: bool = True) -> Decision:
     if now.learnt:
         return Decision("", "All is learnt; it goes on with the next accepted object.")
     if now.newest and not now.n_new:
-        return Decision("quick", "Objects have changed since the last training.")
-    return Decision("quick", f"{counted(now.n_new, 'new object')} to learn from.")
+        return Decision(stage, "Objects have changed since the last training.")
+    return Decision(stage, f"{counted(now.n_new, 'new object')} to learn from.")
 
 
 def options_for(stage: str, chosen: FinetuneOptions) -> FinetuneOptions:

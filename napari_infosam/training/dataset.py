@@ -20,6 +20,7 @@ from napari_infosam.core.preprocess import Preprocessing, RGBImage, to_rgb_uint8
 from napari_infosam.models.decoder import LOW_RES
 from napari_infosam.project.formats.labels import read_pair
 from napari_infosam.project.formats.pictures import SkipError
+from napari_infosam.project.split import group_of
 from napari_infosam.project.windows import in_tile
 
 if TYPE_CHECKING:
@@ -46,12 +47,16 @@ class Sample:
     authors
         By run-length encoding, the version whose own answer a mask is; only of those
         that were accepted as they were answered.
+    group
+        What images that are alike have in common, such as slices beside each other;
+        '' for an image that is alone.
     """
 
     name: str
     picture: RGBImage
     rles: tuple[bytes, ...]
     authors: Mapping[bytes, str] = field(default_factory=dict)
+    group: str = ""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -70,10 +75,19 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Training and validation samples; no object is in both."""
+    """Training and validation samples; no object is in both.
+
+    Attributes
+    ----------
+    train, validation
+        What is learnt from, and what judges.
+    by_images
+        Whether no image is in both either.
+    """
 
     train: tuple[Sample, ...]
     validation: tuple[Sample, ...]
+    by_images: bool = True
 
 
 def load_split(
@@ -110,12 +124,14 @@ def load_split(
         except InfosamError as error:
             unreadable.append(error)
             continue
+        group = group_of(image.name, image.source)
         for index in sorted({o.slice_index for o in objects}):
             picture = to_rgb_uint8(pixels[index], image.preprocessing)
             here = [o for o in objects if o.slice_index == index]
             rles = tuple(o.rle for o in here)
             authors = {o.rle: o.model_version for o in here if is_proposal(o)}
-            parts[image.split].append(Sample(image.name, picture, rles, authors))
+            sample = Sample(image.name, picture, rles, authors, group)
+            parts[image.split].append(sample)
     if unreadable and not (parts["train"] and parts["val"]):
         raise unreadable[0]
     for reason in unreadable:
@@ -165,7 +181,7 @@ def split_objects(samples: Sequence[Sample]) -> Split:
         )
         return tuple(p for p in parts if p.rles)
 
-    return Split(part(validation=False), part(validation=True))
+    return Split(part(validation=False), part(validation=True), by_images=False)
 
 
 def read_samples(

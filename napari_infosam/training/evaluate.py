@@ -52,6 +52,8 @@ class ObjectResult:
     author
         The version whose own answer the mask is that counts as true; None where it is
         nobody's.
+    image
+        The image it is in, or the group of images that are alike.
     """
 
     ious: tuple[float, ...]
@@ -62,6 +64,7 @@ class ObjectResult:
     score_bias: float = 0.0
     seconds: float = 0.0
     author: str | None = None
+    image: str = ""
 
     def iou_after(self, clicks: int) -> float:
         """Return the IoU after this many clicks (1 is the first)."""
@@ -70,16 +73,40 @@ class ObjectResult:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Results of all objects, in the order of the samples."""
+    """Results of all objects, in the order of the samples.
+
+    Attributes
+    ----------
+    objects
+        With more than one view, all of the first one, then all of the second.
+    n_images, max_clicks, seconds_per_click
+        What was evaluated, and how long a click took.
+    n_views
+        From how many sides each object was looked at; see `HeldOut`.
+    """
 
     objects: tuple[ObjectResult, ...]
     n_images: int
     max_clicks: int
     seconds_per_click: float
+    n_views: int = 1
+
+    @property
+    def n_objects(self) -> int:
+        """Number of objects, each counted once."""
+        return len(self.objects) // self.n_views
+
+    def of_views(self, n_views: int) -> Evaluation:
+        """Return the same results, told that they are of so many views."""
+        return replace(self, n_views=n_views, n_images=self.n_images // n_views)
 
     def only(self, indices: Sequence[int]) -> Evaluation:
-        """Return the results of some of the objects."""
-        return replace(self, objects=tuple(self.objects[i] for i in indices))
+        """Return the results of some of the objects, in all views."""
+        n = self.n_objects
+        kept = (
+            self.objects[view * n + i] for view in range(self.n_views) for i in indices
+        )
+        return replace(self, objects=tuple(kept))
 
     def iou_after(self, clicks: int) -> float:
         """Return the mean IoU after this many clicks."""
@@ -96,9 +123,9 @@ class Evaluation:
             )
         )
 
-    def nof(self, threshold: float) -> int:
-        """Return how many objects never reached an IoU."""
-        return sum(max(o.ious) < threshold for o in self.objects)
+    def nof(self, threshold: float) -> float:
+        """Return how many objects never reached an IoU, as a mean over the views."""
+        return sum(max(o.ious) < threshold for o in self.objects) / self.n_views
 
     @property
     def iou_box(self) -> float:
@@ -129,7 +156,7 @@ class Evaluation:
         """Return everything that is measured, under the names that people read."""
         return {
             "n_images": self.n_images,
-            "n_objects": len(self.objects),
+            "n_objects": self.n_objects,
             "iou_1": self.iou_after(1),
             "iou_3": self.iou_after(3),
             "iou_5": self.iou_after(5),
@@ -137,7 +164,7 @@ class Evaluation:
             "noc80": self.noc(0.80),
             "noc85": self.noc(0.85),
             "noc90": self.noc(0.90),
-            "nof90": self.nof(0.90),
+            "nof90": round(self.nof(0.90)),
             "dice_box": self.dice_box,
             "boundary_iou_box": self.boundary_iou_box,
             "score_error": self.score_error,
@@ -149,7 +176,7 @@ class Evaluation:
         """Return the means that events and model cards carry."""
         return Metrics(
             n_images=self.n_images,
-            n_objects=len(self.objects),
+            n_objects=self.n_objects,
             iou_1=self.iou_after(1),
             iou_3=self.iou_after(3),
             iou_5=self.iou_after(5),
@@ -199,7 +226,8 @@ def evaluate(
         else:
             embedding = predictor.embed(sample.picture)
         result = _measure(predictor, embedding, sample.mask(index), max_clicks)
-        return replace(result, author=sample.authors.get(sample.rles[index]))
+        author = sample.authors.get(sample.rles[index])
+        return replace(result, author=author, image=sample.group or sample.name)
 
     numbers = [number for number, s in enumerate(samples) for _ in s.rles]
     indices = [index for s in samples for index in range(len(s.rles))]

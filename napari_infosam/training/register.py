@@ -5,10 +5,10 @@ from __future__ import annotations
 import platform
 import shutil
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import timm
@@ -18,7 +18,7 @@ from napari_infosam.core.errors import InfosamError
 from napari_infosam.models.student import STUDENT_FILE, save_student
 from napari_infosam.project import Project, VersionRecord
 from napari_infosam.project.files import write_json
-from napari_infosam.project.versions import BASE, KNOWN_NUMBERS
+from napari_infosam.project.versions import BASE, JUDGED_ON_IMAGES, KNOWN_NUMBERS
 from napari_infosam.training.distill import InfosamDistiller
 
 if TYPE_CHECKING:
@@ -29,14 +29,35 @@ if TYPE_CHECKING:
 CARD_FILE = "card.json"
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a student comes from.
+
+    Attributes
+    ----------
+    parent
+        The version that was active when the run began.
+    begun_with
+        The version whose weights were those of the first step, or ``base``.
+    data_hash, known
+        What the run read: its hash, and its `known_numbers`.
+    judged_on_images
+        Whether other images judge than it learnt from.
+    """
+
+    parent: str
+    begun_with: str
+    data_hash: str
+    known: dict[str, int]
+    judged_on_images: bool
+
+
 def register(
     project: Project,
     stage: Stage,
     options: FinetuneOptions,
     gate: Gate,
-    parent: str,
-    data_hash: str,
-    known: dict[str, int],
+    origin: Origin,
     run_dir: Path,
 ) -> bool:
     """Write weights and card, add the version, and activate it if it was accepted.
@@ -46,12 +67,8 @@ def register(
 
     Parameters
     ----------
-    project, stage, options, gate
-        Where, what, how it was trained, and the verdict on it.
-    parent
-        The version that was active when the run began.
-    data_hash, known
-        What the run read: its hash, and its `known_numbers`.
+    project, stage, options, gate, origin
+        Where, what, how it was trained, the verdict on it, and what it comes from.
     run_dir
         Folder of the run, which gets a copy of the card.
 
@@ -62,22 +79,28 @@ def register(
     """
     record = VersionRecord(
         id=gate.version_id,
-        parent=parent,
+        parent=origin.parent,
         method=stage.spec.method,
         stage=options.stage,
         options=options.model_dump(mode="json"),
-        data_hash=data_hash,
+        data_hash=origin.data_hash,
         metrics={
             **gate.model_dump(include={"base", "active", "candidate"}),
-            KNOWN_NUMBERS: known,
+            KNOWN_NUMBERS: origin.known,
+            JUDGED_ON_IMAGES: origin.judged_on_images,
         },
         status="accepted" if gate.accepted else "rejected",
         reason=gate.reason,
     )
     try:
-        _write_files(project, stage, record, gate.interpolation, run_dir.name)
+        more = {
+            "run": run_dir.name,
+            "begun_with": origin.begun_with,
+            "interpolation": gate.interpolation,
+        }
+        _write_files(project, stage, record, more)
         # with its activation in one transaction: a version is never half there
-        is_compared = project.active_version in (parent, BASE)
+        is_compared = project.active_version in (origin.parent, BASE)
         project.add_version(
             replace(record, status="active")
             if gate.accepted and is_compared
@@ -93,11 +116,7 @@ def register(
 
 
 def _write_files(
-    project: Project,
-    stage: Stage,
-    record: VersionRecord,
-    interpolation: float,
-    run: str,
+    project: Project, stage: Stage, record: VersionRecord, more: dict[str, Any]
 ) -> None:
     folder = project.version_dir(record.id)
     save_student(stage.sam, folder / STUDENT_FILE, stage.spec)
@@ -111,9 +130,8 @@ def _write_files(
     card = {
         # a person's marks change, a card does not
         **{k: v for k, v in asdict(record).items() if k not in ("name", "pinned")},
-        "run": run,
+        **more,
         "student": stage.spec.model_dump(mode="json"),
-        "interpolation": interpolation,
         "preprocessing": preprocessing,
         "libraries": {
             "napari-infosam": version("napari-infosam"),

@@ -16,12 +16,12 @@ from napari_infosam.core.options import FinetuneOptions
 from napari_infosam.models.devices import resolve_device
 from napari_infosam.models.embeddings import EmbeddingCache
 from napari_infosam.models.loading import load_model, load_version
-from napari_infosam.models.predictor import Predictor
 from napari_infosam.models.student import STUDENT_FILE, StudentSpec, read_spec
 from napari_infosam.models.threads import set_fastest_threads
 from napari_infosam.project import Project
 from napari_infosam.project.shelf import kept_sentence
-from napari_infosam.project.versions import known_numbers
+from napari_infosam.project.versions import BASE, known_numbers
+from napari_infosam.training.beginning import Beginning, begin_with
 from napari_infosam.training.candidates import choose_candidate
 from napari_infosam.training.checkpoint import load_checkpoint, remove_checkpoint
 from napari_infosam.training.dataset import (
@@ -31,15 +31,16 @@ from napari_infosam.training.dataset import (
     limit_objects,
     load_split,
 )
-from napari_infosam.training.evaluate import Evaluation, evaluate
 from napari_infosam.training.features import FrozenFeatures
-from napari_infosam.training.register import register
+from napari_infosam.training.held_out import HeldOut
+from napari_infosam.training.register import Origin, register
 from napari_infosam.training.reporter import CONFIG_FILE, Reporter
 from napari_infosam.training.teach import Teaching
 from napari_infosam.training.thrift import fits
 
 if TYPE_CHECKING:
     from napari_infosam.models.sam_model import SamModel
+    from napari_infosam.training.evaluate import Evaluation
     from napari_infosam.training.stages import Stage
 
 GATE_OBJECTS = 24
@@ -106,25 +107,35 @@ class Run:
         data_hash = self.project.data_hash()
         split = load_split(self.project, self._notice)
         # after the split: what was accepted while it was read counts as known, too
-        known = known_numbers(self.project.objects(reviewed=True))
+        found = self.project.objects(reviewed=True)
         _check(split, self.options, self.project)
         checkpoint = load_checkpoint(self.run_dir)
         base = load_model(self.project.model, self.options.device)
         parent = self.project.active_version
-        self._announce(split, base, parent, resumed=checkpoint is not None)
+        if checkpoint is None:
+            begin = begin_with(self.project, base, self.options)
+        else:
+            begin = Beginning(checkpoint.get("begun_with", BASE))
+        versions = {v.id: v for v in self.project.versions(with_deleted=True)}
+        known = known_numbers(found, versions.get(begin.version))
+        origin = Origin(parent, begin.version, data_hash, known, split.by_images)
+        self._announce(split, base, origin, resumed=checkpoint is not None)
 
         cache = EmbeddingCache(self.project.cache_dir)
         features = self._features(base, cache)
         adapted = features.first_block is not None
         judged = limit_objects(split.validation, GATE_OBJECTS, self.options.seed)
-        pace = self._prepare(features, (*split.train, *judged))
+        held_out = HeldOut.of(judged, GATE_OBJECTS)
+        pace = self._prepare(features, (*split.train, *held_out.samples))
         plain = features
         if features.base is not base:
             plain = FrozenFeatures(base, cache, None)
-        rivals = self._rivals(plain, judged, base, parent)
+        rivals = self._rivals(plain, held_out, base, parent)
 
         spent = time.monotonic() - self.started
-        gate_seconds = self._seconds_per_model + (pace * len(judged) if adapted else 0)
+        gate_seconds = self._seconds_per_model + (
+            pace * len(held_out.samples) if adapted else 0
+        )
         budget = self.options.max_seconds
         teaching = Teaching(self.run_dir, self.reporter, self.options, features)
         stage = teaching.teach(
@@ -132,8 +143,9 @@ class Run:
             judged,
             max(LEAST_SHARE * budget, budget - spent - gate_seconds),
             checkpoint,
+            begin=begin,
         )
-        return self._judge(stage, features, judged, rivals, parent, data_hash, known)
+        return self._judge(stage, features, held_out, rivals, origin)
 
     def _features(self, base: SamModel, cache: EmbeddingCache) -> FrozenFeatures:
         """Return the features that the student of the last stage needs."""
@@ -145,14 +157,15 @@ class Run:
         )
 
     def _announce(
-        self, split: Split, base: SamModel, parent: str, *, resumed: bool
+        self, split: Split, base: SamModel, origin: Origin, *, resumed: bool
     ) -> None:
         self.reporter.emit(
             events.Started(
                 pid=os.getpid(),
                 device=str(base.device),
                 model=base.name,
-                parent=parent,
+                parent=origin.parent,
+                begun_with=origin.begun_with,
                 n_train_images=len(split.train),
                 n_train_objects=count_objects(split.train),
                 n_validation_images=len(split.validation),
@@ -164,7 +177,7 @@ class Run:
     def _prepare(self, features: FrozenFeatures, samples: tuple[Sample, ...]) -> float:
         """Fill the cache; return the seconds an image took."""
         total = len(samples)
-        self._stage_started("prepare", f"Embedding {total} images", total)
+        self._stage_started("prepare", f"Embedding {total} pictures", total)
         begin = time.monotonic()
         pace = 0.0
         for number, sample in enumerate(samples, start=1):
@@ -184,13 +197,13 @@ class Run:
     def _rivals(
         self,
         features: FrozenFeatures,
-        judged: tuple[Sample, ...],
+        held_out: HeldOut,
         base: SamModel,
         parent: str,
     ) -> dict[str, Evaluation]:
         """Evaluate the base and the active version on the held-out objects."""
-        models = {"base": base}
-        if parent != "base":
+        models = {BASE: base}
+        if parent != BASE:
             models[parent] = load_version(self.project, parent, base=base)
             if models[parent].encoder_hash != base.encoder_hash:
                 spec = read_spec(self.project.version_dir(parent) / STUDENT_FILE)
@@ -200,7 +213,9 @@ class Run:
         results = {}
         for name, model in models.items():
             begin = time.monotonic()
-            results[name] = self._measure(model, features, judged, f"Measuring {name}")
+            results[name] = self._measure(
+                model, features, held_out, f"Measuring {name}"
+            )
             self._seconds_per_model = time.monotonic() - begin
         return results
 
@@ -208,19 +223,17 @@ class Run:
         self,
         stage: Stage,
         features: FrozenFeatures,
-        judged: tuple[Sample, ...],
+        held_out: HeldOut,
         rivals: Mapping[str, Evaluation],
-        parent: str,
-        data_hash: str,
-        known: dict[str, int],
+        origin: Origin,
     ) -> events.Finished:
         self.reporter.check()
         version_id = self.project.reserve_version()
 
         def measure(model: SamModel, interpolation: float) -> Evaluation:
             mixed = f", {interpolation:.0%} base," if interpolation else ""
-            message = f"Comparing {version_id}{mixed} with {parent}"
-            return self._measure(model, features, judged, message)
+            message = f"Comparing {version_id}{mixed} with {origin.parent}"
+            return self._measure(model, features, held_out, message)
 
         chosen = choose_candidate(stage, rivals, measure)
         gate = events.Gate(
@@ -228,19 +241,12 @@ class Run:
             accepted=chosen.verdict.accepted,
             reason=chosen.verdict.reason,
             base=rivals["base"].metrics(),
-            active=rivals[parent].metrics(),
+            active=rivals[origin.parent].metrics(),
             candidate=chosen.evaluation.metrics(),
             interpolation=chosen.interpolation,
         )
         answers = register(
-            self.project,
-            stage,
-            self.options,
-            gate,
-            parent,
-            data_hash,
-            known,
-            self.run_dir,
+            self.project, stage, self.options, gate, origin, self.run_dir
         )
         remove_checkpoint(self.run_dir)
         self.reporter.emit(events.Candidate(version_id=version_id))
@@ -257,23 +263,17 @@ class Run:
         self,
         model: SamModel,
         features: FrozenFeatures,
-        judged: tuple[Sample, ...],
+        held_out: HeldOut,
         message: str,
     ) -> Evaluation:
-        total = count_objects(judged)
-        self._stage_started("gate", message, total)
-        embeddings = [features.image_embedding(sample, model) for sample in judged]
+        self._stage_started("gate", message, count_objects(held_out.samples))
 
         def on_progress(done: int, total: int) -> None:
             self.reporter.emit(events.Step(stage="gate", step=done, steps=total))
             self.reporter.check()
 
-        return evaluate(
-            Predictor(model),
-            judged,
-            max_clicks=GATE_CLICKS,
-            on_progress=on_progress,
-            embeddings=embeddings,
+        return held_out.evaluate(
+            model, features, max_clicks=GATE_CLICKS, on_progress=on_progress
         )
 
     def _notice(self, sentence: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,13 @@ from napari_infosam.core import events
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.models.predictor import Predictor
 from napari_infosam.models.student import StudentSpec
+from napari_infosam.project.versions import BASE
 from napari_infosam.training.batches import Group, epoch, with_replay
+from napari_infosam.training.beginning import Beginning, decoder_weights
 from napari_infosam.training.checkpoint import save_checkpoint
 from napari_infosam.training.dataset import Sample, limit_objects
-from napari_infosam.training.evaluate import evaluate
 from napari_infosam.training.fit import DEFAULT, PUBLISHED, Fit, Progress, Schedule
+from napari_infosam.training.held_out import HeldOut
 from napari_infosam.training.photographs import REPLAYED, photographs
 from napari_infosam.training.published import IMAGES_PER_BATCH as FULL_BATCH
 from napari_infosam.training.published import PublishedStage, published_epoch
@@ -27,8 +29,6 @@ from napari_infosam.training.stages import Stage, StepLoss
 from napari_infosam.training.thrift import Portions, fits
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from napari_infosam.core.options import FinetuneOptions
     from napari_infosam.training.features import FrozenFeatures
 
@@ -45,6 +45,9 @@ LEAST_SECONDS = 5.0
 
 QUICK_SHARE = 0.25
 """Part of the time that the quick stage gets where the full one follows."""
+
+
+FROM_BASE = Beginning()
 
 
 class Teaching:
@@ -73,6 +76,7 @@ class Teaching:
         self.reporter = reporter
         self.options = options
         self.features = features
+        self._begun_with = BASE
         self._saved_at = time.monotonic()
         self._portions = Portions()
         self._replayed: Sequence[Sample] = ()
@@ -86,7 +90,7 @@ class Teaching:
         seconds: float,
         checkpoint: dict[str, Any] | None = None,
         *,
-        decoder: Mapping[str, Tensor] | None = None,
+        begin: Beginning = FROM_BASE,
     ) -> Stage:
         """Return the trained student.
 
@@ -101,21 +105,22 @@ class Teaching:
             Budget of all stages together.
         checkpoint
             Where an earlier process stopped.
-        decoder
-            State dict of a mask decoder that has been through the quick stage, which
-            is left out then.
+        begin
+            Weights of the first step; with others than those of the base only the last
+            stage is run. A checkpoint goes before them.
         """
+        self._begun_with = begin.version
         names = self.options.stages
-        first = names.index(checkpoint["stage"]) if checkpoint else 0
-        if decoder is not None:
+        first = 0
+        if checkpoint:
+            first = names.index(checkpoint["stage"])
+        elif begin.weights is not None:
             first = len(names) - 1
         stage: Stage | None = None
         for name in names[first:]:
             share = QUICK_SHARE if name != names[-1] else 1.0
             stage_seconds = max(LEAST_SECONDS, seconds * share)
-            stage = self._stage(name)
-            if decoder is not None:
-                stage.sam.mask_decoder.load_state_dict(decoder)
+            stage = self._stage(name, begin)
             fit = Fit(
                 stage,
                 self._steps(name, train),
@@ -128,12 +133,12 @@ class Teaching:
             self._notice_rows(stage, len(train))
             self._fit(name, fit, train, judged)
             seconds -= fit.progress.spent
-            decoder = stage.sam.mask_decoder.state_dict()
+            begin = Beginning(begin.version, decoder_weights(stage.sam))
         if stage is None:
             raise ValueError("a run has at least one stage")
         return stage
 
-    def _stage(self, name: events.StageName) -> Stage:
+    def _stage(self, name: events.StageName, begin: Beginning) -> Stage:
         base = self.features.base
         method = self.options.method if name == "full" else "decoder"
         spec = StudentSpec.of(base, method, self.options.first_block)
@@ -141,7 +146,11 @@ class Teaching:
         options = self.options
         if name != options.stages[-1]:  # mixed with the base once, at the end
             options = options.model_copy(update={"interpolate": 0.0})
-        return kind(self.features, spec, options)
+        if begin.relation is not None:
+            options = options.model_copy(update={"relation_from": str(begin.relation)})
+        stage = kind(self.features, spec, options)
+        begin.copy_to(stage.sam)
+        return stage
 
     def _epoch(
         self, name: events.StageName, train: Sequence[Sample], rng: np.random.Generator
@@ -208,7 +217,8 @@ class Teaching:
                 stage=name, message=f"Training the {words}", steps=fit.progress.steps
             )
         )
-        looked_at = limit_objects(judged, LOOK_OBJECTS, self.options.seed)
+        few = limit_objects(judged, LOOK_OBJECTS, self.options.seed)
+        looked_at = HeldOut.of(few, LOOK_OBJECTS)
         rng = np.random.default_rng((self.options.seed, fit.progress.step, 1))
 
         def on_step(progress: Progress, loss: StepLoss | None) -> None:
@@ -229,15 +239,13 @@ class Teaching:
                 self._checkpoint(name, fit)
 
         def validate() -> float:
-            if not looked_at:
+            if not looked_at.samples:
                 return 0.0
-            model = fit.stage.model()
-            result = evaluate(
-                Predictor(model),
-                looked_at,
+            result = looked_at.evaluate(
+                fit.stage.model(),
+                self.features,
                 max_clicks=LOOK_CLICKS,
                 on_progress=lambda _done, _total: self.reporter.check(),
-                embeddings=[self.features.image_embedding(s, model) for s in looked_at],
             )
             self.reporter.emit(
                 events.Validation(
@@ -287,5 +295,5 @@ class Teaching:
             )
 
     def _checkpoint(self, name: events.StageName, fit: Fit) -> None:
-        save_checkpoint(self.run_dir, name, fit.state_dict())
+        save_checkpoint(self.run_dir, name, fit.state_dict(), self._begun_with)
         self._saved_at = time.monotonic()

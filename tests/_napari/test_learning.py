@@ -95,6 +95,14 @@ def test_a_run_is_followed_to_its_end() -> None:
     assert learning.outcome == "v001 was accepted: better"
 
 
+def test_it_says_what_a_training_goes_on_from() -> None:
+    learning, _ = follow([STARTED], [STARTED.model_copy(update={"begun_with": "v002"})])
+    learning.poll()
+    assert learning.message.endswith("judged on 1 held-out object")
+    learning.poll()
+    assert learning.message.endswith("1 held-out object, going on from v002")
+
+
 def test_a_rejected_version_is_not_learned_and_says_why() -> None:
     gate = events.Gate(
         version_id="v001",

@@ -41,20 +41,21 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 def test_what_others_leave_free(machine: SimpleNamespace) -> None:
     free = FreeCores()
-    assert free.count() == all_cores() == 4
+    assert free.to_use(training=False) == all_cores() == 4
     machine.seconds = 10.0
     machine.busy = [10.0, 2.0, 10.0, 0.0]
     machine.own = 10.0  # one of them is ours
-    assert free.count() == 3
+    assert free.to_use(training=False) == 3
     machine.seconds = 10.2  # too soon to say
     machine.busy = [10.2] * 4
-    assert free.count() == 3
+    assert free.to_use(training=False) == 3
     machine.seconds = 20.0
     machine.busy = [20.0] * 4
-    assert free.count() == 1  # one at least
+    assert free.to_use(training=False) == 1  # one at least
     machine.seconds = 30.0
     machine.idle_priority = 40.0  # gives way to us
-    assert free.count() == 4
+    assert free.to_use(training=False) == 4
+    assert free.to_use(training=True) == 2  # the other half is the training's
 
 
 def test_a_system_that_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +65,7 @@ def test_a_system_that_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psutil, "cpu_times", hidden)
     free = FreeCores()
     monkeypatch.setattr(cores, "_LEAST_SECONDS", 0)
-    assert free.count() == all_cores()
+    assert free.to_use(training=False) == all_cores()
 
 
 def test_this_machine_is_counted() -> None:

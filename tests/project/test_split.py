@@ -18,6 +18,7 @@ from napari_infosam.project.database import FILE_NAME
 from napari_infosam.project.split import SLICES_TOGETHER, stack_of
 
 MASK = np.ones((4, 4), np.bool_)
+TURNS = ["val", "train", "train", "val", "train", "train", "val"]
 
 
 def splits(
@@ -37,7 +38,7 @@ def splits(
 
 def test_neighbours_in_a_stack_are_in_one_part(project: Project) -> None:
     found = splits(project, [f"z.tif [{z}]" for z in range(28)])
-    assert list(found.values()) == [*["val"] * 4, *["train"] * 20, *["val"] * 4]
+    assert list(found.values()) == [turn for turn in TURNS for _ in range(4)]
 
 
 def test_a_slice_that_comes_later_goes_with_those_beside_it(project: Project) -> None:
@@ -48,14 +49,14 @@ def test_a_slice_that_comes_later_goes_with_those_beside_it(project: Project) ->
 def test_neighbours_in_time_are_in_one_part_too(project: Project) -> None:
     names = [f"z{n}.tif [{t}, 0]" for n in range(7) for t in (0, 1)]
     found = splits(project, names)
-    turns = ["val", *["train"] * 5, "val"]
-    assert [found[name] for name in names[::2]] == turns
-    assert [found[name] for name in names[1::2]] == turns
+    assert [found[name] for name in names[::2]] == TURNS
+    assert [found[name] for name in names[1::2]] == TURNS
 
 
 def test_of_many_stacks_a_sixth_validates(project: Project) -> None:
     found = splits(project, [f"z{n}.tif [{z}]" for n in range(3) for z in range(24)])
-    assert list(found.values()).count("val") == 72 // 6
+    # of 18 blocks every sixth, and the fourth
+    assert list(found.values()).count("val") == 4 * (18 // 6 + 1)
 
 
 def test_a_project_of_an_older_build_goes_on_counting(project: Project) -> None:
@@ -69,19 +70,19 @@ def test_a_project_of_an_older_build_goes_on_counting(project: Project) -> None:
     with Project.open(path) as again:
         # three units were there: the image and two times four slices
         found = splits(again, ["z.tif [8]", *(f"{n}.png" for n in range(3))], first=9)
-    assert list(found.values()) == ["train", "train", "train", "val"]
+    assert list(found.values()) == ["val", "train", "train", "val"]
 
 
 def test_images_and_stacks_take_turns_together(project: Project) -> None:
     names = ["a.png", "z.tif [0]", "z.tif [1]", *(f"{n}.png" for n in range(5))]
     found = splits(project, names)
     validating = [name for name, split in found.items() if split == "val"]
-    assert validating == ["a.png", "4.png"]
+    assert validating == ["a.png", "1.png", "4.png"]
 
 
 def test_layers_that_napari_numbered_are_no_slices(project: Project) -> None:
     found = splits(project, ["Image", *(f"Image [{n}]" for n in range(1, 7))], file="")
-    assert list(found.values()) == ["val", *["train"] * 5, "val"]
+    assert list(found.values()) == TURNS
 
 
 @pytest.mark.parametrize(

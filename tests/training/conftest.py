@@ -9,7 +9,14 @@ import torch
 
 from napari_infosam.core.masks import encode_rle, iter_objects
 from napari_infosam.models import EmbeddingCache, SamModel, load_model
-from napari_infosam.project import Project
+from napari_infosam.models.student import (
+    STUDENT_FILE,
+    StudentSpec,
+    build_student,
+    save_student,
+)
+from napari_infosam.project import Project, VersionRecord
+from napari_infosam.project.versions import JUDGED_ON_IMAGES
 from napari_infosam.synthetic import SyntheticImage, make_set
 from napari_infosam.training import run as run_module
 from napari_infosam.training.batches import Group
@@ -99,3 +106,42 @@ def frugal(base, cache, monkeypatch):
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def add_student(base):
+    """Return a function that adds a version, active, and returns its weights."""
+
+    def add(
+        project: Project,
+        method: str = "decoder",
+        shift: float = 0.0,
+        *,
+        judged_on_images: bool = True,
+        **changes: object,
+    ) -> Path:
+        """Add a student whose weights are all a little beside those of the base."""
+        spec = StudentSpec.of(base, method).model_copy(update=changes)
+        student, trained = build_student(base.sam, spec)
+        with torch.no_grad():
+            for parameter in trained:
+                parameter += shift
+        version_id = project.reserve_version()
+        path = project.version_dir(version_id) / STUDENT_FILE
+        save_student(student, path, spec)
+        project.add_version(
+            VersionRecord(
+                id=version_id,
+                parent="base",
+                method=method,
+                stage="quick",
+                options={},
+                data_hash="",
+                metrics={JUDGED_ON_IMAGES: judged_on_images},
+                status="active",
+                reason="",
+            )
+        )
+        return path
+
+    return add

@@ -27,9 +27,10 @@ class Student:
 def results(first: float, later: float, box: float) -> Evaluation:
     rng = np.random.default_rng(0)
     objects = []
-    for _ in range(OBJECTS):
+    for number in range(OBJECTS):
         ious = np.array([first, *[later] * 4]) + rng.normal(0, 0.005)
-        objects.append(ObjectResult(tuple(map(float, ious)), box, box))
+        found = tuple(map(float, ious))
+        objects.append(ObjectResult(found, box, box, image=str(number)))
     return Evaluation(tuple(objects), 3, 8, 0.1)
 
 

@@ -19,9 +19,9 @@ def names(folder) -> list[str]:
 
 
 def test_what_is_saved_comes_back(tmp_path):
-    save_checkpoint(tmp_path, "quick", FIT)
+    save_checkpoint(tmp_path, "quick", FIT, "v002")
     state = load_checkpoint(tmp_path)
-    assert state["stage"] == "quick"
+    assert (state["stage"], state["begun_with"]) == ("quick", "v002")
     assert state["fit"]["step"] == 7
     assert state["fit"]["best_score"] == float("-inf")
     assert torch.equal(state["fit"]["weights"][0], torch.arange(5.0))
@@ -34,7 +34,7 @@ def test_no_checkpoint_is_none(tmp_path):
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.1, 0.5, 0.9, 0.999])
 def test_a_truncated_file_is_ignored(tmp_path, share):
-    save_checkpoint(tmp_path, "quick", FIT)
+    save_checkpoint(tmp_path, "quick", FIT, "base")
     path = tmp_path / "checkpoint.pt"
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
@@ -76,14 +76,14 @@ def test_code_is_never_run(tmp_path):
 
 @pytest.mark.parametrize("call", ["torch.save", "os.fsync", "pathlib.Path.replace"])
 def test_a_failing_disk_keeps_the_old_checkpoint(tmp_path, monkeypatch, caplog, call):
-    save_checkpoint(tmp_path, "quick", FIT)
+    save_checkpoint(tmp_path, "quick", FIT, "base")
 
     def full(*_arguments, **_keywords):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
         patch.setattr(call, full)
-        save_checkpoint(tmp_path, "full", {**FIT, "step": 8})
+        save_checkpoint(tmp_path, "full", {**FIT, "step": 8}, "base")
     assert "No checkpoint could be written" in caplog.text
     assert load_checkpoint(tmp_path)["fit"]["step"] == 7
     assert names(tmp_path) == ["checkpoint.pt"]
@@ -96,9 +96,9 @@ import torch
 from napari_infosam.training.checkpoint import load_checkpoint, save_checkpoint
 
 folder = Path(sys.argv[1])
-save_checkpoint(folder, "quick", {"step": 1})
+save_checkpoint(folder, "quick", {"step": 1}, "base")
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-save_checkpoint(folder, "quick", {"step": 2, "weights": torch.ones(1_000_000)})
+save_checkpoint(folder, "quick", {"weights": torch.ones(1_000_000)}, "base")
 print(load_checkpoint(folder)["fit"]["step"])
 """
 

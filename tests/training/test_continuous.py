@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from napari_infosam.core.events import Metrics
 from napari_infosam.core.options import FinetuneOptions
 from napari_infosam.project import Project, VersionRecord
-from napari_infosam.project.versions import KNOWN_NUMBERS, known_numbers
+from napari_infosam.project.versions import KNOWN_NUMBERS, WEIGHTS_NAME, known_numbers
 from napari_infosam.training.continuous import (
     LITTLE,
     Situation,
@@ -42,6 +42,10 @@ from napari_infosam.training.continuous import (
         (Situation(2, 8, 0, True, "full", 4), "", "It goes on after 4 more objects."),
         (Situation(2, 9, 3, False, "full", 4), "", "on with the next accepted object"),
         (Situation(2, 9, 4, False, "full", 4), "quick", "4 new objects"),
+        (Situation(2, 6, 1, False, "full", 0, "adapter"), "full", "1 new object to"),
+        (Situation(2, 5, 0, False, "full", 0, "adapter"), "full", "Objects have chan"),
+        (Situation(2, 6, 1, False, "full", 0, "lora"), "quick", "1 new object to"),
+        (Situation(2, 5, 0, True, "full", 0, "adapter"), "", "with the next accepted"),
         (Situation(0, 0, 0, False, "full"), "", "Starts by itself"),
     ],
 )
@@ -52,7 +56,9 @@ def test_what_comes_next(now: Situation, stage: str, says: str) -> None:
 
 
 def test_plain_decoder_tuning_has_one_stage() -> None:
-    assert decide(Situation(2, 5, 0, True, "quick"), has_full=False).stage == ""
+    assert decide(Situation(2, 5, 0, True, "quick"), "decoder").stage == ""
+    goes_on = Situation(2, 6, 1, False, "quick", 0, "decoder")
+    assert decide(goes_on, "decoder").stage == "quick"
 
 
 @given(
@@ -60,17 +66,19 @@ def test_plain_decoder_tuning_has_one_stage() -> None:
     n_objects=st.integers(0, 40),
     newest=st.sampled_from(["", "quick", "full"]),
     stale=st.integers(0, 40),
+    active=st.sampled_from(["", "decoder", "adapter", "lora"]),
 )
 def test_it_comes_to_rest_and_wakes_up(
-    n_images: int, n_objects: int, newest: str, stale: int
+    n_images: int, n_objects: int, newest: str, stale: int, active: str
 ) -> None:
-    stale = stale if newest else 0
-    learnt = Situation(n_images, n_objects, 0, bool(newest), newest, stale)
+    if not newest:
+        stale, active = 0, ""
+    learnt = Situation(n_images, n_objects, 0, bool(newest), newest, stale, active)
     if decide(learnt).stage:  # once more on the same objects, and it is the last time
-        after = Situation(n_images, n_objects, 0, True, "full", stale + 1)
+        after = Situation(n_images, n_objects, 0, True, "full", stale + 1, active)
         assert not decide(after).stage
-    enough = Situation(3, n_objects + 64, 64, False, newest, stale)
-    assert decide(enough).stage == "quick"
+    enough = Situation(3, n_objects + 64, 64, False, newest, stale, active)
+    assert decide(enough).stage == ("full" if active == "adapter" else "quick")
 
 
 def test_the_options_of_the_person_are_kept() -> None:
@@ -117,9 +125,11 @@ def add_version(
 ) -> None:
     options = FinetuneOptions(stage=stage)
     known = known_numbers(project.objects(reviewed=True))
+    version_id = project.reserve_version()
+    (project.version_dir(version_id) / WEIGHTS_NAME).touch()
     project.add_version(
         VersionRecord(
-            id=project.reserve_version(),
+            id=version_id,
             parent="base",
             method=options.method,
             stage=stage,
@@ -148,6 +158,8 @@ def test_the_situation_is_read_from_the_project(tmp_path: Path) -> None:
         assert Situation.of(project) == Situation(2, 3, 1, False, "full", 1)
         project.undo()
         assert Situation.of(project) == Situation(1, 2, 0, True, "full", 1)
+        add_version(project, "active", "full")
+        assert Situation.of(project).active == "adapter"
 
 
 def test_students_that_hardly_gain_are_a_plateau(tmp_path: Path) -> None:

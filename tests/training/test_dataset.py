@@ -51,6 +51,18 @@ def test_the_first_image_validates_and_it_stays_so(project_of):
     assert count_objects(later.validation) == 3
 
 
+def test_slices_beside_each_other_are_one_group(project_of):
+    with project_of([]) as project:
+        for n, name in enumerate(["z.tif [0]", "z.tif [1]", "z.tif [4]", "a.png"]):
+            pixels = np.full((8, 8), n, np.uint8)
+            image = project.add_image(pixels, name, source=f"/data/{name.split()[0]}")
+            project.commit(image.id, pixels == n)
+        split = load_split(project)
+    groups = {s.name: s.group for s in (*split.train, *split.validation)}
+    assert groups["a.png"] == "a.png"
+    assert groups["z.tif [0]"] == groups["z.tif [1]"] != groups["z.tif [4]"]
+
+
 def test_no_object_is_on_both_sides(project_of):
     with project_of([3, 3, 3, 3]) as project:
         split = load_split(project)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -193,6 +193,14 @@ def test_objects_side_by_side_are_the_same_objects():
     )
     assert [o.ious for o in parallel.objects] == [o.ious for o in serial.objects]
     assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_results_say_which_image_they_are_of(base, samples):
+    alone, slice_ = (replace(s, rles=s.rles[:1]) for s in samples[:2])
+    found = evaluate(
+        Predictor(base), [alone, replace(slice_, group="stack")], max_clicks=1
+    )
+    assert [o.image for o in found.objects] == [alone.name, "stack"]
 
 
 def test_figures_are_means_over_objects():

@@ -155,6 +155,18 @@ def test_what_a_version_knows_survives_other_ids_and_goes_by_slice(project):
     assert not may_know(version, replace(first, image_id=99))
 
 
+def test_a_version_knows_what_the_one_it_was_begun_with_knew(project):
+    """Also what was deleted when it was trained, and has come back since."""
+    found = commit(project)
+    first = project.version(add_version(project, known_numbers=known_numbers([found])))
+    assert known_numbers([], first) == known_numbers([found])
+    later = replace(found, instance_id=7)
+    assert known_numbers([later], first) == {str(found.image_id): 7}
+    assert known_numbers([found], project.version(add_version(project))) == (
+        known_numbers([found])
+    )
+
+
 def test_versions_of_before_know_all_that_was_there_when_they_were_made(project):
     old = commit(project)
     version = add_version(project)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,12 +16,9 @@ from napari_infosam.core.masks import iter_objects
 from napari_infosam.core.options import FinetuneOptions
 from napari_infosam.models import Predictor, load_version
 from napari_infosam.models.student import (
-    StudentSpec,
-    build_student,
     read_spec,
-    save_student,
 )
-from napari_infosam.project import Project, VersionRecord
+from napari_infosam.project import Project
 from napari_infosam.project.versions import may_know
 from napari_infosam.synthetic import make_set
 from napari_infosam.training import teach as teach_module
@@ -119,11 +115,11 @@ def test_a_slow_start_leaves_time_to_learn(project_of):
 
 @pytest.mark.usefixtures("frugal")
 def test_a_student_that_equals_the_active_version_is_never_swapped_in(
-    project_of, decoder_version
+    project_of, add_student
 ):
     """With real clicks on real weights, which the smallest of steps leaves as is."""
     with project_of([2, 2]) as project:
-        decoder_version(project)
+        add_student(project)
         found, outcome, _ = execute(project, learning_rate=1e-30, max_steps=1)
         assert not outcome.accepted
         assert found[-1].candidate == found[-1].active
@@ -201,9 +197,9 @@ def test_what_can_not_be_run(project_of, counts, options, sentence):
 
 
 @pytest.mark.usefixtures("frugal")
-def test_a_truncated_active_version(project_of, decoder_version):
+def test_a_truncated_active_version(project_of, add_student):
     with project_of([1, 1]) as project:
-        path = decoder_version(project)
+        path = add_student(project)
         path.write_bytes(path.read_bytes()[:5000])
         with pytest.raises(InfosamError, match="activate another version"):
             execute(project)
@@ -211,35 +207,6 @@ def test_a_truncated_active_version(project_of, decoder_version):
         # the way out that the sentence names
         project.activate("base")
         assert execute(project, cancel_at=lambda e: e.kind == "stage")[1] is None
-
-
-@pytest.fixture
-def decoder_version(base):
-    """Return a function that adds a version, active, and returns its weights."""
-
-    def add(project: Project) -> Path:
-        spec = StudentSpec(
-            base=base.name, base_hash=base.weights_hash, method="decoder"
-        )
-        version_id = project.reserve_version()
-        path = project.version_dir(version_id) / "student.safetensors"
-        save_student(build_student(base.sam, spec)[0], path, spec)
-        project.add_version(
-            VersionRecord(
-                id=version_id,
-                parent="base",
-                method="decoder",
-                stage="quick",
-                options={},
-                data_hash="",
-                metrics={},
-                status="active",
-                reason="",
-            )
-        )
-        return path
-
-    return add
 
 
 @pytest.mark.slow
@@ -252,13 +219,13 @@ def decoder_version(base):
     ],
 )
 def test_a_full_disk_at_the_end_changes_nothing(
-    project_of, decoder_version, monkeypatch, call
+    project_of, add_student, monkeypatch, call
 ):
     def full(*_arguments, **_keywords):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with project_of([1, 1]) as project:
-        decoder_version(project)
+        add_student(project)
         with monkeypatch.context() as patch:
             patch.setattr(call, full)
             with pytest.raises(InfosamError, match="could not be written"):

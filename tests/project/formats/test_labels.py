@@ -333,7 +333,7 @@ def test_real_sets(project: Project, shared: Path, name: str, n_objects: int) ->
     folder = shared / "data" / name
     report = import_folder(project, folder / "images", folder / "masks")
     assert report == ImportReport(40, n_objects, ())
-    assert [r.split for r in project.images()].count("val") == 7
+    assert [r.split for r in project.images()].count("val") == 8
     last = project.images()[-1]
     labels = io.imread(folder / "masks" / last.name)
     np.testing.assert_array_equal(project.label_image(last.id) > 0, labels > 0)

@@ -1,0 +1,181 @@
+"""How often the gate lets a student pass, and how much better that is in truth.
+
+Versions of simulated projects are evaluated on other images than those they were made
+from. Then each meets each other version of its data set in the gate, and the base, on
+few of these objects, drawn many times. What passes is counted by the gain on all.
+
+Run: ``python benchmarks/gate_power.py --data DIR --keep FILE SIMULATION...``, where the
+simulations are folders that ``infosam simulate --data DIR`` has written; again with the
+same file for other data. A minute a version on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from napari_infosam.bench.data import read_data_set
+from napari_infosam.models import EmbeddingCache, Predictor, load_model, load_version
+from napari_infosam.models.threads import set_fastest_threads
+from napari_infosam.project import Project
+from napari_infosam.training.dataset import limit_objects
+from napari_infosam.training.evaluate import Evaluation, evaluate
+from napari_infosam.training.gate import judge
+from napari_infosam.training.held_out import TURNS, HeldOut
+from napari_infosam.training.run import GATE_CLICKS
+
+OBJECTS = 40
+SEED = 0
+BINS = {
+    "worse by 0.01 or more": (-np.inf, -0.01),
+    "worse by less": (-0.01, 0.0),
+    "better by less than 0.01": (0.0, 0.01),
+    "by 0.01 to 0.03": (0.01, 0.03),
+    "by 0.03 or more": (0.03, np.inf),
+}
+"""Mean gain in IoU after 1, 3 and 5 clicks and of boxes, on all objects and views."""
+
+Results = dict[str, dict[str, Evaluation]]
+"""By data set and version."""
+FILE = TypeAdapter(Results)
+
+
+def measure(data: Path, simulations: list[Path], n_images: int, found: Results) -> None:
+    """Add the evaluations that are missing of the versions of simulated projects."""
+    pairs = read_data_set(data)
+    test = pairs.read(pairs.split(n_images, OBJECTS, SEED)[1])
+    few = limit_objects(test, OBJECTS, SEED)
+    held_out = HeldOut.of(few, len(TURNS) * OBJECTS)
+    base = load_model("vit_t", "cpu")
+    known = found.setdefault(data.name, {})
+    if "base" not in known:
+        known["base"] = _evaluate(held_out, Predictor(base))
+    for path in (p for s in simulations for p in sorted(s.glob("projects/*.infosam"))):
+        with Project.open(path, lock=False) as project:
+            for version in project.versions():
+                name = f"{path.parents[1].name}/{path.stem}/{version.id}"
+                if name not in known:
+                    model = load_version(project, version.id, base=base)
+                    known[name] = _evaluate(
+                        held_out, Predictor(model, EmbeddingCache())
+                    )
+                    print(name, flush=True)
+
+
+def _evaluate(held_out: HeldOut, predictor: Predictor) -> Evaluation:
+    found = evaluate(predictor, held_out.samples, max_clicks=GATE_CLICKS, threads=2)
+    return found.of_views(held_out.n_views)
+
+
+def draw(n: int, n_views: int, of: Evaluation, rng: np.random.Generator) -> list[int]:
+    """Return which results to look at: some objects, in some views."""
+    objects = rng.choice(of.n_objects, n, replace=False)
+    views = rng.choice(of.n_views, n_views, replace=False)
+    return [int(view * of.n_objects + i) for view in views for i in objects]
+
+
+def passes(
+    candidate: Evaluation, rival: Evaluation, chosen: list[int], n_views: int
+) -> bool:
+    """Return whether a candidate passes the gate on some results."""
+
+    def some(of: Evaluation) -> Evaluation:
+        objects = tuple(of.objects[i] for i in chosen)
+        return Evaluation(objects, of.n_images, of.max_clicks, 0.0, n_views)
+
+    return judge(some(candidate), {"rival": some(rival)}).accepted
+
+
+def gain(candidate: Evaluation, rival: Evaluation) -> float:
+    """Return the mean gain in IoU after 1, 3 and 5 clicks and of boxes."""
+    new, old = (
+        np.mean([of.iou_after(1), of.iou_after(3), of.iou_after(5), of.iou_box])
+        for of in (candidate, rival)
+    )
+    return float(new - old)
+
+
+def spreads(found: Results) -> list[float]:
+    """Return how far the gains of each student over its base lie apart, by object."""
+
+    def table(of: Evaluation) -> NDArray[np.float64]:
+        each = [[*map(o.iou_after, (1, 3, 5)), o.iou_box] for o in of.objects]
+        means = np.array(each).mean(axis=1)
+        by_object: NDArray[np.float64] = means.reshape(of.n_views, of.n_objects).mean(0)
+        return by_object
+
+    return sorted(
+        float((table(student) - table(known["base"])).std(ddof=1))
+        for known in found.values()
+        for name, student in known.items()
+        if name != "base"
+    )
+
+
+def rows(found: Results, sizes: list[int], trials: int) -> Iterator[str]:
+    """Yield the lines of the table: shares that pass, by size and true gain."""
+    pairs = [
+        (known[a], known[b])
+        for known in found.values()
+        for a, b in permutations(known, 2)
+    ]
+    shares: dict[tuple[int, int], defaultdict[str, list[float]]] = {}
+    for n in sizes:
+        for n_views in (1, len(TURNS)):
+            rng = np.random.default_rng(SEED)
+            here = shares[n, n_views] = defaultdict(list)
+            for candidate, rival in pairs:
+                true = gain(candidate, rival)
+                bin_ = next(b for b, (low, high) in BINS.items() if low <= true < high)
+                passed = [
+                    passes(candidate, rival, draw(n, n_views, rival, rng), n_views)
+                    for _ in range(trials)
+                ]
+                here[bin_].append(float(np.mean(passed)))
+    yield f"| objects | views | {' | '.join(BINS)} |"
+    yield "|---" * (len(BINS) + 2) + "|"
+    for (n, n_views), here in shares.items():
+        cells = [f"{np.mean(here[b]):.0%}" if here[b] else "" for b in BINS]
+        yield f"| {n} | {n_views} | {' | '.join(cells)} |"
+    pairs_of = shares[sizes[0], 1]
+    yield f"| pairs | | {' | '.join(str(len(pairs_of[b])) for b in BINS)} |"
+
+
+def main() -> None:
+    """Measure what is missing, and print the table of all that is known."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("simulations", type=Path, nargs="*")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--keep", type=Path, required=True)
+    parser.add_argument("--images", type=int, default=10, help="that were annotated")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 2, 3, 6, 12, 24])
+    parser.add_argument("--trials", type=int, default=60)
+    chosen = parser.parse_args()
+    found: Results = {}
+    if chosen.keep.exists():
+        found = FILE.validate_json(chosen.keep.read_bytes())
+    if chosen.data is not None:
+        set_fastest_threads(2)
+        try:
+            measure(chosen.data, chosen.simulations, chosen.images, found)
+        finally:
+            chosen.keep.write_bytes(FILE.dump_json(found))
+    for line in rows(found, chosen.sizes, chosen.trials):
+        print(line)
+    apart = spreads(found)
+    print(
+        f"Standard deviation of the gain over the base, from object to object: "
+        f"{apart[0]:.3f} to {apart[-1]:.3f}, median {np.median(apart):.3f}, of "
+        f"{len(apart)} students"
+    )
+
+
+if __name__ == "__main__":
+    main()
