@@ -11,12 +11,11 @@ import numpy as np
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.placed import is_on
 from napari_infosam.core.prompts import Box, PromptSet
+from napari_infosam.project.encoded import encode, encode_pixels
 from napari_infosam.project.images import select_image
 from napari_infosam.project.lookups import check_one_picture, of_other_class
 from napari_infosam.project.objects import (
     Origin,
-    encode,
-    encode_pixels,
     require_object,
     require_objects,
     select_objects,
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
     from napari_infosam.core.masks import BoolArray
     from napari_infosam.project.database import Database
-    from napari_infosam.project.objects import Encoded
+    from napari_infosam.project.encoded import Encoded
     from napari_infosam.project.records import (
         Action,
         ImageRecord,

@@ -9,11 +9,10 @@ import numpy as np
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.project import history
+from napari_infosam.project.encoded import Encoded, encode_pixels
 from napari_infosam.project.objects import (
-    Encoded,
     Origin,
     copy_objects,
-    encode_pixels,
     require_objects,
     select_objects,
     write_object,

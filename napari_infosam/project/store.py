@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from napari_infosam.core.prompts import Box, PromptSet
 from napari_infosam.project import history, images, lookups, objects
 from napari_infosam.project.edits import Edits
+from napari_infosam.project.encoded import encode
 from napari_infosam.project.listing import Listing
 from napari_infosam.project.objects import Origin
 from napari_infosam.project.painting import paint_columns
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_infosam.core.masks import BoolArray
-    from napari_infosam.project.objects import Encoded
+    from napari_infosam.project.encoded import Encoded
     from napari_infosam.project.records import (
         HistoryEntry,
         ObjectRecord,
@@ -161,7 +162,7 @@ class Project(ProjectImages, ProjectVersions):
         """
         self._require_lock()
         image = self.image(image_id)
-        encoded = [(objects.encode(mask, image), origin) for mask, origin in masks]
+        encoded = [(encode(mask, image), origin) for mask, origin in masks]
         with self._database.write() as connection:
             for name, color in (classes or {}).items():
                 images.insert_class(connection, name, color)

@@ -14,7 +14,7 @@ from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.masks import BoolArray, decode_rle, encode_rle
 from napari_infosam.core.placed import fits_coco
 from napari_infosam.core.prompts import Box
-from napari_infosam.project.objects import Encoded
+from napari_infosam.project.encoded import Encoded
 from napari_infosam.project.painting import lowest_first, pixels_of, run_lengths
 from napari_infosam.project.split import stack_of
 from napari_infosam.project.windows import column_runs

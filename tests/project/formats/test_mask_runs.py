@@ -12,10 +12,10 @@ from pycocotools import mask as coco
 
 from napari_infosam.core.masks import encode_rle, iter_objects
 from napari_infosam.core.preprocess import Preprocessing
+from napari_infosam.project.encoded import encode
 from napari_infosam.project.formats.items import Item
 from napari_infosam.project.formats.mask_runs import MaskRuns, rle_of_lengths
 from napari_infosam.project.formats.polygons import fill_polygons
-from napari_infosam.project.objects import encode
 from napari_infosam.project.records import ImageRecord
 
 from .helpers import masks
