@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,7 +97,9 @@ class Pointer:
     def position(self) -> tuple[float, float] | None:
         """Return the (row, column) under the mouse pointer."""
         image = self._image()
-        return None if image is None else _row_column(image, self._viewer.cursor)
+        return (
+            None if image is None else _row_column(image, self._viewer.cursor.position)
+        )
 
     def _on_double_click(self, viewer: Viewer, event: Any) -> None:
         # the first click of the two was the prompt; zooming as well would lose it
@@ -112,8 +115,8 @@ class Pointer:
             return
         by_hand = event.button == RIGHT or reverses(event)
         boxing = self._tool.boxing and event.button == LEFT and not self._tool.panning
-        start, anchor = np.array(event.pos), _row_column(image, event)
-        grabbed = np.array(event.position)
+        start, grabbed = np.array(event.pos), np.array(event.position)
+        anchor = _row_column(image, grabbed)
         dragged = False
         # not on to vispy: it would draw the scene twice to find out what was clicked
         # on, and its camera would move with the slightest move of a click
@@ -122,14 +125,14 @@ class Pointer:
         while event.type == "mouse_move":
             dragged |= is_far(event.pos, start)
             if boxing and dragged:
-                self._preview(anchor, _row_column(image, event))
+                self._preview(_corners(image, grabbed, event))
             elif dragged and event.button == LEFT:
                 self._pan(grabbed, event)
             event.handled = event.handled or not dragged
             yield
         dragged |= is_far(event.pos, start)  # a quick drag may have had no move
         if boxing and dragged:
-            self._place_box(anchor, _row_column(image, event))
+            self._place_box(_corners(image, grabbed, event))
         elif not dragged and self.decides_at(anchor):
             self._decide(anchor, rejected=by_hand)
         elif not dragged:
@@ -166,23 +169,23 @@ class Pointer:
         else:
             self._session.add_prompt(prompt)
 
-    def _preview(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+    def _preview(self, corners: list[tuple[float, float]]) -> None:
         source = self._session.source
         if source is None:
             return
         try:
-            box = box_from_corners([start, end], source.shape)
+            box = box_from_corners(corners, source.shape)
         except InfosamError:
             return  # still outside the image
         self._layers.show_box(box)
         self.drawing.emit(box)
 
-    def _place_box(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+    def _place_box(self, corners: list[tuple[float, float]]) -> None:
         source = self._session.source
         if source is None:
             return
         try:
-            prompt = box_from_corners([start, end], source.shape)
+            prompt = box_from_corners(corners, source.shape)
         except InfosamError as error:
             self._session.voice.say(str(error))
             self._layers.show_box(self._session.prompts.box)
@@ -204,7 +207,24 @@ def is_far(position: Any, start: NDArray[Any]) -> bool:
     return bool(np.abs(np.array(position) - start).max() > _STILL_PIXELS)
 
 
-def _row_column(image: Image, event: Any) -> tuple[float, float]:
-    """Return where in the picture something with a world position is."""
-    position = image.world_to_data(event.position)
+def _corners(
+    image: Image, grabbed: NDArray[Any], event: Any
+) -> list[tuple[float, float]]:
+    """Return where the corners of a drag on the screen are in the picture.
+
+    All four of them: on the screen, a picture may be turned.
+    """
+    end = np.array(event.position)
+    *_, down, across = event.dims_displayed
+    found = []
+    for row, column in product((grabbed, end), repeat=2):
+        corner = end.copy()
+        corner[down], corner[across] = row[down], column[across]
+        found.append(_row_column(image, corner))
+    return found
+
+
+def _row_column(image: Image, world: Any) -> tuple[float, float]:
+    """Return where in the picture a world position is."""
+    position = image.world_to_data(world)
     return float(position[-2]), float(position[-1])

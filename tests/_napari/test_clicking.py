@@ -286,6 +286,25 @@ def test_a_scaled_and_shifted_image_is_clicked_where_it_is(
     assert iou(np.asarray(window.layer(layers.PROPOSAL).data) > 0, disc(2)) > 0.8
 
 
+def test_a_box_holds_all_that_was_dragged_over_on_a_turned_image(
+    open_window: OpenWindow,
+) -> None:
+    window = open_window(("discs", picture()), rotate=45)
+    window.wait_ready()
+    window.key(Key.Key_B)
+    image = window.panel.link.image
+    assert image is not None
+    middle = np.array(image.data_to_world(DISCS[0]))
+    start, end = (image.world_to_data(middle + side) for side in (-25, 25))
+    window.drag(tuple(start[-2:]), tuple(end[-2:]))
+    box = window.session.prompts.box
+    assert box is not None
+    row, column = DISCS[0]
+    reach = 25 * np.sqrt(2)  # half the diagonal of what was dragged over
+    assert (box.x0, box.x1) == pytest.approx((column - reach, column + reach), abs=1.5)
+    assert (box.y0, box.y1) == pytest.approx((row - reach, row + reach), abs=1.5)
+
+
 def test_of_a_stack_the_slice_in_view_is_annotated(open_window: OpenWindow) -> None:
     stack = np.stack([picture(), picture(120), picture(90)])
     window = open_window(("stack", stack))
