@@ -167,7 +167,8 @@ def _refusal(candidate: Evaluation, rival: Evaluation) -> tuple[str, bool]:
         return f"objects that never reach 0.85 IoU rose {numbers}", True
     gains = (after - before).mean(axis=1)
     images = [one.image for one in rival.objects[: rival.n_objects]]
-    gain, noise = float(gains.mean()), max(_noise(gains), _doubt(gains, images))
+    gain, doubt = float(gains.mean()), _doubt(gains, images)
+    noise = max(_noise(gains), doubt)
     if gain < MARGIN and (_by_object(rival, _ceiling(rival)) - before).mean() < MARGIN:
         return f"it has {_held_out(rival)} right already; annotate more images", False
     if gain < MARGIN:
@@ -178,6 +179,9 @@ def _refusal(candidate: Evaluation, rival: Evaluation) -> tuple[str, bool]:
         return least, False
     if gain < noise:
         small = f"a gain of {gain:.3f} in mean IoU is within the noise of {noise:.3f}"
+        if noise == doubt:
+            held_out = counted(len(set(images)), "held-out image")
+            small += f" of {held_out}; annotate more images"
         return small, False
     return "", False
 
