@@ -18,9 +18,9 @@ from napari_infosam.core.options import FinetuneOptions
 from napari_infosam.models import load_version
 from napari_infosam.project import database
 from napari_infosam.training import __main__ as process
+from napari_infosam.training import held_out as held_out_module
 from napari_infosam.training import job
 from napari_infosam.training import run as run_module
-from napari_infosam.training import teach as teach_module
 from napari_infosam.training.evaluate import Evaluation, ObjectResult
 from napari_infosam.training.failures import failure_sentence, is_out_of_memory
 from napari_infosam.training.job import TrainingJob, find_resumable
@@ -61,8 +61,7 @@ def accepting(frugal, monkeypatch):
     def evaluate(predictor, *_arguments, **_keywords):
         return results(0.8 if predictor.model.version == "student" else 0.5)
 
-    for module in (run_module, teach_module):
-        monkeypatch.setattr(module, "evaluate", evaluate)
+    monkeypatch.setattr(held_out_module, "evaluate", evaluate)
 
 
 # ------------------------------------------------------------------ another version
