@@ -17,6 +17,7 @@ Mask = NDArray[np.bool_]
 
 _CANVAS = (520, 560)
 _N_ANNOTATED, _N_AFTER = 6, 3
+_PASSES = 60
 _N_CLICKS = 2
 _SECONDS = 120
 
@@ -48,6 +49,8 @@ def take(folder: Path, home: Path) -> None:
         one.shoot("loop_advanced", panel.learn.advanced)
         panel.learn.advanced.is_open = False
         panel.learn.options.max_seconds.value = _SECONDS
+        desk = one.session.desk
+        desk.options = desk.options.model_copy(update={"max_epochs": _PASSES})
         one.press(panel.learn.finetune)
         _click(one, _truth(one, truths))
         one.wait(lambda: len(learning.ious) >= 3 or not learning.is_running)
