@@ -93,26 +93,18 @@ def passes(
     return judge(some(candidate), {"rival": some(rival)}).accepted
 
 
-def gain(candidate: Evaluation, rival: Evaluation) -> float:
-    """Return the mean gain in IoU after 1, 3 and 5 clicks and of boxes."""
-    new, old = (
-        np.mean([of.iou_after(1), of.iou_after(3), of.iou_after(5), of.iou_box])
-        for of in (candidate, rival)
-    )
-    return float(new - old)
+def mean_ious(of: Evaluation) -> NDArray[np.float64]:
+    """Return the mean IoU of each object after 1, 3 and 5 clicks and of its box."""
+    each = [[*map(o.iou_after, (1, 3, 5)), o.iou_box] for o in of.objects]
+    shape = (of.n_views, of.n_objects, 4)
+    means: NDArray[np.float64] = np.array(each).reshape(shape).mean(axis=(0, 2))
+    return means
 
 
 def spreads(found: Results) -> list[float]:
     """Return how far the gains of each student over its base lie apart, by object."""
-
-    def table(of: Evaluation) -> NDArray[np.float64]:
-        each = [[*map(o.iou_after, (1, 3, 5)), o.iou_box] for o in of.objects]
-        means = np.array(each).mean(axis=1)
-        by_object: NDArray[np.float64] = means.reshape(of.n_views, of.n_objects).mean(0)
-        return by_object
-
     return sorted(
-        float((table(student) - table(known["base"])).std(ddof=1))
+        float((mean_ious(student) - mean_ious(known["base"])).std(ddof=1))
         for known in found.values()
         for name, student in known.items()
         if name != "base"
@@ -132,7 +124,7 @@ def rows(found: Results, sizes: list[int], trials: int) -> Iterator[str]:
             rng = np.random.default_rng(SEED)
             here = shares[n, n_views] = defaultdict(list)
             for candidate, rival in pairs:
-                true = gain(candidate, rival)
+                true = float(np.mean(mean_ious(candidate) - mean_ious(rival)))
                 bin_ = next(b for b, (low, high) in BINS.items() if low <= true < high)
                 passed = [
                     passes(candidate, rival, draw(n, n_views, rival, rng), n_views)
@@ -169,12 +161,12 @@ def main() -> None:
             chosen.keep.write_bytes(FILE.dump_json(found))
     for line in rows(found, chosen.sizes, chosen.trials):
         print(line)
-    apart = spreads(found)
-    print(
-        f"Standard deviation of the gain over the base, from object to object: "
-        f"{apart[0]:.3f} to {apart[-1]:.3f}, median {np.median(apart):.3f}, of "
-        f"{len(apart)} students"
-    )
+    if apart := spreads(found):
+        print(
+            f"Standard deviation of the gain over the base, from object to object: "
+            f"{apart[0]:.3f} to {apart[-1]:.3f}, median {np.median(apart):.3f}, of "
+            f"{len(apart)} students"
+        )
 
 
 if __name__ == "__main__":

@@ -97,9 +97,9 @@ class Pointer:
     def position(self) -> tuple[float, float] | None:
         """Return the (row, column) under the mouse pointer."""
         image = self._image()
-        return (
-            None if image is None else _row_column(image, self._viewer.cursor.position)
-        )
+        if image is None:
+            return None
+        return _row_column(image, self._viewer.cursor.position)
 
     def _on_double_click(self, viewer: Viewer, event: Any) -> None:
         # the first click of the two was the prompt; zooming as well would lose it
@@ -120,7 +120,7 @@ class Pointer:
         dragged = False
         # not on to vispy: it would draw the scene twice to find out what was clicked
         # on, and its camera would move with the slightest move of a click
-        event.handled = event.button == LEFT
+        event.handled = event.handled or event.button == LEFT
         yield
         while event.type == "mouse_move":
             dragged |= is_far(event.pos, start)

@@ -49,7 +49,7 @@ class Sample:
         that were accepted as they were answered.
     group
         What images that are alike have in common, such as slices beside each other;
-        '' for an image that is alone.
+        '' takes the name for it.
     """
 
     name: str

@@ -267,10 +267,10 @@ def test_chance_seldom_passes():
     independent = rate(lambda rng, _before: draw(rng))
     close = rate(lambda rng, before: paired(rng, before, 0.0, 0.05))
     few = rate(lambda rng, before: paired(rng, before, 0.0, 0.05), n=4)
-    # measured: 15.5 %, 6.0 % and, of four objects, 15.0 %
+    # measured: 15.7 %, 5.7 % and, of four objects, 5.5 %
     assert independent < 0.2
     assert close < 0.1
-    assert few < 0.2
+    assert few < 0.1
 
 
 def test_what_is_worse_hardly_ever_passes():
