@@ -88,6 +88,7 @@ def test_corrections_are_seen_whole_or_not_at_all(
     whole = square(2, 2, 10)
     project.commit_many(image.id, [whole, ~whole])
     pixels = np.argwhere(np.ones_like(whole))
+    project.edits.paint(image.id, pixels[:90], 1)  # for an undo that comes first
     stop = threading.Event()
 
     def correct(number: int) -> None:
