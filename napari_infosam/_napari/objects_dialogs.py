@@ -38,7 +38,8 @@ _KINDS: dict[Format, _Kind] = {
         "Label images",
         "A TIFF for each image, each object one value, and a table of the classes. Of "
         "objects that overlap the smaller one is kept whole.",
-        "A folder of label images: 0 is background, each other value one object.",
+        "A label image, or a folder of them: 0 is background, each other value one "
+        "object.",
         "The images, with the same file names as the label images.",
     ),
     "coco": _Kind(
@@ -153,7 +154,7 @@ class ImportDialog(TransferDialog):
         self.source, line = self.place(
             "What holds the objects",
             browse="Import objects from",
-            files="Objects (*.json *.geojson *.yaml);;All files (*)",
+            files="Objects (*.tif *.tiff *.png *.json *.geojson *.yaml);;All files (*)",
         )
         self.form.addRow("From", line)
         self.images, line = self.place(
@@ -168,22 +169,26 @@ class ImportDialog(TransferDialog):
         self.lead_from(self.binary)
         self.go.clicked.connect(self._start)
         self._images_line = line
+        self._usual_images = transfer.folder_of_images()
         self._on_kind()
 
     def _start(self) -> None:
-        images = self.images.text().strip()
         self._transfer.import_files(
             self.chosen,
             Path(self.source.text().strip()).expanduser(),
-            Path(images).expanduser() if images and self._takes_images() else None,
+            self._images_path() if self._takes_images() else None,
             binary=self.binary.isChecked() and self.chosen == "labels",
         )
+
+    def _images_path(self) -> Path | None:
+        images = self.images.text().strip() or self.images.placeholderText()
+        return Path(images).expanduser() if images else None
 
     def why_not(self) -> str:
         """Return why it can not begin yet, '' if it can."""
         if not self.source.text().strip():
             return "Say what to import first."
-        if self.chosen == "labels" and not self.images.text().strip():
+        if self.chosen == "labels" and self._images_path() is None:
             return "Say where the images of the label images are first."
         return ""
 
@@ -192,6 +197,9 @@ class ImportDialog(TransferDialog):
 
     def _on_kind(self, *_: object) -> None:
         about = _KINDS[self.chosen]
+        # the other formats look for the images in the project itself
+        usual = self._usual_images if self.chosen == "labels" else None
+        self.images.setPlaceholderText(str(usual or ""))
         self.needed.setText(about.images)
         allow(self._images_line, "" if self._takes_images() else _HAS_IMAGES)
         allow(self.binary, "" if self.chosen == "labels" else _ONLY_LABELS)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from os.path import dirname, isdir
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,7 +16,6 @@ from napari_infosam.project.image_files import CancelledError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from napari_infosam._napari.engine import Executor
     from napari_infosam._napari.image_list import ImageList
@@ -112,6 +114,13 @@ class Transfer:
             self._end(f"{counts} exported to {report.path}." + _listed(report.notes))
 
         self._run("exporting the objects", work, done)
+
+    def folder_of_images(self) -> Path | None:
+        """Return the folder that most images of the list are in, if it is there."""
+        paths = (row.path for row in self._images.rows.values())
+        folders = Counter(dirname(path) for path in paths if path is not None)
+        there = (Path(one) for one, _ in folders.most_common(1) if isdir(one))
+        return next(there, None)
 
     def import_files(
         self, kind: Format, source: Path, images: Path | None, *, binary: bool = False

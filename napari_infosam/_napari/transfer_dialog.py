@@ -185,10 +185,17 @@ class TransferDialog(QDialog):
             self.bar.setValue(round(share * _STEPS))
         if self._has_begun:  # what other dialogs began is not this one's
             self.outcome.setText(self._transfer.outcome)
+            self._make_room()
             self._has_begun = working
         allow(self.go, "It is being done." if working else self.why_not())
         if self.leave is not None:
             self.leave.setText("Cancel" if working else "Close")
+
+    def _make_room(self) -> None:
+        """Grow downwards rather than take the lines above their room."""
+        layout = self.layout()
+        needed = 0 if layout is None else layout.totalHeightForWidth(self.width())
+        self.resize(self.width(), max(self.height(), needed))
 
 
 class OutDialog(TransferDialog):

@@ -34,10 +34,11 @@ class FileFormat(StrEnum):
 def import_data(
     project: ProjectArgument,
     images: Annotated[
-        Path | None, typer.Option(help="Folder of images the objects belong to.")
+        Path | None, typer.Option(help="Folder of images of the objects, or one image.")
     ] = None,
     masks: Annotated[
-        Path | None, typer.Option(help="Folder of label images named as the images.")
+        Path | None,
+        typer.Option(help="Folder of label images named as the images, or one."),
     ] = None,
     file_format: Annotated[
         FileFormat, typer.Option("--format", help="What the objects come in.")

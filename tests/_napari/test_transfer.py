@@ -127,6 +127,56 @@ def test_another_format_leaves_everything_in_its_place(
         assert all(line.isVisible() for line in lines)
 
 
+def test_what_comes_of_it_leaves_everything_above_in_its_place(
+    window: Window, tmp_path: Path
+) -> None:
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+        for number in range(6):
+            long = f"a rather long name {number}.png"
+            imsave(tmp_path / name / long, picture(), check_contrast=False)
+    dialog = open_by_menu(window, "Import objects …")
+    dialog.source.setText(str(tmp_path / "masks"))
+    dialog.images.setText(str(tmp_path / "images"))
+    for _ in range(3):  # until it is laid out
+        QApplication.processEvents()
+    lines = [w for w in dialog.findChildren(QWidget) if w.isVisible()]
+    lines = [w for w in lines if w.y() <= dialog.outcome.y()]
+    places = [line.mapTo(dialog, QPoint()) for line in lines]
+    assert dialog.outcome in lines
+    finish(window, dialog)
+    for _ in range(3):
+        QApplication.processEvents()
+    assert [line.mapTo(dialog, QPoint()) for line in lines] == places
+    outcome = dialog.outcome
+    assert outcome.height() >= outcome.heightForWidth(outcome.width())
+    assert dialog.leave.isVisible()
+
+
+def test_the_images_of_the_project_need_not_be_named(
+    window: Window, tmp_path: Path
+) -> None:
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    paths = [tmp_path / "images" / f"{name}.png" for name in "abc"]
+    for number, path in enumerate(paths):
+        imsave(path, picture(180 + number), check_contrast=False)
+    mask = disc(0).astype(np.uint8)
+    imsave(tmp_path / "masks" / "b.tif", mask, check_contrast=False)
+    window.session.desk.require().listing.add((p.name, str(p)) for p in paths)
+    window.panel.images.load()
+    dialog = open_by_menu(window, "Import objects …")
+    assert dialog.images.placeholderText() == str(tmp_path / "images")
+    dialog.source.setText(str(tmp_path / "masks" / "b.tif"))
+    said = finish(window, dialog)
+    assert said == (
+        "1 object in 1 image imported. Skipped 2 images without a mask of the same "
+        "name."
+    )
+    choose_format(dialog, "coco")
+    assert dialog.images.placeholderText() == ""
+
+
 def test_label_images_make_a_project(
     window: Window, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,7 +38,7 @@ def import_files(
     kind
         What the objects come in.
     source
-        File or folder of the objects; for label images the folder of masks.
+        File or folder of the objects.
     images
         Folder of the images. Label images need it; for the others the images of the
         same names in the project are taken without it. OME-Zarr brings its own.

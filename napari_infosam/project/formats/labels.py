@@ -1,4 +1,4 @@
-"""Images with label images or binary masks, in two folders of equal file names."""
+"""Images with label images or binary masks of equal file names, in two folders."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def import_folder(
     project
         Open with its lock.
     images, masks
-        Folders of png, tif, tiff, jpg, jpeg, bmp or npy files. A mask is a label
-        image ``(H, W)`` of whole numbers, each value but zero one object. Of a stack
-        ``(..., H, W)`` each slice that has objects becomes an image; it may end
+        Folders of png, tif, tiff, jpg, jpeg, bmp or npy files, or one such file. A mask
+        is a label image ``(H, W)`` of whole numbers, each value but zero one object. Of
+        a stack ``(..., H, W)`` each slice that has objects becomes an image; it may end
         before the stack of images does. The table that an export leaves beside the
         masks gives the classes.
     binary
@@ -72,8 +72,8 @@ def import_folder(
         If there is no pair at all, or every mask is a colour picture, or the project
         can not be written to.
     """
-    pairs, skipped = find_pairs(Path(images), Path(masks))
-    table = LabelTable(Path(masks))
+    pairs, skipped = find_pairs(images, masks)
+    table = LabelTable(masks.parent if masks.is_file() else masks)
 
     def tell(share: float) -> None:
         if on_progress:
@@ -167,12 +167,15 @@ def _check_size(image: tuple[int, ...], mask: tuple[int, ...], name: str) -> Non
 
 
 def find_pairs(images: Path, masks: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
-    """Return pairs of equal stem, and a line for every file that has no partner.
+    """Return pairs of equal stem, and lines about the files that have no partner.
+
+    Each may be a file instead of a folder; two files are a pair, whatever their names.
+    Images without a mask are one line: where a part is labelled there are many.
 
     Raises
     ------
     InfosamError
-        If a folder is missing, both are the same, or there is no pair.
+        If a folder or file is missing, both are the same, or there is no pair.
     """
     skipped: list[str] = []
     image_files = _by_stem(images, "images", skipped)
@@ -181,6 +184,8 @@ def find_pairs(images: Path, masks: Path) -> tuple[list[tuple[Path, Path]], list
         raise InfosamError(
             f"Images and masks are both looked for in {images}: name two folders."
         )
+    if images.is_file() and masks.is_file():
+        return [(images, masks)], []
     pairs = [
         (path, mask_files[stem])
         for stem, path in image_files.items()
@@ -192,21 +197,24 @@ def find_pairs(images: Path, masks: Path) -> tuple[list[tuple[Path, Path]], list
             f"({len(mask_files)} masks) has the same name: an image and its mask need "
             "equal names, such as 001.png and 001.tif."
         )
-    for mine, others, what in (
-        (image_files, mask_files, "mask"),
-        (mask_files, image_files, "image"),
-    ):
-        skipped += [
-            f"{path.name}: there is no {what} of this name"
-            for stem, path in mine.items()
-            if stem not in others
-        ]
+    skipped += [
+        f"{path.name}: there is no image of this name"
+        for stem, path in mask_files.items()
+        if stem not in image_files
+    ]
+    unlabelled = [path for stem, path in image_files.items() if stem not in mask_files]
+    if len(unlabelled) == 1:
+        skipped.append(f"{unlabelled[0].name}: there is no mask of this name")
+    elif unlabelled:
+        skipped.append(f"{len(unlabelled)} images without a mask of the same name")
     return pairs, skipped
 
 
 def _by_stem(folder: Path, what: str, skipped: list[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     with one_sentence(folder):
+        if folder.is_file():
+            return {folder.stem: folder}
         if not folder.is_dir():
             raise InfosamError(f"There is no folder {folder} of {what}: check it.")
         for path in sorted(folder.iterdir()):

@@ -13,6 +13,7 @@ from skimage import io
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.project import Project
+from napari_infosam.project.formats.label_files import TABLE
 from napari_infosam.project.formats.labels import ImportReport, import_folder
 
 SHAPE = (20, 30)
@@ -297,6 +298,30 @@ def test_colour_masks_only(project: Project, images: Path, masks: Path) -> None:
     assert project.images() == []
 
 
+def test_one_label_image_for_a_folder_of_images(
+    project: Project, images: Path, masks: Path
+) -> None:
+    for seed, name in enumerate("abcd"):
+        save(images / f"{name}.png", picture(seed))
+    save(masks / "b.tif", two_objects())
+    report = import_folder(project, images, masks / "b.tif")
+    left_out = "3 images without a mask of the same name"
+    assert report == ImportReport(1, 2, (left_out,))
+    assert [record.name for record in project.images()] == ["b.png"]
+
+
+def test_two_files_are_a_pair_with_the_table_beside_the_mask(
+    project: Project, images: Path, masks: Path
+) -> None:
+    save(images / "cells.png", picture())
+    save(masks / "cells_mask.tif", two_objects())
+    table = "file,slice,label,class,color\ncells_mask.tif,,1,nucleus,#00ff00\n"
+    (masks / TABLE).write_text(table)
+    report = import_folder(project, images / "cells.png", masks / "cells_mask.tif")
+    assert report == ImportReport(1, 2, ())
+    assert [o.class_name for o in project.objects()] == ["nucleus", "object"]
+
+
 def test_folders_without_pairs(project: Project, images: Path, masks: Path) -> None:
     save(images / "a.png", picture())
     save(masks / "b.png", two_objects())
@@ -304,8 +329,10 @@ def test_folders_without_pairs(project: Project, images: Path, masks: Path) -> N
         import_folder(project, images, masks)
     with pytest.raises(InfosamError, match=f"no folder {images / 'x'} of images"):
         import_folder(project, images / "x", masks)
-    with pytest.raises(InfosamError, match=f"no folder {masks / 'b.png'} of masks"):
-        import_folder(project, images, masks / "b.png")
+    with pytest.raises(InfosamError, match=f"no folder {masks / 'c.png'} of masks"):
+        import_folder(project, images, masks / "c.png")
+    with pytest.raises(InfosamError, match=r"both looked for in .*a.png: name two"):
+        import_folder(project, images / "a.png", images / "a.png")
     with pytest.raises(InfosamError, match=r"both looked for in .*images: name two"):
         import_folder(project, images, images)
     assert project.images() == []
