@@ -14,6 +14,7 @@ from napari_infosam._napari.object_text import (
     named,
     painted_sentence,
 )
+from napari_infosam._napari.overlap import MUCH, Laid
 from napari_infosam._napari.picture_objects import PictureObjects
 from napari_infosam.core.channels import PLAIN
 from napari_infosam.core.errors import InfosamError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from napari_infosam._napari.image_source import ImageSource
     from napari_infosam._napari.object_in_work import Answer, ObjectInWork
+    from napari_infosam._napari.overlap import OverlapPolicy, Settle
     from napari_infosam.core.masks import BoolArray
     from napari_infosam.core.prompts import Point
     from napari_infosam.core.small_masks import SmallMask
@@ -46,18 +48,50 @@ class Accepted(PictureObjects):
     overlap_changed = Signal()
     """Another way to settle overlaps."""
 
-    _overlap: Overlap = "allow"
+    _overlap: OverlapPolicy = "allow"
+    ask: Settle | None = None
+    """Who is asked where overlaps are to be settled each time; without it both objects
+    have the pixels."""
 
     @property
-    def overlap(self) -> Overlap:
+    def overlap(self) -> OverlapPolicy:
         """What becomes of pixels that earlier objects have."""
         return self._overlap
 
     @overlap.setter
-    def overlap(self, value: Overlap) -> None:
+    def overlap(self, value: OverlapPolicy) -> None:
         if value != self._overlap:
             self._overlap = value
             self.overlap_changed.emit()
+
+    @property
+    def overlap_unasked(self) -> Overlap:
+        """The same where nobody is asked."""
+        return "allow" if self._overlap == "ask" else self._overlap
+
+    def settle(self, laid: Laid | None) -> Overlap | None:
+        """Return what becomes of pixels that earlier objects have, asking if so set.
+
+        None if the person would rather not accept.
+        """
+        if self._overlap != "ask" or laid is None or self.ask is None:
+            return self.overlap_unasked
+        return self.ask(laid.sentence("the new object"))
+
+    def laid(
+        self, masks: Sequence[SmallMask], target: int | None = None
+    ) -> Laid | None:
+        """Return how new masks lie on the objects of the picture; see `Laid.of`."""
+
+        def below(mask: SmallMask) -> NDArray[np.int32]:
+            if self.labels is not None:
+                return self.labels[mask.place]
+            rows, columns = mask.place
+            return self.window(
+                range(rows.start, rows.stop), range(columns.start, columns.stop)
+            )
+
+        return Laid.of(masks, below, target)
 
     def show(self, source: ImageSource | None) -> None:
         """Be about another picture; its objects are looked up when it is read."""
@@ -76,8 +110,17 @@ class Accepted(PictureObjects):
             self._voice.say("No object is chosen any more.")
 
     # ----------------------------------------------------------------- change
-    def commit(self, work: ObjectInWork, answer: Answer) -> ObjectRecord:
+    def commit(
+        self, work: ObjectInWork, answer: Answer, overlap: Overlap
+    ) -> ObjectRecord:
         """Write an answered proposal.
+
+        Parameters
+        ----------
+        work, answer
+            The proposal.
+        overlap
+            What becomes of pixels that earlier objects have; see `settle`.
 
         Raises
         ------
@@ -98,20 +141,24 @@ class Accepted(PictureObjects):
             "model_version": answer.version,
             "score": answer.prediction.score,
             "proposal_ious": tuple(work.proposal_ious(mask)),
-            "overlap": self.overlap,
         }
         if again is None and work.number is not None:
-            overlap = came_about.pop("overlap")
             origin = Origin(self.class_name, **came_about, instance_id=work.number)
             (record,) = project.edits.commit_across(
                 [(image_id, mask, origin)], overlap=overlap, action="commit"
             )
         elif again is None:
             record = project.commit(
-                image_id, mask, class_name=self.class_name, **came_about
+                image_id,
+                mask,
+                class_name=self.class_name,
+                overlap=overlap,
+                **came_about,
             )
         else:
-            record = project.edits.replace(again.id, mask, **came_about)
+            record = project.edits.replace(
+                again.id, mask, overlap=overlap, **came_about
+            )
         if again is None and self.labels is not None and not self.labels[mask].any():
             # alone where it is: there is nothing to look up
             self.labels[mask] = record.instance_id
@@ -121,11 +168,13 @@ class Accepted(PictureObjects):
             self.follow(project.last_step())
         return record
 
-    def commit_each(self, masks: Sequence[tuple[SmallMask, Origin]]) -> int:
+    def commit_each(
+        self, masks: Sequence[tuple[SmallMask, Origin]], overlap: Overlap
+    ) -> int:
         """Write several objects in one step for undo; return how many there are.
 
-        Whose pixels are whose is settled among them first: where the overlap policy
-        lets one object have a pixel, the earlier of them has it.
+        Whose pixels are whose is settled among them first: where ``overlap``, as in
+        `commit`, lets one object have a pixel, the earlier of them has it.
 
         Raises
         ------
@@ -135,8 +184,8 @@ class Accepted(PictureObjects):
         self.save_painted()
         project, image_id = self._require_image()
         small: list[SmallMask | None] = [mask for mask, _ in masks]
-        if self.overlap != "allow" and self.labels is not None:
-            keeps = self.overlap == "keep"
+        if overlap != "allow" and self.labels is not None:
+            keeps = overlap == "keep"
             taken = self.labels > 0 if keeps else np.zeros(self.labels.shape, np.bool_)
             small = apart([mask for mask, _ in masks], taken)
         kept = [
@@ -152,19 +201,26 @@ class Accepted(PictureObjects):
         written = project.commit_each(
             image_id,
             ((mask.mask(), origin) for mask, origin in kept),
-            overlap=self.overlap,
+            overlap=overlap,
             one_step=True,
         )
         self.follow(project.last_step())
         return len(written)
 
     def say_accepted(
-        self, record: ObjectRecord, work: ObjectInWork, answer: Answer
+        self,
+        record: ObjectRecord,
+        work: ObjectInWork,
+        answer: Answer,
+        laid: Laid | None,
     ) -> None:
-        """Say what `commit` made of a proposal."""
+        """Say what `commit` made of a proposal, and on what it lay before."""
         lost = int(np.count_nonzero(answer.prediction.mask)) - record.area
         again = record.instance_id == work.target
-        self._voice.say(accepted_sentence(record, again=again, lost=lost))
+        said = accepted_sentence(record, again=again, lost=lost)
+        if laid is not None and laid.share >= MUCH and not lost:
+            said = f"{said.removesuffix('.')}; {laid.sentence()}."
+        self._voice.say(said)
 
     def delete(self, numbers: Sequence[int]) -> None:
         """Delete objects; undo brings them back."""

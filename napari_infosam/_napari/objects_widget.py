@@ -18,6 +18,7 @@ from napari_infosam._napari.objects_model import (
     ObjectsModel,
     stretches,
 )
+from napari_infosam._napari.overlap import ALL_TITLES
 from napari_infosam._napari.small_widgets import (
     Fold,
     Toggles,
@@ -32,13 +33,7 @@ if TYPE_CHECKING:
 
     from napari_infosam._napari.session import Session
     from napari_infosam._napari.viewer_link import ViewerLink
-    from napari_infosam.project.records import Overlap
 
-_OVERLAPS: tuple[tuple[Overlap, str], ...] = (
-    ("allow", "Both have them"),
-    ("keep", "Earlier object keeps them"),
-    ("replace", "New object takes them"),
-)
 _TABLE_PIXELS = 170
 _WIDTHS = {NUMBER: 40, AREA: 68, IOU: 42, VERSION: 56}
 _NOTHING_CHOSEN = (
@@ -121,10 +116,10 @@ class ObjectsWidget(QWidget):
         form.addRow("Colours", self.colors)
         self.overlap = choice(
             "Where a proposal that you accept lies on earlier objects: both have the "
-            "pixels, the earlier object keeps them, or the new one takes them. Undo "
-            "brings back what was taken. It is remembered."
+            "pixels, the earlier object keeps them, or the new one takes them; or you "
+            "are asked. Undo brings back what was taken. It is remembered."
         )
-        for name, title in _OVERLAPS:
+        for name, title in ALL_TITLES.items():
             self.overlap.addItem(title, name)
         self.overlap.activated.connect(self._on_overlap_chosen)
         form.addRow("Overlap", self.overlap)

@@ -15,9 +15,9 @@ from napari.settings import get_plugin_settings
 from psygnal import Signal
 
 if TYPE_CHECKING:
+    from napari_infosam._napari.overlap import OverlapPolicy
     from napari_infosam._napari.session import Session
     from napari_infosam._napari.viewer_link import ViewerLink
-    from napari_infosam.project.records import Overlap
 
 PLUGIN = "napari-infosam"
 SECTIONS = {
@@ -153,7 +153,7 @@ class Preferring:
         elif name == "projects":
             session.desk.set_folder(preferences.folder("projects"))
         elif name == "overlap":
-            session.objects.overlap = cast("Overlap", preferences.get("overlap"))
+            session.objects.overlap = cast("OverlapPolicy", preferences.get("overlap"))
         elif name == "colors":
             self._link.objects.by_class = preferences.get("colors") == "class"
         elif name == "preview":

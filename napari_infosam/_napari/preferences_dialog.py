@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_infosam._napari.legible import without_icons
+from napari_infosam._napari.overlap import ALL_TITLES
 from napari_infosam._napari.preferences import MODELS, SECTIONS
 from napari_infosam._napari.small_widgets import (
     NameField,
@@ -40,9 +41,7 @@ _TITLES = {
     "cuda": "cuda · NVIDIA GPU",
     "mps": "mps · Apple GPU",
     **MODELS,
-    "allow": "Both have the pixels",
-    "keep": "Earlier object keeps them",
-    "replace": "New object takes them",
+    **ALL_TITLES,
     "each": "Each object its own",
     "class": "By class",
     "show": "Under the pointer",

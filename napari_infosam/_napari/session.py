@@ -20,6 +20,7 @@ from napari_infosam._napari.places import find_home
 from napari_infosam._napari.propagation import Propagation
 from napari_infosam._napari.voice import Voice
 from napari_infosam.core.prompts import CHOICES, PromptSet
+from napari_infosam.core.small_masks import small_mask
 from napari_infosam.project.files import content_hash
 
 if TYPE_CHECKING:
@@ -304,14 +305,19 @@ class Session:
             return None
         record = None
         with self.voice.guard("accepting the object"):
-            record = self.objects.commit(work, answer)
+            found = answer.prediction
+            laid = self.objects.laid([small_mask(found.mask, found.score)], work.target)
+            overlap = self.objects.settle(laid)
+            if overlap is None or work is not self.work:
+                return None  # it goes on being in work, or something else is
+            record = self.objects.commit(work, answer, overlap)
             self._accepted[record.id] = work
             work.accepted_as = record.id
             while len(self._accepted) > _KEPT:  # each holds the masks of its answers
                 del self._accepted[next(iter(self._accepted))]
             self.work = ObjectInWork()
             self._prompts_moved()
-            self.objects.say_accepted(record, work, answer)
+            self.objects.say_accepted(record, work, answer, laid)
         return record
 
     def why_not_acceptable(self) -> str:

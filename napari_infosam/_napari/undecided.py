@@ -175,7 +175,11 @@ class Undecided:
             )
             return
         with self._session.voice.guard("accepting the objects"):
-            n_accepted = self._session.objects.commit_each(masks)
+            objects = self._session.objects
+            overlap = objects.settle(objects.laid([mask for mask, _ in masks]))
+            if overlap is None:
+                return
+            n_accepted = objects.commit_each(masks, overlap)
             self._history.forget_undone()
             self._remember({n: offered[n] for n in chosen if n in offered})
             self._forget(chosen)

@@ -236,7 +236,7 @@ class WaitingSlices:
             )
             for image_id, alike in chosen.items()
         ]
-        overlap = self._session.objects.overlap
+        overlap = self._session.objects.overlap_unasked
         return accept.project.edits.commit_across(items, overlap=overlap)
 
     def _commit(self, accept: _Accept, image_ids: list[int]) -> None:

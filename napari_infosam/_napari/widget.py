@@ -30,6 +30,7 @@ from napari_infosam._napari.legible import make_legible
 from napari_infosam._napari.list_changes import ListChanges
 from napari_infosam._napari.model_dialog import ModelExportDialog
 from napari_infosam._napari.objects_dialogs import ExportDialog, ImportDialog
+from napari_infosam._napari.overlap_question import OverlapQuestion
 from napari_infosam._napari.preferences import Preferences, Preferring
 from napari_infosam._napari.preferences_dialog import PreferencesDialog
 from napari_infosam._napari.prefetch import Prefetch
@@ -141,6 +142,7 @@ class InfoSAMWidget(QWidget):
         application = QApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.close_down)
+        self.session.objects.ask = lambda laid: OverlapQuestion(laid, self).ask()
         self.session.start()
 
     def _list_images(self, viewer: napari.viewer.Viewer) -> None:

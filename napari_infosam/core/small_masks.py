@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_infosam.core.placed import place_of
 from napari_infosam.core.prompts import Box
 
 if TYPE_CHECKING:
@@ -61,6 +62,23 @@ class SmallMask:
         full = np.zeros(self.shape, np.bool_)
         full[self.place] = self.part
         return full
+
+
+def small_mask(mask: BoolArray, score: float) -> SmallMask:
+    """Return a mask as the part that is not empty.
+
+    Parameters
+    ----------
+    mask
+        ``(H, W)`` bool of the image, or a `PlacedMask`.
+    score
+        Predicted IoU.
+    """
+    place = place_of(mask)
+    if place is None:
+        height, width = mask.shape
+        return trimmed(mask, (0, 0), (height, width), score)
+    return trimmed(np.asarray(mask), (place.row, place.column), place.frame, score)
 
 
 def trimmed(

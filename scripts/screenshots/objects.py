@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from qtpy.QtCore import QTimer
+
 from napari_infosam._napari import layers
+from napari_infosam._napari.overlap_question import OverlapQuestion
 from scripts.screenshots.person import Key, Person, window
 from scripts.screenshots.photographs import COINS, LARGE_COINS, coins
 
@@ -28,6 +31,7 @@ def take(folder: Path, _home: Path) -> None:
         one.key(Key.Key_Q)
         one.shoot("classes", objects)
         one.key(Key.Key_Q)
+        _overlap(one)
 
         one.zoom_to(52, 185, _ZOOM)
         for place in COINS[1:3]:
@@ -54,6 +58,23 @@ def take(folder: Path, _home: Path) -> None:
 
 def _size(place: tuple[int, int]) -> str:
     return "large" if place in LARGE_COINS else "small"
+
+
+def _overlap(one: Person) -> None:
+    """Accept a coin that was accepted already."""
+    one.session.objects.overlap = "ask"
+    one.click(*COINS[0])
+    one.wait_answer()
+
+    def look() -> None:
+        question = one.panel.findChild(OverlapQuestion)
+        one.shoot_dialog("overlap", question)
+        one.key(Key.Key_Escape, at=question)
+
+    QTimer.singleShot(0, look)
+    one.key(Key.Key_C)
+    one.key(Key.Key_Escape)
+    one.session.objects.overlap = "allow"
 
 
 def _paint(one: Person, place: tuple[int, int]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,9 @@ from napari_infosam.project import Project
 from napari_infosam.project import history as journal
 
 from .helpers import DISCS, AtOnce, disc, picture, source
+
+if TYPE_CHECKING:
+    from napari_infosam.project.records import Overlap
 
 pytestmark = pytest.mark.session
 
@@ -400,6 +405,60 @@ def test_overlap_of_an_accept(session: Session, said: Said, overlap: str) -> Non
     session.undo()
     np.testing.assert_array_equal(labels_of(session), half)
     assert session.prompts == PromptSet((Point(DISCS[0][1], DISCS[0][0]),))
+
+
+@pytest.mark.parametrize("answer", ["allow", "keep", "replace", None])
+def test_a_person_may_be_asked_each_time(
+    session: Session, said: Said, answer: Overlap | None
+) -> None:
+    asked: list[str] = []
+
+    def ask(laid: str) -> Overlap | None:
+        asked.append(laid)
+        return answer
+
+    session.objects.ask = ask
+    session.objects.overlap = "ask"
+    accept_all(session, 0)
+    assert not asked  # there is nothing below
+    half = disc(0).copy()
+    half[:, : DISCS[0][1]] = False
+    click(session, 0)
+    proposal = session.proposal
+    assert proposal is not None
+    mask = proposal.prediction.mask
+    record = session.accept()
+    assert len(asked) == 1
+    assert asked[0].endswith("% of the new object is on object 1")
+    if answer is None:
+        assert record is None
+        assert session.proposal is proposal
+        assert session.objects_here() == 1
+    elif answer == "keep":  # nothing is left of it
+        assert record is None
+        assert "All of the mask lies on earlier objects" in said[-1][0]
+    else:
+        assert record is not None
+        np.testing.assert_array_equal(record.mask(), mask)
+        assert session.objects_here() == (2 if answer == "allow" else 1)
+    assert session.objects.overlap == "ask"
+
+
+def test_a_correction_of_an_object_is_not_asked_about(session: Session) -> None:
+    session.objects.overlap = "ask"
+    session.objects.ask = lambda laid: pytest.fail(laid)
+    accept_all(session, 0)
+    session.continue_at(*DISCS[0])
+    click(session, 0)
+    assert session.accept() is not None
+    assert session.objects_here() == 1
+
+
+def test_what_lies_on_another_object_is_said(session: Session, said: Said) -> None:
+    accept_all(session, 0)
+    assert said[-1][0] == "Accepted object 1 (object)."
+    accept_all(session, 0)
+    assert said[-1][0] == "Accepted object 2 (object); 100% of it is on object 1."
 
 
 def test_a_mask_of_which_nothing_is_left_says_so(session: Session, said: Said) -> None:

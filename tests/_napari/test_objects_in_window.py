@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QPersistentModelIndex, Qt
+from qtpy.QtCore import QPersistentModelIndex, Qt, QTimer
 from qtpy.QtGui import QColor, QCursor
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QColorDialog
 
 from napari_infosam._napari import commands, layers
 from napari_infosam._napari.objects_model import AREA, CLASS, IOU, NUMBER, ObjectsModel
+from napari_infosam._napari.overlap_question import OverlapQuestion
 from napari_infosam.project import ObjectSummary, Project
 
 from .helpers import DISCS, picture
@@ -353,6 +356,36 @@ def test_the_setting_decides_about_overlap(window: Window) -> None:
     assert (stored(window)[painted] == 1).all()
     assert window.shown_objects() == {1, 2}
     assert "earlier objects kept" in window.panel.status.text()
+
+
+def test_a_question_comes_where_objects_overlap(window: Window) -> None:
+    objects = listed(window)
+    objects.overlap.setCurrentIndex(3)
+    objects.overlap.activated.emit(3)
+    window.accept_at(DISCS[0])
+    shown: list[str] = []
+
+    def answer(title: str) -> None:
+        (question,) = window.panel.findChildren(OverlapQuestion)
+        shown.append(question.text())
+        (wanted,) = [b for b in question.buttons() if b.text() == title]
+        QTest.mouseClick(wanted, Qt.MouseButton.LeftButton)
+
+    def cancel() -> None:
+        (question,) = window.panel.findChildren(OverlapQuestion)
+        QTest.keyClick(question, Qt.Key.Key_Escape)
+
+    window.click(*DISCS[0])
+    window.wait_answer()
+    QTimer.singleShot(300, cancel)
+    window.key(Qt.Key.Key_C)
+    assert window.shown_objects() == {1}
+    assert window.session.proposal is not None
+    QTimer.singleShot(300, partial(answer, "New object takes them"))
+    window.key(Qt.Key.Key_C)
+    assert shown[0].endswith("% of the new object is on object 1. Who gets the pixels?")
+    window.wait(lambda: window.shown_objects() == {2})
+    assert not window.panel.findChildren(OverlapQuestion)
 
 
 # ---------------------------------------------------------------------- list

@@ -16,6 +16,7 @@ from .helpers import DISCS, AtOnce, disc, picture, source
 
 if TYPE_CHECKING:
     from napari_infosam._napari.session import Session
+    from napari_infosam.project.records import Overlap
 
 pytestmark = pytest.mark.session
 
@@ -220,6 +221,30 @@ def test_who_has_pixels_is_what_the_policy_says(
     masks = [record.mask() for record in project.objects()]
     shared = sum(mask.astype(int) for mask in masks)
     assert (np.max(shared) > 1) == (overlap == "allow")
+    assert not any(failed for _, failed in said)
+
+
+def test_a_person_is_asked_once_for_all_of_them(
+    session: Session, proposals: Proposals, said: Said
+) -> None:
+    answers: list[Overlap | None] = [None, "allow"]
+    asked: list[str] = []
+
+    def ask(laid: str) -> Overlap | None:
+        asked.append(laid)
+        return answers.pop(0)
+
+    session.objects.ask = ask
+    session.objects.overlap = "ask"
+    session.add_prompt(Point(*DISCS[1][::-1]))
+    session.accept()
+    proposals.set_boxes(BOXES)
+    proposals.accept()
+    assert session.objects_here() == 1
+    assert len(proposals.offered) == len(BOXES)
+    proposals.accept()
+    assert session.objects_here() == 1 + len(BOXES)
+    assert asked == [f"1 of {len(BOXES)} new objects lies on object 1"] * 2
     assert not any(failed for _, failed in said)
 
 
