@@ -2,11 +2,13 @@
 
 Versions of simulated projects are evaluated on other images than those they were made
 from. Then each meets each other version of its data set in the gate, and the base, on
-few of these objects, drawn many times. What passes is counted by the gain on all.
+the objects of few of these images, drawn many times. What passes is counted by the gain
+on all.
 
 Run: ``python benchmarks/gate_power.py --data DIR --keep FILE SIMULATION...``, where the
 simulations are folders that ``infosam simulate --data DIR`` has written; again with the
-same file for other data. A minute a version on two cores.
+same file for other data, with another one for another ``--per-image``. A minute a
+version on two cores.
 """
 
 from __future__ import annotations
@@ -28,10 +30,11 @@ from napari_infosam.project import Project
 from napari_infosam.training.dataset import limit_objects
 from napari_infosam.training.evaluate import Evaluation, evaluate
 from napari_infosam.training.gate import judge
-from napari_infosam.training.held_out import TURNS, HeldOut
+from napari_infosam.training.held_out import HeldOut
 from napari_infosam.training.run import GATE_CLICKS
 
-OBJECTS = 40
+IMAGES, RESULTS = 40, 160
+"""Images that each model is measured on at most, and objects times views in them."""
 SEED = 0
 BINS = {
     "worse by 0.01 or more": (-np.inf, -0.01),
@@ -47,12 +50,16 @@ Results = dict[str, dict[str, Evaluation]]
 FILE = TypeAdapter(Results)
 
 
-def measure(data: Path, simulations: list[Path], n_images: int, found: Results) -> None:
+def measure(
+    data: Path, simulations: list[Path], n_images: int, per_image: int, found: Results
+) -> None:
     """Add the evaluations that are missing of the versions of simulated projects."""
     pairs = read_data_set(data)
-    test = pairs.read(pairs.split(n_images, OBJECTS, SEED)[1])
-    few = limit_objects(test, OBJECTS, SEED)
-    held_out = HeldOut.of(few, len(TURNS) * OBJECTS)
+    rest = pairs.read(pairs.split(n_images, None, SEED)[1])
+    most = min(IMAGES, RESULTS // per_image)
+    few = [sample for sample in rest if len(sample.rles) >= per_image][:most]
+    test = limit_objects(few, len(few) * per_image, SEED)
+    held_out = HeldOut.of(test, RESULTS)
     base = load_model("vit_t", "cpu")
     known = found.setdefault(data.name, {})
     if "base" not in known:
@@ -74,9 +81,14 @@ def _evaluate(held_out: HeldOut, predictor: Predictor) -> Evaluation:
     return found.of_views(held_out.n_views)
 
 
-def draw(n: int, n_views: int, of: Evaluation, rng: np.random.Generator) -> list[int]:
-    """Return which results to look at: some objects, in some views."""
-    objects = rng.choice(of.n_objects, n, replace=False)
+def draw(
+    n: int, per_image: int, n_views: int, of: Evaluation, rng: np.random.Generator
+) -> list[int]:
+    """Return which results to look at: objects of some images, in some views."""
+    names = np.array([one.image for one in of.objects[: of.n_objects]])
+    images = rng.choice(np.unique(names), n, replace=False)
+    here = [rng.permutation(np.flatnonzero(names == name)) for name in images]
+    objects = np.concatenate([of_image[:per_image] for of_image in here])
     views = rng.choice(of.n_views, n_views, replace=False)
     return [int(view * of.n_objects + i) for view in views for i in objects]
 
@@ -101,37 +113,58 @@ def mean_ious(of: Evaluation) -> NDArray[np.float64]:
     return means
 
 
-def spreads(found: Results) -> list[float]:
-    """Return how far the gains of each student over its base lie apart, by object."""
-    return sorted(
-        float((mean_ious(student) - mean_ious(known["base"])).std(ddof=1))
-        for known in found.values()
-        for name, student in known.items()
-        if name != "base"
-    )
+def spreads(found: Results) -> NDArray[np.float64]:
+    """Return ``(students, 2)`` variances of the gain over the base.
+
+    Of images, and of the objects of one image (one-way analysis of variance), where
+    images have more than one.
+    """
+    parts = []
+    for known in found.values():
+        base = known["base"]
+        names = [one.image for one in base.objects[: base.n_objects]]
+        index, counts = np.unique(names, return_inverse=True, return_counts=True)[1:]
+        n, k = len(index), len(counts)
+        students = (known[name] for name in known if name != "base" and n > k)
+        for student in students:
+            gains = mean_ious(student) - mean_ious(base)
+            means = np.bincount(index, gains) / counts
+            between = float(counts @ (means - gains.mean()) ** 2) / (k - 1)
+            within = float(((gains - means[index]) ** 2).sum()) / (n - k)
+            each = (n - counts @ counts / n) / (k - 1)
+            parts.append(((between - within) / each, within))
+    return np.array(parts).reshape(-1, 2)
 
 
-def rows(found: Results, sizes: list[int], trials: int) -> Iterator[str]:
+def rows(
+    found: Results, sizes: list[int], per_image: int, trials: int
+) -> Iterator[str]:
     """Yield the lines of the table: shares that pass, by size and true gain."""
     pairs = [
         (known[a], known[b])
         for known in found.values()
         for a, b in permutations(known, 2)
     ]
+    most = max(one.n_views for known in found.values() for one in known.values())
     shares: dict[tuple[int, int], defaultdict[str, list[float]]] = {}
     for n in sizes:
-        for n_views in (1, len(TURNS)):
+        for n_views in (1, most):
             rng = np.random.default_rng(SEED)
             here = shares[n, n_views] = defaultdict(list)
             for candidate, rival in pairs:
                 true = float(np.mean(mean_ious(candidate) - mean_ious(rival)))
                 bin_ = next(b for b, (low, high) in BINS.items() if low <= true < high)
                 passed = [
-                    passes(candidate, rival, draw(n, n_views, rival, rng), n_views)
+                    passes(
+                        candidate,
+                        rival,
+                        draw(n, per_image, n_views, rival, rng),
+                        n_views,
+                    )
                     for _ in range(trials)
                 ]
                 here[bin_].append(float(np.mean(passed)))
-    yield f"| objects | views | {' | '.join(BINS)} |"
+    yield f"| images | views | {' | '.join(BINS)} |"
     yield "|---" * (len(BINS) + 2) + "|"
     for (n, n_views), here in shares.items():
         cells = [f"{np.mean(here[b]):.0%}" if here[b] else "" for b in BINS]
@@ -147,6 +180,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--keep", type=Path, required=True)
     parser.add_argument("--images", type=int, default=10, help="that were annotated")
+    parser.add_argument("--per-image", type=int, default=1, help="objects of each")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 2, 3, 6, 12, 24])
     parser.add_argument("--trials", type=int, default=60)
     chosen = parser.parse_args()
@@ -156,16 +190,19 @@ def main() -> None:
     if chosen.data is not None:
         set_fastest_threads(2)
         try:
-            measure(chosen.data, chosen.simulations, chosen.images, found)
+            measure(
+                chosen.data, chosen.simulations, chosen.images, chosen.per_image, found
+            )
         finally:
             chosen.keep.write_bytes(FILE.dump_json(found))
-    for line in rows(found, chosen.sizes, chosen.trials):
+    for line in rows(found, chosen.sizes, chosen.per_image, chosen.trials):
         print(line)
-    if apart := spreads(found):
+    apart = spreads(found)
+    if len(apart):
+        between, within = np.sqrt(np.maximum(apart.mean(axis=0), 0))
         print(
-            f"Standard deviation of the gain over the base, from object to object: "
-            f"{apart[0]:.3f} to {apart[-1]:.3f}, median {np.median(apart):.3f}, of "
-            f"{len(apart)} students"
+            f"Standard deviation of the gain of {len(apart)} students over their base: "
+            f"{between:.3f} between images, {within:.3f} between objects of one"
         )
 
 

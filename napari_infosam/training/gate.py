@@ -43,10 +43,11 @@ Half an object may in any case: one, in half of its views.
 MORE_CLICKS = {ACCEPTABLE: 0.1, GOOD_ENOUGH: 0.25}
 """Clicks to an IoU that may be lost in the mean; more only within their noise."""
 
-USUAL_SPREAD, USUAL_IMAGES = 0.05, 2
-"""How far the gains in images lie apart, and how many images this is taken to be from.
+USUAL_BETWEEN, USUAL_WITHIN, USUAL_IMAGES = 0.03, 0.04, 2
+"""How far gains lie apart, and how many images this is taken to have been seen on.
 
-``docs/benchmarks.md`` has the measurement.
+Standard deviations of the mean gain from image to image, and from object to object of
+one image; ``docs/benchmarks.md`` has the measurement.
 """
 
 LEAST_OTHERS = 10
@@ -235,10 +236,10 @@ def _doubt(gains: NDArray[np.float64], images: list[str]) -> float:
     Objects of one image are alike. Of one image or two there is hardly a spread to be
     seen; the usual one is taken to have been seen before, on `USUAL_IMAGES` more.
     """
-    names, index = np.unique(images, return_inverse=True)
-    shares = np.bincount(index) / len(gains)
-    apart = np.bincount(index, gains - gains.mean()) / np.bincount(index)
-    seen = len(names) * float((shares * apart**2).sum())
-    degrees = USUAL_IMAGES + len(names) - 1
-    variance = (USUAL_IMAGES * USUAL_SPREAD**2 + seen) / degrees
-    return math.sqrt(variance * float((shares**2).sum()))
+    names, index, counts = np.unique(images, return_inverse=True, return_counts=True)
+    shares = counts / len(gains)
+    apart = np.bincount(index, gains - gains.mean()) / counts
+    usual = USUAL_BETWEEN**2 + USUAL_WITHIN**2 / counts
+    seen = len(names) * (shares @ apart**2)
+    variances = (USUAL_IMAGES * usual + seen) / (USUAL_IMAGES + len(names) - 1)
+    return math.sqrt(shares**2 @ variances)

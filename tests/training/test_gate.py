@@ -218,10 +218,19 @@ def test_many_objects_of_one_image_say_less_than_those_of_many(table):
     assert judge(after, {"base": before}).accepted
     verdict = judge(in_one_image(after), {"base": in_one_image(before)})
     assert not verdict.accepted
-    says = "within the noise of 0.050 of 1 held-out image; annotate more images."
+    says = "within the noise of 0.031 of 1 held-out image; annotate more images."
     assert says in verdict.reason
     clear = in_one_image(evaluation(table + 0.07))
     assert judge(clear, {"base": in_one_image(before)}).accepted
+
+
+@pytest.mark.parametrize(("objects", "noise"), [(1, 0.05), (4, 0.036), (24, 0.031)])
+def test_many_objects_of_an_image_say_more_than_few(objects, noise):
+    few = np.full((objects, 6), 0.6)
+    base = {"base": in_one_image(evaluation(few))}
+    below = judge(in_one_image(evaluation(few + noise - 0.001)), base)
+    assert f"within the noise of {noise:.3f} of 1 held-out image" in below.reason
+    assert judge(in_one_image(evaluation(few + noise + 0.001)), base).accepted
 
 
 def test_gains_that_scatter_within_one_image_are_noise():
