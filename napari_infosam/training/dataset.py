@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -216,13 +216,16 @@ def count_objects(samples: Sequence[Sample]) -> int:
 def limit_objects(
     samples: Sequence[Sample], most: int, seed: int
 ) -> tuple[Sample, ...]:
-    """Return at most this many objects, drawn evenly over the samples."""
-    rng = random.Random(seed)
-    queues = []
-    for sample in samples:
-        order = list(sample.rles)
-        rng.shuffle(order)
-        queues.append((sample, order))
+    """Return at most this many objects, drawn evenly over the samples.
+
+    Which ones comes of themselves and the seed: most of them are drawn again when there
+    are more.
+    """
+
+    def lot(rle: bytes) -> bytes:
+        return hashlib.blake2b(f"{seed} ".encode() + rle, digest_size=8).digest()
+
+    queues = [(sample, sorted(sample.rles, key=lot)) for sample in samples]
     taken: list[list[bytes]] = [[] for _ in queues]
     left = most
     for turn in range(max((len(order) for _, order in queues), default=0)):

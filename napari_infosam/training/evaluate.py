@@ -66,6 +66,11 @@ class ObjectResult:
     author: str | None = None
     image: str = ""
 
+    def on(self, sample: Sample, index: int) -> ObjectResult:
+        """Return the same result, told which object of which image it is of."""
+        author = sample.authors.get(sample.rles[index])
+        return replace(self, author=author, image=sample.group or sample.name)
+
     def iou_after(self, clicks: int) -> float:
         """Return the IoU after this many clicks (1 is the first)."""
         return self.ious[min(clicks, len(self.ious)) - 1]
@@ -90,6 +95,15 @@ class Evaluation:
     max_clicks: int
     seconds_per_click: float
     n_views: int = 1
+
+    @classmethod
+    def of(
+        cls, results: Sequence[ObjectResult], n_images: int, max_clicks: int
+    ) -> Evaluation:
+        """Return the results of some objects together."""
+        seconds = sum(result.seconds for result in results)
+        clicks = sum(len(result.ious) for result in results)
+        return cls(tuple(results), n_images, max_clicks, seconds / max(clicks, 1))
 
     @property
     def n_objects(self) -> int:
@@ -226,8 +240,7 @@ def evaluate(
         else:
             embedding = predictor.embed(sample.picture)
         result = _measure(predictor, embedding, sample.mask(index), max_clicks)
-        author = sample.authors.get(sample.rles[index])
-        return replace(result, author=author, image=sample.group or sample.name)
+        return result.on(sample, index)
 
     numbers = [number for number, s in enumerate(samples) for _ in s.rles]
     indices = [index for s in samples for index in range(len(s.rles))]
@@ -239,11 +252,7 @@ def evaluate(
         results.append(result)
         if on_progress is not None:
             on_progress(len(results), total)
-    seconds = sum(result.seconds for result in results)
-    clicks = sum(len(result.ious) for result in results)
-    return Evaluation(
-        tuple(results), len(samples), max_clicks, seconds / max(clicks, 1)
-    )
+    return Evaluation.of(results, len(samples), max_clicks)
 
 
 def _measure(

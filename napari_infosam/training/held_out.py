@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from napari_infosam.core.masks import encode_rle
 from napari_infosam.models.predictor import Predictor
 from napari_infosam.training.dataset import count_objects
-from napari_infosam.training.evaluate import evaluate
+from napari_infosam.training.evaluate import Evaluation, evaluate
+from napari_infosam.training.known_results import keys_of
 
 if TYPE_CHECKING:
     from napari_infosam.models.sam_model import SamModel
     from napari_infosam.training.dataset import Sample
-    from napari_infosam.training.evaluate import Evaluation, Progress
+    from napari_infosam.training.evaluate import ObjectResult, Progress
     from napari_infosam.training.features import FrozenFeatures
+    from napari_infosam.training.known_results import KnownResults
 
 Turn = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -73,6 +75,7 @@ class HeldOut:
         *,
         max_clicks: int,
         on_progress: Progress,
+        known: KnownResults | None = None,
     ) -> Evaluation:
         """Let the simulated annotator label every object in all views.
 
@@ -85,19 +88,64 @@ class HeldOut:
         max_clicks, on_progress
             See `napari_infosam.training.evaluate.evaluate`. Progress is also told
             before each image, which the encoder of the model looks at first.
+        known
+            Results that need not be measured again.
         """
-        total = count_objects(self.samples)
+        results = self._known(model, max_clicks, known)
+        missing = [
+            replace(
+                sample,
+                rles=tuple(
+                    rle
+                    for rle, result in zip(sample.rles, here, strict=True)
+                    if result is None
+                ),
+            )
+            for sample, here in zip(self.samples, results, strict=True)
+        ]
+        missing = [sample for sample in missing if sample.rles]
+        total = count_objects(missing)
         embeddings = []
-        for sample in self.samples:
+        for sample in missing:
             on_progress(0, total)
             embeddings.append(features.image_embedding(sample, model))
-        return evaluate(
-            Predictor(model),
-            self.samples,
-            max_clicks=max_clicks,
-            on_progress=on_progress,
-            embeddings=embeddings,
-        ).of_views(self.n_views)
+        measured = iter(
+            evaluate(
+                Predictor(model),
+                missing,
+                max_clicks=max_clicks,
+                on_progress=on_progress,
+                embeddings=embeddings,
+            ).objects
+        )
+        objects = [
+            next(measured) if result is None else result
+            for here in results
+            for result in here
+        ]
+        found = Evaluation.of(objects, len(self.samples), max_clicks)
+        return found.of_views(self.n_views)
+
+    def keep(self, known: KnownResults, model: SamModel, results: Evaluation) -> None:
+        """Let the results of a model be known."""
+        keys = (
+            key
+            for sample in self.samples
+            for key in keys_of(model, sample, results.max_clicks)
+        )
+        known.keep(zip(keys, results.objects, strict=True))
+
+    def _known(
+        self, model: SamModel, max_clicks: int, known: KnownResults | None
+    ) -> list[list[ObjectResult | None]]:
+        """Return what is known of each object of each image."""
+        if known is None:
+            return [[None for _ in sample.rles] for sample in self.samples]
+        results: list[list[ObjectResult | None]] = []
+        for sample in self.samples:
+            found = [known.get(key) for key in keys_of(model, sample, max_clicks)]
+            results.append([r and r.on(sample, i) for i, r in enumerate(found)])
+        return results
 
 
 def _turned(sample: Sample, turn: Turn) -> Sample:

@@ -33,6 +33,7 @@ from napari_infosam.training.dataset import (
 )
 from napari_infosam.training.features import FrozenFeatures
 from napari_infosam.training.held_out import HeldOut
+from napari_infosam.training.known_results import KnownResults
 from napari_infosam.training.register import Origin, register
 from napari_infosam.training.reporter import CONFIG_FILE, Reporter
 from napari_infosam.training.teach import Teaching
@@ -75,6 +76,7 @@ class Run:
         self.started = started
         self.options = FinetuneOptions.model_validate(config["options"])
         self.project = Project.open(config["project"], lock=False)
+        self._known = KnownResults(self.project.cache_dir)
         self._seconds_per_model = 0.0
 
     def execute(self) -> events.Finished:
@@ -212,11 +214,10 @@ class Run:
                 )
         results = {}
         for name, model in models.items():
-            begin = time.monotonic()
-            results[name] = self._measure(
-                model, features, held_out, f"Measuring {name}"
-            )
-            self._seconds_per_model = time.monotonic() - begin
+            found = self._measure(model, features, held_out, f"Measuring {name}")
+            held_out.keep(self._known, model, found)
+            self._seconds_per_model = sum(one.seconds for one in found.objects)
+            results[name] = found
         return results
 
     def _judge(
@@ -236,6 +237,8 @@ class Run:
             return self._measure(model, features, held_out, message)
 
         chosen = choose_candidate(stage, rivals, measure)
+        if chosen.verdict.accepted:  # the next student meets it
+            held_out.keep(self._known, stage.model(), chosen.evaluation)
         gate = events.Gate(
             version_id=version_id,
             accepted=chosen.verdict.accepted,
@@ -273,7 +276,11 @@ class Run:
             self.reporter.check()
 
         return held_out.evaluate(
-            model, features, max_clicks=GATE_CLICKS, on_progress=on_progress
+            model,
+            features,
+            max_clicks=GATE_CLICKS,
+            on_progress=on_progress,
+            known=self._known,
         )
 
     def _notice(self, sentence: str) -> None:

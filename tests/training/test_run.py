@@ -127,6 +127,33 @@ def test_a_student_that_equals_the_active_version_is_never_swapped_in(
         assert project.active_version == "v001"
 
 
+@pytest.mark.usefixtures("frugal")
+def test_what_earlier_trainings_have_measured_is_not_measured_again(project_of):
+    def n_measured(found) -> dict[str, int]:
+        """Return how many results the gate took of each model."""
+        model, counts = "", {}
+        for event in found:
+            if isinstance(event, events.StageStarted):
+                model = event.message.split()[1].removesuffix(",")
+            elif isinstance(event, events.Step) and event.stage == "gate":
+                counts[model] = max(counts.get(model, 0), event.step)
+        return counts
+
+    with project_of([2, 2]) as project:
+        found, _, _ = execute(project, learning_rate=1e-3)
+        assert n_measured(found) == {"base": 8, "v001": 8}  # 2 objects from 4 sides
+        # whoever is active now
+        again, _, _ = execute(project, learning_rate=2e-3)
+        assert n_measured(again) == {"v002": 8}
+        assert again[-1].base == found[-1].base
+        project.commit(1, ~project.objects(1)[0].mask())
+        active = project.active_version
+        found, _, _ = execute(project, learning_rate=3e-3)
+        new = {"base": 4, "v003": 12, **({} if active == "base" else {active: 4})}
+        assert n_measured(found) == new
+        assert found[-1].base.n_objects == 3
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("frugal")
 def test_a_full_run_follows_the_quick_one(project_of, base, cells):

@@ -1,0 +1,82 @@
+"""What models did on held-out objects, so that no training measures it again."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from napari_infosam.models.prediction import embedding_key
+from napari_infosam.training.evaluate import ObjectResult
+from napari_infosam.training.json_lines import append_line, read_lines
+
+if TYPE_CHECKING:
+    from napari_infosam.models.sam_model import SamModel
+    from napari_infosam.training.dataset import Sample
+
+FILE = "held_out.jsonl"
+_RESULT = TypeAdapter(ObjectResult)
+
+
+class KnownResults:
+    """Results by model, picture, mask and protocol: in memory, and in lines of a file.
+
+    Parameters
+    ----------
+    directory
+        The cache of the project.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / FILE
+        entries = (_parse(entry) for entry in read_lines(self._path))
+        self._known = dict(entry for entry in entries if entry is not None)
+
+    def get(self, key: str) -> ObjectResult | None:
+        """Return the result of a key of `keys_of`, or None."""
+        return self._known.get(key)
+
+    def keep(self, results: Iterable[tuple[str, ObjectResult]]) -> None:
+        """Keep results by their keys."""
+        for key, result in results:
+            if key not in self._known:
+                self._known[key] = result
+                entry = {"key": key, "result": _RESULT.dump_python(result, mode="json")}
+                append_line(self._path, entry)
+
+
+def keys_of(model: SamModel, sample: Sample, max_clicks: int) -> list[str]:
+    """Return what tells a model's results on the objects of an image from all others.
+
+    Another release of this package measures anew.
+
+    Parameters
+    ----------
+    model
+        Who answers.
+    sample
+        The image; one key for each of its masks.
+    max_clicks
+        See `napari_infosam.training.evaluate.evaluate`.
+    """
+    picture = embedding_key(sample.picture, model.encoder_hash)
+    release = version("napari-infosam")
+    what = f"{release} {picture} {model.weights_hash} {model.device.type} {max_clicks}"
+    return [
+        hashlib.blake2b(what.encode() + rle, digest_size=20).hexdigest()
+        for rle in sample.rles
+    ]
+
+
+def _parse(entry: Any) -> tuple[str, ObjectResult] | None:
+    try:
+        key, result = str(entry["key"]), _RESULT.validate_python(entry["result"])
+    except (KeyError, TypeError, ValidationError):
+        return None
+    found = (*result.ious, result.iou_box, result.seconds)
+    return (key, result) if result.ious and all(map(math.isfinite, found)) else None
