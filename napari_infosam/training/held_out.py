@@ -18,7 +18,7 @@ from napari_infosam.core.masks import encode_rle
 from napari_infosam.models.predictor import Predictor
 from napari_infosam.training.dataset import count_objects
 from napari_infosam.training.evaluate import Evaluation, evaluate
-from napari_infosam.training.known_results import keys_of
+from napari_infosam.training.known_results import keep_results, keys_of
 
 if TYPE_CHECKING:
     from napari_infosam.models.sam_model import SamModel
@@ -133,7 +133,7 @@ class HeldOut:
             for sample in self.samples
             for key in keys_of(model, sample, results.max_clicks)
         )
-        known.keep(zip(keys, results.objects, strict=True))
+        keep_results(known, zip(keys, results.objects, strict=True))
 
     def _known(
         self, model: SamModel, max_clicks: int, known: KnownResults | None

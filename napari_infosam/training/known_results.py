@@ -7,13 +7,13 @@ import math
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
 from napari_infosam.models.prediction import embedding_key
 from napari_infosam.training.evaluate import ObjectResult
-from napari_infosam.training.json_lines import append_line, read_lines
+from napari_infosam.training.json_lines import JsonLines
 
 if TYPE_CHECKING:
     from napari_infosam.models.sam_model import SamModel
@@ -23,31 +23,23 @@ FILE = "held_out.jsonl"
 _RESULT = TypeAdapter(ObjectResult)
 
 
-class KnownResults:
-    """Results by model, picture, mask and protocol: in memory, and in lines of a file.
+KnownResults: TypeAlias = JsonLines[str, ObjectResult]
+"""Results by keys of `keys_of`."""
 
-    Parameters
-    ----------
-    directory
-        The cache of the project.
-    """
 
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / FILE
-        entries = (_parse(entry) for entry in read_lines(self._path))
-        self._known = dict(entry for entry in entries if entry is not None)
+def read_results(cache: Path) -> KnownResults:
+    """Return the results in the cache of a project."""
+    return JsonLines(cache / FILE, _parse)
 
-    def get(self, key: str) -> ObjectResult | None:
-        """Return the result of a key of `keys_of`, or None."""
-        return self._known.get(key)
 
-    def keep(self, results: Iterable[tuple[str, ObjectResult]]) -> None:
-        """Keep results by their keys."""
-        for key, result in results:
-            if key not in self._known:
-                self._known[key] = result
-                entry = {"key": key, "result": _RESULT.dump_python(result, mode="json")}
-                append_line(self._path, entry)
+def keep_results(
+    known: KnownResults, results: Iterable[tuple[str, ObjectResult]]
+) -> None:
+    """Keep results that are not known yet."""
+    for key, result in results:
+        if known.get(key) is None:
+            entry = {"key": key, "result": _RESULT.dump_python(result, mode="json")}
+            known.put(key, result, entry)
 
 
 def keys_of(model: SamModel, sample: Sample, max_clicks: int) -> list[str]:

@@ -21,7 +21,7 @@ from napari_infosam.core.metrics import MAX_CLICKS, clicks_to_reach, iou
 from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.project.versions import BASE, may_know
 from napari_infosam.project.windows import in_tile
-from napari_infosam.training.replays import Replays
+from napari_infosam.training.replays import keep_replay, read_replays
 from napari_infosam.training.stopping import Plateau, find_plateau
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ class Prequential:
 
     def __init__(self, project: Project) -> None:
         self._project = project
-        self._replays = Replays(project.cache_dir)
+        self._replays = read_replays(project.cache_dir)
         self._hopeless: set[str] = set()
 
     def advance(
@@ -264,7 +264,8 @@ class Prequential:
             if predictor.model.version != version:
                 continue
             try:
-                self._replays.put(key, version, self._replay(predictor, found).ious)
+                ious = self._replay(predictor, found).ious
+                keep_replay(self._replays, key, version, ious)
             except InfosamError as error:
                 logger.warning("Object %d can not be replayed: %s", found.id, error)
                 self._hopeless.add(key)
@@ -346,7 +347,7 @@ class Prequential:
                 yield found, key, BASE
 
     def _known(self, key: str, version: str) -> Replay | None:
-        ious = self._replays.get(key, version)
+        ious = self._replays.get((key, version))
         return None if ious is None else Replay(ious)
 
     def _newest_student(

@@ -33,7 +33,7 @@ from napari_infosam.training.dataset import (
 )
 from napari_infosam.training.features import FrozenFeatures
 from napari_infosam.training.held_out import HeldOut
-from napari_infosam.training.known_results import KnownResults
+from napari_infosam.training.known_results import read_results
 from napari_infosam.training.register import Origin, register
 from napari_infosam.training.reporter import CONFIG_FILE, Reporter
 from napari_infosam.training.teach import Teaching
@@ -76,7 +76,7 @@ class Run:
         self.started = started
         self.options = FinetuneOptions.model_validate(config["options"])
         self.project = Project.open(config["project"], lock=False)
-        self._known = KnownResults(self.project.cache_dir)
+        self._known = read_results(self.project.cache_dir)
         self._seconds_per_model = 0.0
 
     def execute(self) -> events.Finished:

@@ -8,7 +8,12 @@ import torch
 
 from napari_infosam.training.evaluate import ObjectResult
 from napari_infosam.training.held_out import HeldOut
-from napari_infosam.training.known_results import FILE, KnownResults, keys_of
+from napari_infosam.training.known_results import (
+    FILE,
+    keep_results,
+    keys_of,
+    read_results,
+)
 
 from .helpers import make_stage
 
@@ -34,21 +39,21 @@ def few(samples):
 
 def test_what_is_known_is_not_measured_again(base, frozen, few, tmp_path):
     views = HeldOut.of(few, 8)
-    known = KnownResults(tmp_path / "cache")
+    known = read_results(tmp_path / "cache")
     first, objects, n_measured = measure(views, base, frozen, known)
     assert n_measured == len(objects) == 8
     for _ in range(2):
         views.keep(known, base, first)
     assert len((tmp_path / "cache" / FILE).read_text().split("\n\n")) == 8
 
-    again = KnownResults(tmp_path / "cache")
+    again = read_results(tmp_path / "cache")
     found, _, n_measured = measure(views, base, frozen, again)
     assert n_measured == 0
     assert found == first
 
 
 def test_new_objects_are_measured_in_their_places(base, frozen, few, samples, tmp_path):
-    known = KnownResults(tmp_path)
+    known = read_results(tmp_path)
     views = HeldOut.of(few, 8)
     views.keep(known, base, measure(views, base, frozen)[0])
     more = [replace(s, rles=(s.rles[2], *s.rles[:2])) for s in samples[:2]]
@@ -62,7 +67,7 @@ def test_new_objects_are_measured_in_their_places(base, frozen, few, samples, tm
 
 
 def test_another_model_or_protocol_is_measured(base, frozen, few, tmp_path):
-    known = KnownResults(tmp_path)
+    known = read_results(tmp_path)
     views = HeldOut.of(few, 4)
     views.keep(known, base, measure(views, base, frozen)[0])
     stage = make_stage(frozen, "decoder")
@@ -77,8 +82,8 @@ def test_another_model_or_protocol_is_measured(base, frozen, few, tmp_path):
 
 def test_lines_that_are_no_results_cost_nothing_else(tmp_path):
     result = ObjectResult((0.5, 0.75), 0.5, 0.6)
-    known = KnownResults(tmp_path)
-    known.keep([("good", result)])
+    known = read_results(tmp_path)
+    keep_results(known, [("good", result)])
     whole = json.loads((tmp_path / FILE).read_text())["result"]
     with (tmp_path / FILE).open("a") as file:
         for entry in (
@@ -90,9 +95,9 @@ def test_lines_that_are_no_results_cost_nothing_else(tmp_path):
         ):
             file.write(f"\n{json.dumps(entry)}\n")
         file.write('{"key": "torn", "resu')
-    again = KnownResults(tmp_path)
-    again.keep([("later", result)])
-    last = KnownResults(tmp_path)
+    again = read_results(tmp_path)
+    keep_results(again, [("later", result)])
+    last = read_results(tmp_path)
     names = ("good", "later", "no ious", "no number", "words", "nothing", "torn")
     assert [bool(last.get(name)) for name in names] == [True, True, *[False] * 5]
     assert last.get("good") == result
@@ -100,7 +105,7 @@ def test_lines_that_are_no_results_cost_nothing_else(tmp_path):
 
 def test_a_folder_that_can_not_be_written_is_no_failure(tmp_path):
     (tmp_path / "cache").write_text("a file")
-    known = KnownResults(tmp_path / "cache")
+    known = read_results(tmp_path / "cache")
     result = ObjectResult((0.5,), 0.5, 0.6)
-    known.keep([("here", result)])
+    keep_results(known, [("here", result)])
     assert known.get("here") == result
