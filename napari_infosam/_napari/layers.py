@@ -168,17 +168,14 @@ class PromptLayers:
             for name, layer in self._layers.items()
             if layer in self._viewer.layers
         }
-        active = self._viewer.layers.selection.active
         self._remove_of_other_kind()
-        with self._quietly():
+        with self._quietly(), self._keeping_active():
             for name in self._names():
                 if name not in self._layers:
                     self._insert(name, self._make(name))
             for layer in self.all():
                 place(layer, image)
             self._raise_above(image)
-        if active is not None and active in self._viewer.layers:
-            self._viewer.layers.selection.active = active
 
     def _remove_of_other_kind(self) -> None:
         """Take out what can not show this picture: huge ones need other layers."""
@@ -343,16 +340,27 @@ class PromptLayers:
     def _take_out(self, name: str) -> None:
         layer = self._layers.pop(name, None)
         if layer is not None and layer in self._viewer.layers:
+            if layer is self._viewer.layers.selection.active:
+                self._viewer.layers.remove(layer)
+                return
             with self._keeping_active():
                 self._viewer.layers.remove(layer)
 
     @contextmanager
     def _keeping_active(self) -> Iterator[None]:
-        """Add or remove a layer without another one becoming the active one."""
-        active = self._viewer.layers.selection.active
-        yield
-        if active is not None and active in self._viewer.layers:
-            self._viewer.layers.selection.active = active
+        """Add layers, or remove one that is not active, with the same one active.
+
+        Nobody is told that others were meanwhile: each would get its controls, and
+        lose them again.
+        """
+        selection = self._viewer.layers.selection
+        active = selection.active
+        if active is None:
+            yield
+            return
+        with selection.events.blocker_all():
+            yield
+            selection.active = active
 
     def show_proposal(self, mask: BoolArray | None) -> None:
         """Show a mask, filled and outlined, or none."""

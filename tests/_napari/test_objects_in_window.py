@@ -388,6 +388,28 @@ def test_a_question_comes_where_objects_overlap(window: Window) -> None:
     assert not window.panel.findChildren(OverlapQuestion)
 
 
+def test_a_choice_leaves_the_active_layer_alone(window: Window) -> None:
+    """Its layer comes and goes; controls that do, too, hold the window up."""
+    window.accept_at(*DISCS)
+    selection = window.viewer.layers.selection
+    active, told = selection.active, []
+    for events in (selection.events.active, selection.events.changed):
+        events.connect(lambda event: told.append(event.type))
+    window.session.objects.choose((1, 2))
+    assert layers.CHOSEN in window.viewer.layers
+    assert selection.active == active
+    assert set(selection) == {active}
+    assert not told
+    window.viewer.layers.remove(layers.CHOSEN)
+    told.clear()
+    window.session.objects.choose((3,))
+    assert layers.CHOSEN in window.viewer.layers
+    assert not told
+    # and the list of layers at the left knows which one is active
+    window.viewer.layers.selection.active = window.layer(layers.CHOSEN)
+    assert told
+
+
 # ---------------------------------------------------------------------- list
 def test_the_list_shows_sorts_and_jumps(window: Window) -> None:
     window.accept_at(*DISCS)
