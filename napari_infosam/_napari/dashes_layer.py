@@ -44,7 +44,8 @@ def fill_dashes(
         if len(layer.data):
             layer.data = np.zeros((0, 2, 2), np.float32)
         return
-    with layer.events.blocker_all():  # seen once, when all is in place
-        layer.edge_width = width
+    if not np.isclose(layer.edge_width, width):  # each change draws a thumbnail
+        with layer.events.blocker_all():  # seen once, when all is in place
+            layer.edge_width = width
     layer.data = dashes
     layer.edge_color = np.tile(colors, (len(dashes) // 2, 1))
