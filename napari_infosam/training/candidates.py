@@ -8,12 +8,13 @@ than its base. Weights between the two often keep most of what was learnt and lo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 
-from napari_infosam.training.gate import Verdict, judge
+from napari_infosam.training.annotator import ACCEPTABLE
+from napari_infosam.training.gate import MARGIN, MORE_CLICKS, Verdict, judge
 
 if TYPE_CHECKING:
     from napari_infosam.models.sam_model import SamModel
@@ -50,8 +51,9 @@ def choose_candidate(
     """Judge a student and, where that may help, one that is nearer to the base.
 
     The second one costs another evaluation, and is tried only if the first one was
-    rejected because later clicks or boxes got worse. The stage is left with the weights
-    of the candidate that is returned.
+    rejected because later clicks or boxes got worse, or is accepted although some kind
+    of prompt did. In the latter case it is taken if it loses less and costs no clicks.
+    The stage is left with the weights of the candidate that is returned.
 
     Parameters
     ----------
@@ -66,24 +68,36 @@ def choose_candidate(
     evaluation = measure(stage.model(), own)
     first = Candidate(evaluation, judge(evaluation, rivals), own)
     as_published = stage.options.recipe == "paper"
-    if as_published or own >= SHARE_OF_BASE or not first.verdict.practice_lost:
+    if as_published or own >= SHARE_OF_BASE or not _has_forgotten(first.verdict):
         return first
     pure = [p.detach().clone() for p in stage.trained]
     _pull_to_base(stage, (SHARE_OF_BASE - own) / (1 - own))
     evaluation = measure(stage.model(), SHARE_OF_BASE)
     verdict = judge(evaluation, rivals)
-    if verdict.accepted:
+    if verdict.accepted and not first.verdict.accepted:
         reason = (
             f"{verdict.reason} With {SHARE_OF_BASE:.0%} of the base mixed in, without "
             f"which it was {_small(first.verdict.reason)}"
         )
-        return Candidate(evaluation, Verdict(True, reason), SHARE_OF_BASE)
+        return Candidate(evaluation, replace(verdict, reason=reason), SHARE_OF_BASE)
+    costs = evaluation.noc(ACCEPTABLE) - first.evaluation.noc(ACCEPTABLE)
+    loses_less = verdict.lost < first.verdict.lost
+    if verdict.accepted and loses_less and costs <= MORE_CLICKS[ACCEPTABLE]:
+        reason = f"{verdict.reason} With {SHARE_OF_BASE:.0%} of the base mixed in."
+        return Candidate(evaluation, replace(verdict, reason=reason), SHARE_OF_BASE)
     _set(stage, pure)
+    if first.verdict.accepted:
+        return first
     reason = (
         f"{first.verdict.reason} Nor with {SHARE_OF_BASE:.0%} of the base mixed in: "
         f"{_small(verdict.reason)}"
     )
     return Candidate(first.evaluation, Verdict(False, reason), own)
+
+
+def _has_forgotten(verdict: Verdict) -> bool:
+    """Return whether weights nearer to the base may do better."""
+    return verdict.lost >= MARGIN if verdict.accepted else verdict.practice_lost
 
 
 def _pull_to_base(stage: Stage, share: float) -> None:

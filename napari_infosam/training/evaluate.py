@@ -47,8 +47,8 @@ class ObjectResult:
         Predicted less true IoU, absolute, on the mean of all these answers.
     score_bias
         The same with its sign: above zero where too much was promised.
-    seconds
-        Of all clicks.
+    seconds, seconds_in_all
+        Of all clicks; and of what else was measured, too.
     author
         The version whose own answer the mask is that counts as true; None where it is
         nobody's.
@@ -63,6 +63,7 @@ class ObjectResult:
     score_error: float = 0.0
     score_bias: float = 0.0
     seconds: float = 0.0
+    seconds_in_all: float = 0.0
     author: str | None = None
     image: str = ""
 
@@ -272,6 +273,7 @@ def _measure(
         float(np.abs(errors).mean()),
         float(errors.mean()),
         seconds,
+        time.perf_counter() - start,
     )
 
 

@@ -70,11 +70,14 @@ class Verdict:
     ----------
     practice_lost
         Whether it was rejected because later clicks or boxes got worse.
+    lost
+        The most mean IoU that any of `KINDS` is below that of a rival; 0 if none is.
     """
 
     accepted: bool
     reason: str
     practice_lost: bool = False
+    lost: float = 0.0
 
 
 def judge(candidate: Evaluation, rivals: Mapping[str, Evaluation]) -> Verdict:
@@ -87,12 +90,21 @@ def judge(candidate: Evaluation, rivals: Mapping[str, Evaluation]) -> Verdict:
     rivals
         Results by name on the same objects, for example ``{"base": ..., "v002": ...}``.
     """
+    lost = 0.0
     for name, rival in rivals.items():
-        refusal, practice_lost = _refusal(*_on_neutral_ground(candidate, rival, name))
+        both = _on_neutral_ground(candidate, rival, name)
+        lost = max(lost, _lost(*both))
+        refusal, practice_lost = _refusal(*both)
         if refusal:
             reason = f"Not better than {name}: {refusal}."
-            return Verdict(False, reason, practice_lost)
-    return Verdict(True, _praise(candidate, rivals))
+            return Verdict(False, reason, practice_lost, lost)
+    return Verdict(True, _praise(candidate, rivals), lost=lost)
+
+
+def _lost(candidate: Evaluation, rival: Evaluation) -> float:
+    """Return how far the kind of prompt that has lost most is below the rival's."""
+    gains = _table(candidate).mean(axis=0) - _table(rival).mean(axis=0)
+    return max(0.0, -float(gains.min()))
 
 
 def _praise(candidate: Evaluation, rivals: Mapping[str, Evaluation]) -> str:

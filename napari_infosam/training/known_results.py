@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import torch
 from pydantic import TypeAdapter, ValidationError
 
 from napari_infosam.models.prediction import embedding_key
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from napari_infosam.training.dataset import Sample
 
 FILE = "held_out.jsonl"
+PROTOCOL = 1
+"""To be raised whenever models answer, or are clicked at, in another way."""
 _RESULT = TypeAdapter(ObjectResult)
 
 
@@ -45,7 +48,7 @@ def keep_results(
 def keys_of(model: SamModel, sample: Sample, max_clicks: int) -> list[str]:
     """Return what tells a model's results on the objects of an image from all others.
 
-    Another release of this package measures anew.
+    Another release of this package, or of torch, measures anew.
 
     Parameters
     ----------
@@ -57,8 +60,10 @@ def keys_of(model: SamModel, sample: Sample, max_clicks: int) -> list[str]:
         See `napari_infosam.training.evaluate.evaluate`.
     """
     picture = embedding_key(sample.picture, model.encoder_hash)
-    release = version("napari-infosam")
-    what = f"{release} {picture} {model.weights_hash} {model.device.type} {max_clicks}"
+    what = (
+        f"{PROTOCOL} {version('napari-infosam')} {torch.__version__} {picture} "
+        f"{model.weights_hash} {model.first_click} {model.device.type} {max_clicks} "
+    )
     return [
         hashlib.blake2b(what.encode() + rle, digest_size=20).hexdigest()
         for rle in sample.rles

@@ -216,7 +216,7 @@ class Run:
         for name, model in models.items():
             found = self._measure(model, features, held_out, f"Measuring {name}")
             held_out.keep(self._known, model, found)
-            self._seconds_per_model = sum(one.seconds for one in found.objects)
+            self._seconds_per_model = sum(one.seconds_in_all for one in found.objects)
             results[name] = found
         return results
 

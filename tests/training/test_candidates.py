@@ -72,6 +72,43 @@ def test_a_student_that_forgot_how_to_correct_is_tried_nearer_to_the_base():
     assert chosen.verdict.reason.endswith(".")
 
 
+def slightly(pure: Evaluation, mixed: Evaluation) -> Measured:
+    """Measure a student that passes although something got worse, and its mixture."""
+    return Measured(lambda weight: pure if weight == 1 else mixed)
+
+
+PURE = results(0.74, 0.93, 0.826)
+
+
+def test_a_student_that_passed_with_a_loss_is_tried_nearer_to_the_base_too():
+    mixed = results(0.7, 0.93, 0.838)
+    stage, measure = Student(), slightly(PURE, mixed)
+    chosen = choose_candidate(stage, BASE, measure)
+    assert len(measure.asked) == 2
+    assert chosen.verdict.accepted
+    assert (chosen.evaluation, chosen.interpolation) == (mixed, SHARE_OF_BASE)
+    assert stage.trained[0].tolist() == pytest.approx([0.6] * 3)
+    assert chosen.verdict.reason.endswith("With 40% of the base mixed in.")
+
+
+@pytest.mark.parametrize(
+    "mixed",
+    [
+        results(0.7, 0.93, 0.82),  # loses more
+        results(0.7, 0.84, 0.838),  # needs more clicks
+        results(0.5, 0.93, 0.84),  # does not pass
+    ],
+)
+def test_what_passed_stays_where_the_mixture_is_no_better(mixed):
+    stage, measure = Student(), slightly(PURE, mixed)
+    chosen = choose_candidate(stage, BASE, measure)
+    assert len(measure.asked) == 2
+    assert (chosen.evaluation, chosen.interpolation) == (PURE, 0)
+    assert chosen.verdict.accepted
+    assert "mixed in" not in chosen.verdict.reason
+    assert stage.trained[0].tolist() == [1.0] * 3
+
+
 def test_what_the_options_mixed_in_already_counts():
     stage, measure = Student(interpolate=0.2), Measured(lambda _: results(0.7, 0.7, 1))
     choose_candidate(stage, BASE, measure)
