@@ -18,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ BINS = {
 """Mean gain in IoU after 1, 3 and 5 clicks and of boxes, on all objects and views."""
 
 Results = dict[str, dict[str, Evaluation]]
-"""By data set and version."""
+"""By data set, with a hash of the objects that are looked at, and version."""
 FILE = TypeAdapter(Results)
 
 
@@ -61,7 +62,8 @@ def measure(
     test = limit_objects(few, len(few) * per_image, SEED)
     held_out = HeldOut.of(test, RESULTS)
     base = load_model("vit_t", "cpu")
-    known = found.setdefault(data.name, {})
+    drawn = crc32(b"".join(rle for sample in test for rle in sample.rles))
+    known = found.setdefault(f"{data.name} {drawn:08x}", {})
     if "base" not in known:
         known["base"] = _evaluate(held_out, Predictor(base))
     for path in (p for s in simulations for p in sorted(s.glob("projects/*.infosam"))):
@@ -145,10 +147,13 @@ def rows(
         for known in found.values()
         for a, b in permutations(known, 2)
     ]
-    most = max(one.n_views for known in found.values() for one in known.values())
+    results = [one for known in found.values() for one in known.values()]
+    views = sorted({1, min(one.n_views for one in results)})
+    n_images = min(one.n_images for one in results)
     shares: dict[tuple[int, int], defaultdict[str, list[float]]] = {}
+    sizes = [n for n in sizes if n <= n_images]
     for n in sizes:
-        for n_views in (1, most):
+        for n_views in views:
             rng = np.random.default_rng(SEED)
             here = shares[n, n_views] = defaultdict(list)
             for candidate, rival in pairs:

@@ -81,17 +81,23 @@ class Accepted(PictureObjects):
     def laid(
         self, masks: Sequence[SmallMask], target: int | None = None
     ) -> Laid | None:
-        """Return how new masks lie on the objects of the picture; see `Laid.of`."""
+        """Return how new masks lie on the objects of the picture; None beside them.
+
+        Parameters
+        ----------
+        masks
+            The new ones.
+        target
+            Number of the object that the mask becomes, which is no other one.
+        """
 
         def below(mask: SmallMask) -> NDArray[np.int32]:
-            if self.labels is not None:
+            if self.labels is not None and target is None:
                 return self.labels[mask.place]
-            rows, columns = mask.place
-            return self.window(
-                range(rows.start, rows.stop), range(columns.start, columns.stop)
-            )
+            rows, columns = (range(place.start, place.stop) for place in mask.place)
+            return self.window(rows, columns, without=target)
 
-        return Laid.of(masks, below, target)
+        return Laid.of(masks, below)
 
     def show(self, source: ImageSource | None) -> None:
         """Be about another picture; its objects are looked up when it is read."""
@@ -212,14 +218,14 @@ class Accepted(PictureObjects):
         record: ObjectRecord,
         work: ObjectInWork,
         answer: Answer,
-        laid: Laid | None,
+        twice: Laid | None,
     ) -> None:
-        """Say what `commit` made of a proposal, and on what it lay before."""
+        """Say what `commit` made of a proposal, and which pixels two objects have."""
         lost = int(np.count_nonzero(answer.prediction.mask)) - record.area
         again = record.instance_id == work.target
         said = accepted_sentence(record, again=again, lost=lost)
-        if laid is not None and laid.share >= MUCH and not lost:
-            said = f"{said.removesuffix('.')}; {laid.sentence()}."
+        if twice is not None and twice.share >= MUCH:
+            said = f"{said.removesuffix('.')}; {twice.sentence()}."
         self._voice.say(said)
 
     def delete(self, numbers: Sequence[int]) -> None:

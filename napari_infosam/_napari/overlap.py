@@ -59,7 +59,6 @@ class Laid:
         cls,
         masks: Sequence[SmallMask],
         labels_below: Callable[[SmallMask], NDArray[np.int32]],
-        target: int | None = None,
     ) -> Laid | None:
         """Return how masks lie on earlier objects; None if they are beside them.
 
@@ -69,11 +68,9 @@ class Laid:
             The new ones.
         labels_below
             The labels where a mask's part is, as high and wide.
-        target
-            Number of the object that the mask becomes, which is no other one.
         """
         below = [labels_below(mask)[mask.part] for mask in masks]
-        below = [labels[(labels > 0) & (labels != (target or 0))] for labels in below]
+        below = [labels[labels > 0] for labels in below]
         n_pixels = sum(map(len, below))
         if not n_pixels:
             return None

@@ -42,8 +42,11 @@ class OverlapQuestion(QMessageBox):
         without_icons(self)
 
     def ask(self) -> Overlap | None:
-        """Wait for an answer, and return it; None if it was cancelled."""
+        """Wait for an answer, and return it; None if there is none."""
         self.exec()
-        overlap = self._answers.get(self.clickedButton())
-        self.deleteLater()
+        try:
+            overlap = self._answers.get(self.clickedButton())
+            self.deleteLater()
+        except RuntimeError:  # a script has closed the window meanwhile
+            return None
         return overlap

@@ -240,12 +240,19 @@ class PictureObjects:
         inside = 0 <= r < self.labels.shape[0] and 0 <= c < self.labels.shape[1]
         return int(self.labels[r, c]) if inside else 0
 
-    def window(self, rows: range, columns: range) -> NDArray[np.int32]:
-        """Return some rows and columns of the label image, also of a huge picture."""
+    def window(
+        self, rows: range, columns: range, without: int | None = None
+    ) -> NDArray[np.int32]:
+        """Return some rows and columns of the label image, also of a huge picture.
+
+        And what it would be without one of the objects.
+        """
         project = self._desk.project
         if project is None or self._image_id is None:
             return np.zeros((len(rows), len(columns)), np.int32)
-        return project.tiles.label_window(self._image_id, rows, columns)
+        return project.tiles.label_window(
+            self._image_id, rows, columns, without=without
+        )
 
     def highest_number(self) -> int:
         """Return the highest number of an object of this picture, or 0."""

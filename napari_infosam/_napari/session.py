@@ -307,9 +307,12 @@ class Session:
         with self.voice.guard("accepting the object"):
             found = answer.prediction
             laid = self.objects.laid([small_mask(found.mask, found.score)], work.target)
+            project = self.desk.project
             overlap = self.objects.settle(laid)
-            if overlap is None or work is not self.work:
-                return None  # it goes on being in work, or something else is
+            if work is not self.work or project is not self.desk.project:
+                return None  # while somebody was asked
+            if overlap is None:
+                return None
             record = self.objects.commit(work, answer, overlap)
             self._accepted[record.id] = work
             work.accepted_as = record.id
@@ -317,7 +320,8 @@ class Session:
                 del self._accepted[next(iter(self._accepted))]
             self.work = ObjectInWork()
             self._prompts_moved()
-            self.objects.say_accepted(record, work, answer, laid)
+            twice = laid if overlap == "allow" else None
+            self.objects.say_accepted(record, work, answer, twice)
         return record
 
     def why_not_acceptable(self) -> str:

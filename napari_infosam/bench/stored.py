@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from napari_infosam.core.options import FinetuneOptions
+from napari_infosam.training.dataset import DRAW
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +41,7 @@ def settings_of(
         "weights": base.weights_hash,
         "options": _plain(options),
         "files": sha256(files.encode()).hexdigest(),
+        "draw": DRAW,
     }
 
 

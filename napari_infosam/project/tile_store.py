@@ -128,6 +128,7 @@ class Tiles:
         rows: range,
         columns: range,
         slice_index: tuple[int, ...] = (),
+        without: int | None = None,
     ) -> NDArray[np.int32]:
         """Return some rows and columns of the label image, of any image.
 
@@ -135,6 +136,8 @@ class Tiles:
         ----------
         rows, columns
             Which ones, ascending; with a step, only every so many.
+        without
+            Number of an object that is left out, so that others are seen below it.
         """
         if not (rows and columns):
             return np.zeros((len(rows), len(columns)), np.int32)
@@ -143,7 +146,8 @@ class Tiles:
             found = select_objects(
                 connection, image_id=image_id, slice_index=slice_index, box=box
             )
-        return label_window(found, rows, columns)
+        seen = (record for record in found if record.instance_id != without)
+        return label_window(seen, rows, columns)
 
     def _image(self, image_id: int) -> ImageRecord:
         with self._database.read() as connection:

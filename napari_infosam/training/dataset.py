@@ -213,6 +213,10 @@ def count_objects(samples: Sequence[Sample]) -> int:
     return sum(len(s.rles) for s in samples)
 
 
+DRAW = 2
+"""Raised when `limit_objects` draws others: results that are kept name it."""
+
+
 def limit_objects(
     samples: Sequence[Sample], most: int, seed: int
 ) -> tuple[Sample, ...]:

@@ -459,6 +459,40 @@ def test_what_lies_on_another_object_is_said(session: Session, said: Said) -> No
     assert said[-1][0] == "Accepted object 1 (object)."
     accept_all(session, 0)
     assert said[-1][0] == "Accepted object 2 (object); 100% of it is on object 1."
+    session.objects.overlap = "replace"
+    accept_all(session, 0)
+    assert said[-1][0] == "Accepted object 3 (object)."
+
+
+def test_a_correction_on_top_of_a_larger_object_is_asked_about(
+    session: Session,
+) -> None:
+    session.objects.paint(*stroke(np.ones(picture().shape, bool), 1))
+    accept_all(session, 0)  # smaller, so it is seen, and object 1 is not
+    asked: list[str] = []
+    session.objects.ask = asked.append  # type: ignore[assignment]
+    session.objects.overlap = "ask"
+    session.continue_at(*DISCS[0])
+    click(session, 0)
+    assert session.accept() is None
+    assert asked == ["100% of the new object is on object 1"]
+
+
+def test_nothing_is_accepted_when_the_picture_changed_during_the_question(
+    session: Session,
+) -> None:
+    accept_all(session, 0)
+
+    def ask(_laid: str) -> Overlap:
+        session.set_image(source(picture(180), "other"))
+        return "allow"
+
+    session.objects.ask = ask
+    session.objects.overlap = "ask"
+    click(session, 0)
+    assert session.accept() is None
+    assert session.desk.project is not None
+    assert session.desk.project.n_objects() == 1
 
 
 def test_a_mask_of_which_nothing_is_left_says_so(session: Session, said: Said) -> None:

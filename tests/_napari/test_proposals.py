@@ -248,6 +248,26 @@ def test_a_person_is_asked_once_for_all_of_them(
     assert not any(failed for _, failed in said)
 
 
+def test_nothing_is_accepted_in_a_picture_that_came_during_the_question(
+    session: Session, proposals: Proposals
+) -> None:
+    def ask(_laid: str) -> Overlap:
+        session.set_image(source(picture(180), "other"))
+        return "allow"
+
+    session.objects.ask = ask
+    session.objects.overlap = "ask"
+    session.add_prompt(Point(*DISCS[1][::-1]))
+    session.accept()
+    proposals.set_boxes(BOXES)
+    proposals.accept()
+    project = session.desk.project
+    assert project is not None
+    assert project.n_objects() == 1
+    session.set_image(source(picture()))
+    assert len(proposals.offered) == len(BOXES)  # they wait where they were
+
+
 def test_it_can_be_cancelled(
     session: Session, proposals: Proposals, worker: AtOnce, said: Said
 ) -> None:

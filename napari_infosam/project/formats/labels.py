@@ -72,7 +72,8 @@ def import_folder(
         If there is no pair at all, or every mask is a colour picture, or the project
         can not be written to.
     """
-    pairs, skipped = find_pairs(images, masks)
+    pairs, unpaired = find_pairs(images, masks)
+    skipped: list[str] = []
     table = LabelTable(masks.parent if masks.is_file() else masks)
 
     def tell(share: float) -> None:
@@ -101,7 +102,7 @@ def import_folder(
             raise InfosamError(f"Nothing was imported: {colour}.")
         n_objects = importer.write(part_of(tell, 1, 2))
         n_known = importer.n_known
-    return ImportReport(n_images, n_objects, tuple(skipped), n_known)
+    return ImportReport(n_images, n_objects, (*skipped, *unpaired), n_known)
 
 
 def _read_planes(
@@ -169,7 +170,8 @@ def _check_size(image: tuple[int, ...], mask: tuple[int, ...], name: str) -> Non
 def find_pairs(images: Path, masks: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
     """Return pairs of equal stem, and lines about the files that have no partner.
 
-    Each may be a file instead of a folder; two files are a pair, whatever their names.
+    Each may be a file instead of a folder, which is then left out of the other folder;
+    two files are a pair, whatever their names.
     Images without a mask are one line: where a part is labelled there are many.
 
     Raises
@@ -178,8 +180,8 @@ def find_pairs(images: Path, masks: Path) -> tuple[list[tuple[Path, Path]], list
         If a folder or file is missing, both are the same, or there is no pair.
     """
     skipped: list[str] = []
-    image_files = _by_stem(images, "images", skipped)
-    mask_files = _by_stem(masks, "masks", skipped)
+    image_files = _by_stem(images, "images", skipped, masks)
+    mask_files = _by_stem(masks, "masks", skipped, images)
     if images.samefile(masks):
         raise InfosamError(
             f"Images and masks are both looked for in {images}: name two folders."
@@ -210,7 +212,10 @@ def find_pairs(images: Path, masks: Path) -> tuple[list[tuple[Path, Path]], list
     return pairs, skipped
 
 
-def _by_stem(folder: Path, what: str, skipped: list[str]) -> dict[str, Path]:
+def _by_stem(
+    folder: Path, what: str, skipped: list[str], other: Path
+) -> dict[str, Path]:
+    """Return the files of a folder but one by stem, or the file that it is."""
     found: dict[str, Path] = {}
     with one_sentence(folder):
         if folder.is_file():
@@ -219,6 +224,8 @@ def _by_stem(folder: Path, what: str, skipped: list[str]) -> dict[str, Path]:
             raise InfosamError(f"There is no folder {folder} of {what}: check it.")
         for path in sorted(folder.iterdir()):
             if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+                continue
+            if other.is_file() and path.samefile(other):
                 continue
             first = found.setdefault(path.stem, path)
             if first != path:

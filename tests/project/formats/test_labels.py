@@ -310,6 +310,30 @@ def test_one_label_image_for_a_folder_of_images(
     assert [record.name for record in project.images()] == ["b.png"]
 
 
+def test_an_image_is_never_its_own_label_image(project: Project, images: Path) -> None:
+    save(images / "a.tif", two_objects())
+    save(images / "b.tif", picture())
+    with pytest.raises(InfosamError, match="has the same name"):
+        import_folder(project, images, images / "a.tif")
+    # a picture and its labels side by side
+    save(images / "b.png", two_objects(np.uint8))
+    report = import_folder(project, images, images / "b.png")
+    assert report.n_objects == 2
+    assert [record.name for record in project.images()] == ["b.tif"]
+    assert import_folder(project, images / "b.tif", images).n_known == 2
+
+
+def test_what_is_wrong_with_the_pair_comes_first(
+    project: Project, images: Path, masks: Path
+) -> None:
+    for seed, name in enumerate("abc"):
+        save(images / f"{name}.png", picture(seed))
+    save(masks / "b.png", two_objects()[:-1])
+    report = import_folder(project, images, masks / "b.png")
+    assert "b.png has 19 x 30" in report.skipped[0]
+    assert report.skipped[1:] == ("2 images without a mask of the same name",)
+
+
 def test_two_files_are_a_pair_with_the_table_beside_the_mask(
     project: Project, images: Path, masks: Path
 ) -> None:
