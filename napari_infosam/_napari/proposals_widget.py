@@ -13,6 +13,7 @@ from napari_infosam._napari.small_widgets import (
     Fold,
     allow,
     button,
+    keep_room,
     row,
     sentence,
     silently,
@@ -72,6 +73,7 @@ class ProposalsWidget(QWidget):
         )
         self.progress = QProgressBar()
         self.progress.setToolTip("How many prompts are answered")
+        keep_room(self.progress)  # somebody may be about to press what is around it
         self.score = QSlider(Qt.Orientation.Horizontal)
         self.score.setRange(round(_PERCENT * LEAST_SCORE), _PERCENT)
         self.score.setToolTip(
@@ -94,9 +96,9 @@ class ProposalsWidget(QWidget):
         layout.setSpacing(2)
         layout.addWidget(self.each)
         layout.addWidget(row(self.propose, self.cancel, stretch=(1, 0)))
-        layout.addWidget(self.progress)
         layout.addWidget(row(self.score_text, self.score, stretch=(1, 1)))
         layout.addWidget(row(self.accept, self.clear, stretch=(1, 1)))
+        layout.addWidget(self.progress)
         self.fold = Fold(
             "Many at once",
             "Boxes for many objects, and proposals for everything in view",

@@ -139,6 +139,13 @@ class Roomy(QLabel):
         self.setFixedHeight(max(heights))
 
 
+def keep_room(widget: QWidget) -> None:
+    """Keep the room of a widget while it is hidden, so that nothing moves below."""
+    policy = widget.sizePolicy()
+    policy.setRetainSizeWhenHidden(True)
+    widget.setSizePolicy(policy)
+
+
 def row(*widgets: QWidget, stretch: Sequence[int] = ()) -> QWidget:
     """Return widgets side by side."""
     made = QWidget()

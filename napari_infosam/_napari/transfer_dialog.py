@@ -26,6 +26,7 @@ from napari_infosam._napari.small_widgets import (
     allow,
     button,
     choice,
+    keep_room,
     row,
     sentence,
 )
@@ -84,9 +85,7 @@ class TransferDialog(QDialog):
         self.bar = QProgressBar()
         self.outcome = sentence("outcome")
         # their room stays free, so that the buttons stay where they are
-        policy = self.bar.sizePolicy()
-        policy.setRetainSizeWhenHidden(True)
-        self.bar.setSizePolicy(policy)
+        keep_room(self.bar)
         self.outcome.setMinimumHeight(_LINES * self.fontMetrics().lineSpacing())
         self.outcome.setAlignment(Qt.AlignmentFlag.AlignTop)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QApplication
 
 from napari_infosam._napari import commands, layers
 from napari_infosam.core.metrics import iou
@@ -32,6 +33,33 @@ def proposing(window: Window) -> Window:
     assert "looks for everything in view" in window.panel.status.text()
     window.wait(lambda: window.panel.proposals.offered)
     return window
+
+
+def test_proposing_leaves_everything_in_its_place(window: Window) -> None:
+    window.panel.proposals.points_per_side = 6
+    many = window.panel.annotate.many
+    many.fold.is_open = True
+    shown = (many.propose, many.score, many.accept, many.clear, many.fold)
+    below = window.panel.annotate.counts
+
+    def moved(before: list[QPoint]) -> int:
+        """Return by how many pixels something has moved at most."""
+        pairs = zip(places(), before, strict=True)
+        return max((now - then).manhattanLength() for now, then in pairs)
+
+    def places() -> list[QPoint]:
+        for _ in range(3):  # until it is laid out
+            QApplication.processEvents()
+        return [w.mapTo(window.panel, QPoint()) for w in (*shown, below)]
+
+    window.wait_ready()
+    before = places()
+    window.press(many.propose)
+    assert many.progress.isVisible()
+    assert moved(before) == 0
+    window.wait(lambda: window.panel.proposals.offered)
+    assert not many.progress.isVisible()
+    assert moved(before) < 3  # a button that can be pressed has another frame
 
 
 def test_it_is_said_that_another_picture_ends_the_proposals(
