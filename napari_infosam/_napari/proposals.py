@@ -128,19 +128,9 @@ class Proposals(Undecided):
                 self._offers.keep(lambda offer: offer.box is not None)
                 self._history.clear()
                 self._add((mask, None) for mask in masks)
-                self._session.voice.say(self._found_sentence())
+                self._session.voice.say(self._offered_sentence())
 
         self._submit(work, done, cancel, "proposing objects")
-
-    def _found_sentence(self) -> str:
-        shown, hidden = len(self.offered), len(self._offers) - len(self.offered)
-        if not shown and not hidden:
-            return "Nothing more was found here: click on what is missing."
-        more = f" ({hidden} more below the score)" if hidden else ""
-        return (
-            f"{shown} proposed{more}. Click on one to accept it, right-click to reject "
-            "it, or accept all."
-        )
 
     def _ask_boxes(self) -> None:
         """Decode all boxes that have no answer, if nothing else goes on."""

@@ -100,6 +100,8 @@ class Undecided:
         if value != self._offers.min_score:
             self._offers.min_score = value
             self.changed.emit()
+            if self._offers:
+                self._session.voice.say(self._offered_sentence())
 
     @property
     def offered(self) -> dict[int, Offer]:
@@ -152,6 +154,21 @@ class Undecided:
         version = "base" if model is None else model.version
         self._offers.add(Offer(small, box, version) for small, box in masks)
         self.changed.emit()
+
+    def _offered_sentence(self) -> str:
+        """Say how much is proposed, and what to do with it."""
+        shown, hidden = len(self.offered), len(self._offers) - len(self.offered)
+        if not shown and not hidden:
+            return "Nothing more was found here: click on what is missing."
+        if not shown:
+            return (
+                f"{counted(hidden, 'proposal')} below the score: lower it to see more."
+            )
+        more = f" ({hidden} more below the score)" if hidden else ""
+        return (
+            f"{shown} proposed{more}. Click on one to accept it, right-click to reject "
+            "it, or accept all."
+        )
 
     # ----------------------------------------------------------------- decide
     def accept(self, numbers: Sequence[int] | None = None) -> None:

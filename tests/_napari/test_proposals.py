@@ -184,8 +184,10 @@ def test_everything_in_view_is_proposed_and_nothing_twice(
     proposals.min_score = 2
     assert not proposals.offered
     assert proposals.picture() is None
+    assert said[-1][0].endswith("below the score: lower it.")
     proposals.min_score = 0.88
     assert len(proposals.offered) == n_offered
+    assert said[-1][0].startswith(f"{n_offered} proposed")
 
     proposals.reject_at(*DISCS[1])
     assert not proposals.number_at(*DISCS[1])
