@@ -161,9 +161,7 @@ class Undecided:
         if not shown and not hidden:
             return "Nothing more was found here: click on what is missing."
         if not shown:
-            return (
-                f"{counted(hidden, 'proposal')} below the score: lower it to see more."
-            )
+            return f"{counted(hidden, 'proposal')} below the score: lower it."
         more = f" ({hidden} more below the score)" if hidden else ""
         return (
             f"{shown} proposed{more}. Click on one to accept it, right-click to reject "
