@@ -18,7 +18,7 @@ from napari_infosam._napari.overlap import MUCH, Laid
 from napari_infosam._napari.picture_objects import PictureObjects
 from napari_infosam.core.channels import PLAIN
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.core.small_masks import apart
+from napari_infosam.core.small_masks import apart, small_mask
 from napari_infosam.project.objects import Origin
 
 if TYPE_CHECKING:
@@ -69,14 +69,21 @@ class Accepted(PictureObjects):
         """The same where nobody is asked."""
         return "allow" if self._overlap == "ask" else self._overlap
 
-    def settle(self, laid: Laid | None) -> Overlap | None:
+    def settle(
+        self, masks: Sequence[SmallMask], target: int | None = None
+    ) -> Overlap | None:
         """Return what becomes of pixels that earlier objects have, asking if so set.
 
-        None if the person would rather not accept.
+        None if the person would rather not accept, or is elsewhere when they answer.
+        Parameters as of `laid`, which is looked up only if somebody is to be asked.
         """
-        if self._overlap != "ask" or laid is None or self.ask is None:
+        asks = self._overlap == "ask" and self.ask is not None
+        laid = self.laid(masks, target) if asks else None
+        if laid is None or self.ask is None:
             return self.overlap_unasked
-        return self.ask(laid.sentence("the new object"))
+        before = self._source, self._desk.project
+        overlap = self.ask(laid.sentence("the new object"))
+        return overlap if before == (self._source, self._desk.project) else None
 
     def laid(
         self, masks: Sequence[SmallMask], target: int | None = None
@@ -117,16 +124,14 @@ class Accepted(PictureObjects):
 
     # ----------------------------------------------------------------- change
     def commit(
-        self, work: ObjectInWork, answer: Answer, overlap: Overlap
-    ) -> ObjectRecord:
+        self, work: ObjectInWork, answer: Answer
+    ) -> tuple[ObjectRecord, str] | None:
         """Write an answered proposal.
 
-        Parameters
-        ----------
-        work, answer
-            The proposal.
-        overlap
-            What becomes of pixels that earlier objects have; see `settle`.
+        Returns
+        -------
+        tuple of ObjectRecord and str, or None
+            What was written, and the sentence about it; None if `settle` says so.
 
         Raises
         ------
@@ -138,6 +143,11 @@ class Accepted(PictureObjects):
             raise InfosamError(
                 "The proposal is empty: add a point on the object, or draw a box."
             )
+        small = [small_mask(mask, answer.prediction.score)]
+        overlap = self.settle(small, work.target)
+        if overlap is None:
+            return None
+        twice = self.laid(small, work.target) if overlap == "allow" else None
         self.save_painted()
         project, image_id = self._require_image()
         keep_tile(project, image_id, self._engine.pixels, mask)
@@ -172,21 +182,32 @@ class Accepted(PictureObjects):
             self.follow(None)
         else:
             self.follow(project.last_step())
-        return record
+        lost = int(np.count_nonzero(mask)) - record.area
+        is_again = record.instance_id == work.target
+        said = accepted_sentence(record, again=is_again, lost=lost)
+        if twice is not None and twice.share >= MUCH:
+            said = f"{said.removesuffix('.')}; {twice.sentence()}."
+        return record, said
 
-    def commit_each(
-        self, masks: Sequence[tuple[SmallMask, Origin]], overlap: Overlap
-    ) -> int:
-        """Write several objects in one step for undo; return how many there are.
+    def commit_each(self, masks: Sequence[tuple[SmallMask, Origin]]) -> int | None:
+        """Write several objects in one step for undo.
 
-        Whose pixels are whose is settled among them first: where ``overlap``, as in
-        `commit`, lets one object have a pixel, the earlier of them has it.
+        Whose pixels are whose is settled among them first: where the overlap policy
+        lets one object have a pixel, the earlier of them has it.
+
+        Returns
+        -------
+        int or None
+            How many there are; None if `settle` says so.
 
         Raises
         ------
         InfosamError
             If nothing is left of them, or they can not be written.
         """
+        overlap = self.settle([mask for mask, _ in masks])
+        if overlap is None:
+            return None
         self.save_painted()
         project, image_id = self._require_image()
         small: list[SmallMask | None] = [mask for mask, _ in masks]
@@ -212,21 +233,6 @@ class Accepted(PictureObjects):
         )
         self.follow(project.last_step())
         return len(written)
-
-    def say_accepted(
-        self,
-        record: ObjectRecord,
-        work: ObjectInWork,
-        answer: Answer,
-        twice: Laid | None,
-    ) -> None:
-        """Say what `commit` made of a proposal, and which pixels two objects have."""
-        lost = int(np.count_nonzero(answer.prediction.mask)) - record.area
-        again = record.instance_id == work.target
-        said = accepted_sentence(record, again=again, lost=lost)
-        if twice is not None and twice.share >= MUCH:
-            said = f"{said.removesuffix('.')}; {twice.sentence()}."
-        self._voice.say(said)
 
     def delete(self, numbers: Sequence[int]) -> None:
         """Delete objects; undo brings them back."""

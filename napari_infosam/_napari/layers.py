@@ -359,8 +359,10 @@ class PromptLayers:
             yield
             return
         with selection.events.blocker_all():
-            yield
-            selection.active = active
+            try:
+                yield
+            finally:
+                selection.active = active
 
     def show_proposal(self, mask: BoolArray | None) -> None:
         """Show a mask, filled and outlined, or none."""

@@ -20,7 +20,6 @@ from napari_infosam._napari.places import find_home
 from napari_infosam._napari.propagation import Propagation
 from napari_infosam._napari.voice import Voice
 from napari_infosam.core.prompts import CHOICES, PromptSet
-from napari_infosam.core.small_masks import small_mask
 from napari_infosam.project.files import content_hash
 
 if TYPE_CHECKING:
@@ -305,23 +304,17 @@ class Session:
             return None
         record = None
         with self.voice.guard("accepting the object"):
-            found = answer.prediction
-            laid = self.objects.laid([small_mask(found.mask, found.score)], work.target)
-            project = self.desk.project
-            overlap = self.objects.settle(laid)
-            if work is not self.work or project is not self.desk.project:
-                return None  # while somebody was asked
-            if overlap is None:
+            written = self.objects.commit(work, answer)
+            if written is None:
                 return None
-            record = self.objects.commit(work, answer, overlap)
+            record, said = written
             self._accepted[record.id] = work
             work.accepted_as = record.id
             while len(self._accepted) > _KEPT:  # each holds the masks of its answers
                 del self._accepted[next(iter(self._accepted))]
             self.work = ObjectInWork()
             self._prompts_moved()
-            twice = laid if overlap == "allow" else None
-            self.objects.say_accepted(record, work, answer, twice)
+            self.voice.say(said)
         return record
 
     def why_not_acceptable(self) -> str:

@@ -190,12 +190,9 @@ class Undecided:
             )
             return
         with self._session.voice.guard("accepting the objects"):
-            objects, desk = self._session.objects, self._session.desk
-            before = self._source, desk.project
-            overlap = objects.settle(objects.laid([mask for mask, _ in masks]))
-            if overlap is None or before != (self._source, desk.project):
-                return  # somebody was asked, who would not, or is elsewhere now
-            n_accepted = objects.commit_each(masks, overlap)
+            n_accepted = self._session.objects.commit_each(masks)
+            if n_accepted is None:
+                return
             self._history.forget_undone()
             self._remember({n: offered[n] for n in chosen if n in offered})
             self._forget(chosen)

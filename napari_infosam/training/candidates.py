@@ -74,16 +74,14 @@ def choose_candidate(
     _pull_to_base(stage, (SHARE_OF_BASE - own) / (1 - own))
     evaluation = measure(stage.model(), SHARE_OF_BASE)
     verdict = judge(evaluation, rivals)
-    if verdict.accepted and not first.verdict.accepted:
-        reason = (
-            f"{verdict.reason} With {SHARE_OF_BASE:.0%} of the base mixed in, without "
-            f"which it was {_small(first.verdict.reason)}"
-        )
-        return Candidate(evaluation, replace(verdict, reason=reason), SHARE_OF_BASE)
     costs = evaluation.noc(ACCEPTABLE) - first.evaluation.noc(ACCEPTABLE)
-    loses_less = verdict.lost < first.verdict.lost
-    if verdict.accepted and loses_less and costs <= MORE_CLICKS[ACCEPTABLE]:
-        reason = f"{verdict.reason} With {SHARE_OF_BASE:.0%} of the base mixed in."
+    is_kinder = verdict.lost < first.verdict.lost and costs <= MORE_CLICKS[ACCEPTABLE]
+    if verdict.accepted and (is_kinder or not first.verdict.accepted):
+        reason = f"{verdict.reason} With {SHARE_OF_BASE:.0%} of the base mixed in"
+        if first.verdict.accepted:
+            reason += "."
+        else:
+            reason += f", without which it was {_small(first.verdict.reason)}"
         return Candidate(evaluation, replace(verdict, reason=reason), SHARE_OF_BASE)
     _set(stage, pure)
     if first.verdict.accepted:

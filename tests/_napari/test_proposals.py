@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -226,6 +226,17 @@ def test_who_has_pixels_is_what_the_policy_says(
     assert not any(failed for _, failed in said)
 
 
+def propose_over_an_object(
+    session: Session, proposals: Proposals, ask: Callable[[str], Overlap | None]
+) -> None:
+    """Propose all discs where one is accepted already, and somebody is asked."""
+    session.objects.ask = ask
+    session.objects.overlap = "ask"
+    session.add_prompt(Point(*DISCS[1][::-1]))
+    session.accept()
+    proposals.set_boxes(BOXES)
+
+
 def test_a_person_is_asked_once_for_all_of_them(
     session: Session, proposals: Proposals, said: Said
 ) -> None:
@@ -236,11 +247,7 @@ def test_a_person_is_asked_once_for_all_of_them(
         asked.append(laid)
         return answers.pop(0)
 
-    session.objects.ask = ask
-    session.objects.overlap = "ask"
-    session.add_prompt(Point(*DISCS[1][::-1]))
-    session.accept()
-    proposals.set_boxes(BOXES)
+    propose_over_an_object(session, proposals, ask)
     proposals.accept()
     assert session.objects_here() == 1
     assert len(proposals.offered) == len(BOXES)
@@ -257,11 +264,7 @@ def test_nothing_is_accepted_in_a_picture_that_came_during_the_question(
         session.set_image(source(picture(180), "other"))
         return "allow"
 
-    session.objects.ask = ask
-    session.objects.overlap = "ask"
-    session.add_prompt(Point(*DISCS[1][::-1]))
-    session.accept()
-    proposals.set_boxes(BOXES)
+    propose_over_an_object(session, proposals, ask)
     proposals.accept()
     project = session.desk.project
     assert project is not None

@@ -222,10 +222,11 @@ def _by_stem(
             return {folder.stem: folder}
         if not folder.is_dir():
             raise InfosamError(f"There is no folder {folder} of {what}: check it.")
+        is_file = other.is_file()
         for path in sorted(folder.iterdir()):
             if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
                 continue
-            if other.is_file() and path.samefile(other):
+            if is_file and path.samefile(other):
                 continue
             first = found.setdefault(path.stem, path)
             if first != path:
