@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import mmap
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -74,24 +74,22 @@ def test_autocast_takes_one_pass_where_the_cpu_has_its_type(
     torch.testing.assert_close(found.float(), exact, rtol=1e-2, atol=2e-2)
 
 
-def test_large_tensors_lie_in_huge_pages() -> None:
-    """If the system gives them to plain memory that asks, torch gets them too."""
-    if not hasattr(mmap, "MADV_HUGEPAGE"):
-        pytest.skip("this system has no huge pages")
+@pytest.mark.skipif(
+    not Path("/proc/self/smaps").exists(), reason="memory is not listed here"
+)
+def test_large_tensors_ask_for_huge_pages() -> None:
+    """Whether the system has any to give changes from minute to minute."""
     program = """
-import mmap, re
-def huge():
-    rollup = open("/proc/self/smaps_rollup").read()
-    return int(re.search(r"AnonHugePages: *([0-9]+)", rollup)[1])
-plain = mmap.mmap(-1, 1 << 26, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-plain.madvise(mmap.MADV_HUGEPAGE)
-plain.write(bytes(1 << 26))
-given = huge()
-plain.close()
 import torch, napari_infosam.models
-before = huge()
 tensor = torch.ones(1 << 24)
-print(given, huge() - before)
+where = tensor.data_ptr() + (1 << 25)
+inside = False
+for line in open("/proc/self/smaps"):
+    start, dash, rest = line.partition("-")
+    if dash and all(letter in "0123456789abcdef" for letter in start):
+        inside = int(start, 16) <= where < int(rest.split()[0], 16)
+    elif inside and line.startswith("VmFlags:"):
+        print(*line.split()[1:])
 """
     ran = subprocess.run(
         [sys.executable, "-c", program],
@@ -101,7 +99,7 @@ print(given, huge() - before)
         env={"PATH": ""},
         timeout=120,
     )
-    given, taken = map(int, ran.stdout.split())
-    if given < (1 << 16) / 2:
-        pytest.skip("this system gives no huge pages to those who ask for them")
-    assert taken > (1 << 16) / 2
+    flags = ran.stdout.split()
+    if not flags:
+        pytest.skip("this system does not say how memory is given")
+    assert "hg" in flags
