@@ -139,9 +139,9 @@ def stopping(figures: RunningFigures | None) -> str:
     if plateau is None:
         return ""
     return (
-        f"You can stop labelling for the model: clicks per object went "
+        f"You can stop labelling for the model: clicks saved per object went "
         f"{plateau.earlier:.1f} {_ARROW} {plateau.later:.1f} over the last "
-        f"{WINDOW} objects, a gain below {max(plateau.most, 0.1):.1f}."
+        f"{WINDOW} objects, a growth below {max(plateau.most, 0.1):.1f}."
     )
 
 

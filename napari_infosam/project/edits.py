@@ -118,7 +118,7 @@ class Edits:
             ``(H, W)`` bool, as high and wide as the image, not empty.
         prompts, model_version, score, proposal_ious
             How the new mask came about, as in ``Project.commit``; by default the
-            prompts, version and score of the old one are kept.
+            prompts and version of the old one are kept.
         overlap
             What becomes of pixels that other objects have, as in ``Project.commit``.
         """
@@ -126,7 +126,9 @@ class Edits:
         with self._database.write() as connection:
             record = require_object(connection, object_id)
             image = select_image(connection, record.image_id)
-            origin = replace(Origin.of(record), reviewed=True, proposal_ious=())
+            origin = replace(
+                Origin.of(record), score=None, reviewed=True, proposal_ious=()
+            )
             if prompts is not None:
                 origin = replace(
                     origin,

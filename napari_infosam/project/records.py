@@ -78,7 +78,8 @@ class ObjectRecord:
     area
         Number of pixels.
     score
-        IoU the model predicted for its own proposal, or None.
+        IoU the model predicted for its own proposal; None where there was none, or
+        where pixels were changed since.
     model_version
         What answered the prompts: ``base``, ``v003``; or ``import``, ``painted``.
     created

@@ -179,14 +179,15 @@ class Step:
     def _put(self, record: ObjectRecord, pixels: Pixels, reviewed: object) -> None:
         """Give an object these pixels; without any it is deleted.
 
-        ``reviewed`` says that a person has looked at this object, and not just at its
-        neighbour.
+        What a model predicted of its own answer does not hold for them. ``reviewed``
+        says that a person has looked at this object, and not just at its neighbour.
         """
         if not pixels.size:
             self.hide([record.id])
             return
         origin = replace(
             Origin.of(record),
+            score=None,
             reviewed=record.reviewed or bool(reviewed),
             proposal_ious=(),
         )

@@ -148,7 +148,7 @@ class RunningFigures:
         All versions against the base, each object with the newest version that had
         not learnt it; None while there is none.
     plateau
-        Set when clicks per object no longer fall.
+        Set when the clicks saved per object no longer grow.
     """
 
     version: str
@@ -291,7 +291,10 @@ class Prequential:
             active,
             compare(self._scores(testable, active)),
             compare(so_far),
-            find_plateau([float(score.now.clicks) for score in so_far]),
+            find_plateau(
+                [float(score.base.clicks) for score in so_far],
+                [float(score.now.clicks) for score in so_far],
+            ),
         )
 
     def _scores(

@@ -86,4 +86,5 @@ def test_the_end_of_gains_is_said_with_its_figures() -> None:
     assert stopping(RunningFigures("v002")) == ""
     at_rest = RunningFigures("v002", plateau=Plateau(1.34, 1.29, 0.26))
     assert "1.3 \N{RIGHTWARDS ARROW} 1.3 over the last 30" in stopping(at_rest)
+    assert "saved" in stopping(at_rest)
     assert "below 0.3" in stopping(at_rest)

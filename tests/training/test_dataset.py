@@ -142,6 +142,31 @@ def test_masks_that_a_model_proposed_are_known(project_of):
     assert found == {first.rle: "v001", at_once.rle: "base"}
 
 
+def test_proposals_that_were_painted_on_are_their_authors_own(project_of):
+    with project_of([2]) as project:
+        image = project.images()[0]
+        mask = np.zeros(image.shape[:2], bool)
+        mask[:5, :5] = True
+        click = PromptSet((Point(2.0, 2.0, True),))
+        for at in (0, 20):
+            project.commit(
+                image.id,
+                np.roll(mask, at, axis=0),
+                prompts=click,
+                model_version="v001",
+                score=0.9,
+                proposal_ious=[1.0],
+            )
+        *_, first, second = project.objects()
+        project.edits.paint(image.id, np.array([[5, 5]]), first.instance_id)
+        project.commit(image.id, np.roll(mask, 22, axis=0), overlap="replace")
+        split = load_split(project)
+        areas = {o.instance_id: o.area for o in project.objects()}
+    authors = {**split.train[0].authors, **split.validation[0].authors}
+    assert (areas[first.instance_id], areas[second.instance_id]) == (26, 10)
+    assert authors == {}
+
+
 def test_the_picture_is_what_the_window_shows(project_of, cells):
     """Training and clicking share the preprocessing, 16-bit images included."""
     how = Preprocessing(contrast="fixed", low=1000, high=2000, channels=(1,))
