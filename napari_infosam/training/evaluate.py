@@ -24,6 +24,8 @@ from napari_infosam.training.annotator import GOOD_ENOUGH, clicking
 from napari_infosam.training.dataset import Sample, count_objects
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from napari_infosam.models.prediction import ImageEmbedding
     from napari_infosam.models.predictor import Predictor
 
@@ -43,10 +45,8 @@ class ObjectResult:
         IoU after click 1, 2, ...; ends early where the object was good enough.
     iou_box, dice_box, boundary_iou_box
         For the tight box alone.
-    score_error
-        Predicted less true IoU, absolute, on the mean of all these answers.
-    score_bias
-        The same with its sign: above zero where too much was promised.
+    scores
+        Predicted IoU after each click, and of the box; empty where nobody asked.
     seconds, seconds_in_all
         Of all clicks; and of what else was measured, too.
     author
@@ -60,8 +60,7 @@ class ObjectResult:
     iou_box: float
     dice_box: float
     boundary_iou_box: float = 0.0
-    score_error: float = 0.0
-    score_bias: float = 0.0
+    scores: tuple[float, ...] = ()
     seconds: float = 0.0
     seconds_in_all: float = 0.0
     author: str | None = None
@@ -75,6 +74,13 @@ class ObjectResult:
     def iou_after(self, clicks: int) -> float:
         """Return the IoU after this many clicks (1 is the first)."""
         return self.ious[min(clicks, len(self.ious)) - 1]
+
+    @property
+    def score_errors(self) -> NDArray[np.float64]:
+        """Predicted less true IoU, of each answer; zero where nobody asked."""
+        if not self.scores:
+            return np.zeros(1)
+        return np.subtract(self.scores, (*self.ious, self.iou_box))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,14 @@ class Evaluation:
     def of_views(self, n_views: int) -> Evaluation:
         """Return the same results, told that they are of so many views."""
         return replace(self, n_views=n_views, n_images=self.n_images // n_views)
+
+    def promising(self, more: float) -> Evaluation:
+        """Return the same results with other predictions of IoU."""
+        objects = (
+            replace(o, scores=tuple(score + more for score in o.scores))
+            for o in self.objects
+        )
+        return replace(self, objects=tuple(objects))
 
     def only(self, indices: Sequence[int]) -> Evaluation:
         """Return the results of some of the objects, in all views."""
@@ -160,12 +174,12 @@ class Evaluation:
     @property
     def score_error(self) -> float:
         """Mean absolute difference of predicted and true IoU: the calibration error."""
-        return float(np.mean([o.score_error for o in self.objects]))
+        return float(np.mean([np.abs(o.score_errors).mean() for o in self.objects]))
 
     @property
     def score_bias(self) -> float:
         """Mean of predicted less true IoU: above zero where too much is promised."""
-        return float(np.mean([o.score_bias for o in self.objects]))
+        return float(np.mean([o.score_errors.mean() for o in self.objects]))
 
     def figures(self) -> dict[str, float]:
         """Return everything that is measured, under the names that people read."""
@@ -264,14 +278,12 @@ def _measure(
     seconds = time.perf_counter() - start
     boxed = predictor.answer(PromptSet(box=mask_box(mask)), None, embedding)
     iou_box = iou(boxed.mask, mask)
-    errors = np.subtract((*scores, boxed.score), (*ious, iou_box))
     return ObjectResult(
         ious,
         iou_box,
         dice(boxed.mask, mask),
         boundary_iou(boxed.mask, mask),
-        float(np.abs(errors).mean()),
-        float(errors.mean()),
+        (*scores, boxed.score),
         seconds,
         time.perf_counter() - start,
     )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_infosam.training.dataset import Sample
 
 FILE = "held_out.jsonl"
-PROTOCOL = 1
+PROTOCOL = 2
 """To be raised whenever models answer, or are clicked at, in another way."""
 _RESULT = TypeAdapter(ObjectResult)
 
@@ -75,5 +75,7 @@ def _parse(entry: Any) -> tuple[str, ObjectResult] | None:
         key, result = str(entry["key"]), _RESULT.validate_python(entry["result"])
     except (KeyError, TypeError, ValidationError):
         return None
-    found = (*result.ious, result.iou_box, result.seconds)
-    return (key, result) if result.ious and all(map(math.isfinite, found)) else None
+    if not result.ious or len(result.scores) not in (0, len(result.ious) + 1):
+        return None
+    found = (*result.ious, *result.scores, result.iou_box, result.seconds)
+    return (key, result) if all(map(math.isfinite, found)) else None

@@ -22,6 +22,7 @@ from napari_infosam.project import Project
 from napari_infosam.project.shelf import kept_sentence
 from napari_infosam.project.versions import BASE, known_numbers
 from napari_infosam.training.beginning import Beginning, begin_with
+from napari_infosam.training.calibration import calibrate
 from napari_infosam.training.candidates import choose_candidate
 from napari_infosam.training.checkpoint import load_checkpoint, remove_checkpoint
 from napari_infosam.training.dataset import (
@@ -237,15 +238,16 @@ class Run:
             return self._measure(model, features, held_out, message)
 
         chosen = choose_candidate(stage, rivals, measure)
+        evaluation = calibrate(stage, chosen.evaluation)
         if chosen.verdict.accepted:  # the next student meets it
-            held_out.keep(self._known, stage.model(), chosen.evaluation)
+            held_out.keep(self._known, stage.model(), evaluation)
         gate = events.Gate(
             version_id=version_id,
             accepted=chosen.verdict.accepted,
             reason=chosen.verdict.reason,
             base=rivals["base"].metrics(),
             active=rivals[origin.parent].metrics(),
-            candidate=chosen.evaluation.metrics(),
+            candidate=evaluation.metrics(),
             interpolation=chosen.interpolation,
         )
         answers = register(

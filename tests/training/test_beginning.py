@@ -18,12 +18,14 @@ from napari_infosam.training.relation import RELATION_FILE, RelationModule
 from .runs import execute
 
 SHIFT = 1e-3
+CALIBRATED = "mask_decoder.iou_prediction_head.layers.2.bias"
+"""What is changed after the last step, by what was found on held-out objects."""
 STILL = {"learning_rate": 1e-30, "max_steps": 1}
 
 
 def distance(a, b) -> float:
     """Return how far the weights that both have lie apart at most."""
-    common = a.keys() & b.keys()
+    common = (a.keys() & b.keys()) - {CALIBRATED}
     assert common
     return max((a[key] - b[key]).abs().max().item() for key in common)
 

@@ -98,6 +98,9 @@ def test_who_knows_nothing_needs_all_clicks():
     assert metrics.max_clicks == 7
     assert result.boundary_iou_box == 0
     assert result.score_error == result.score_bias == 1  # it says 1, and is wrong
+    humble = result.promising(-1.25)
+    assert (humble.score_error, humble.score_bias) == (0.25, -0.25)
+    assert humble.noc(0.85) == 7
 
 
 def test_a_pixel_is_clicked_once():

@@ -84,7 +84,7 @@ def test_another_model_or_protocol_is_measured(base, frozen, few, tmp_path):
 
 
 def test_lines_that_are_no_results_cost_nothing_else(tmp_path):
-    result = ObjectResult((0.5, 0.75), 0.5, 0.6)
+    result = ObjectResult((0.5, 0.75), 0.5, 0.6, scores=(0.5, 0.5, 0.25))
     known = read_results(tmp_path)
     keep_results(known, [("good", result)])
     whole = json.loads((tmp_path / FILE).read_text())["result"]
@@ -92,6 +92,7 @@ def test_lines_that_are_no_results_cost_nothing_else(tmp_path):
         for entry in (
             {"key": "no ious", "result": whole | {"ious": []}},
             {"key": "no number", "result": whole | {"ious": [float("nan")]}},
+            {"key": "too few scores", "result": whole | {"scores": [0.5]}},
             {"key": "words", "result": whole | {"iou_box": "half"}},
             {"key": "nothing"},
             ["a list"],
@@ -101,8 +102,9 @@ def test_lines_that_are_no_results_cost_nothing_else(tmp_path):
     again = read_results(tmp_path)
     keep_results(again, [("later", result)])
     last = read_results(tmp_path)
-    names = ("good", "later", "no ious", "no number", "words", "nothing", "torn")
-    assert [bool(last.get(name)) for name in names] == [True, True, *[False] * 5]
+    bad = ("no ious", "no number", "too few scores", "words", "nothing", "torn")
+    assert [bool(last.get(name)) for name in bad] == [False] * 6
+    assert last.get("later") == result
     assert last.get("good") == result
 
 
