@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,15 @@ from napari_infosam.project.formats.importing import refuse
 from napari_infosam.project.huge_files import bands
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
 _OF_A_PLANE = frozenset(("c", "y", "x"))
+
+_MOST_KEPT = 2**28
+"""Bytes of planes that are decoded together and kept."""
 
 Place = dict[str, int]
 """Where a plane is along each axis but the three of `_OF_A_PLANE`."""
@@ -88,6 +92,24 @@ def open_multiscale(path: Path) -> Multiscale | None:
         return None
 
 
+class Slab:
+    """Keeps the planes that were decoded with one which was asked for.
+
+    Those of one image at a time: a few images may share it.
+    """
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self._pixels: NDArray[Any] | None = None
+
+    def get(self, key: object, read: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """Return what is kept, or what is read now and kept."""
+        if self._pixels is None or key != self._key:
+            self._pixels = None
+            self._key, self._pixels = key, read()
+        return self._pixels
+
+
 class Planes:
     """The planes of a multiscale image, of which nothing is read yet.
 
@@ -97,6 +119,8 @@ class Planes:
         The image.
     store
         Where it lies, for sentences.
+    slab
+        Where pixels are kept.
 
     Attributes
     ----------
@@ -115,8 +139,8 @@ class Planes:
         If the axes do not fit.
     """
 
-    def __init__(self, group: Any, store: Path) -> None:
-        self._group, self._store = group, store
+    def __init__(self, group: Any, store: Path, slab: Slab) -> None:
+        self._group, self._store, self._slab = group, store, slab
         about = Multiscale.of(group)
         self.levels = [group[path] for path in about.paths]
         array = self.levels[0]
@@ -131,7 +155,20 @@ class Planes:
         self.sizes = {a: n for a, n in sizes.items() if a not in _OF_A_PLANE}
         self._is_in_order = self._axes[-2:] == ("y", "x")
 
-    def picture(self, place: Mapping[str, int]) -> NDArray[Any] | HugeImage:
+    def together(self, place: Place) -> list[Place]:
+        """Return where the planes are that are in the same chunks as one, itself too.
+
+        They follow each other along the last axis that is not of a plane.
+        """
+        if not self.sizes:
+            return [place]
+        axis = list(self.sizes)[-1]
+        n = int(self.levels[0].chunks[self._axes.index(axis)])
+        first = place[axis] // n * n
+        last = min(first + n, self.sizes[axis])
+        return [{**place, axis: number} for number in range(first, last)]
+
+    def picture(self, place: Place) -> NDArray[Any] | HugeImage:
         """Return ``(Y, X[, C])`` pixels; of a huge image, what reads them by tiles."""
         if not (is_huge(self.shape) and self._is_in_order):
             return self._pixels(place)
@@ -140,35 +177,65 @@ class Planes:
         full = self.levels[0].shape[:-2]
         levels = [level for level in self.levels if level.shape[:-2] == full]
         if self.n_channels == 1:
-            return HugeImage(levels, index=self._index(place, c=0)[:-2], path=path)
-        index, at = self._index(place), self._axes.index("c")
-        levels = [_ChannelsLast(level, at, index[:-2]) for level in levels]
+            index = self._index({**place, "c": 0})[:-2]
+            return HugeImage(levels, index=index, path=path)
+        index, at = self._index(place)[:-2], self._axes.index("c")
+        levels = [_ChannelsLast(level, at, index) for level in levels]
         return HugeImage(levels, rgb=True, path=path)
 
-    def labels(self, place: Mapping[str, int]) -> Iterator[tuple[int, NDArray[Any]]]:
-        """Yield ``(rows, X)`` bands of a plane of one channel with their first row."""
-        if not self._is_in_order:
-            yield 0, self._pixels(place)
-            return
-        index = self._index(place, c=0)[:-2]
-        array = self.levels[0]
-        for band in bands(array, array.ndim - 2):
-            yield band.start, np.asarray(array[(*index, band)])
+    def labels(self, places: Sequence[Place]) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Yield bands of planes of one channel, with their first row.
 
-    def _pixels(self, place: Mapping[str, int]) -> NDArray[Any]:
+        Parameters
+        ----------
+        places
+            As `together` returns them.
+
+        Yields
+        ------
+        tuple
+            The first row, and labels ``(planes, rows, X)``.
+        """
+        if not self._is_in_order:
+            yield 0, np.stack([self._pixels(place) for place in places])
+            return
+        array, n = self.levels[0], len(places)
+        index = self._index({**_slices(places), "c": 0})[:-2]
+        for band in bands(array, array.ndim - 2, n):
+            labels = np.asarray(array[(*index, band)])
+            yield band.start, labels.reshape(n, *labels.shape[-2:])
+
+    def _pixels(self, place: Place) -> NDArray[Any]:
         """Return a full-size plane as ``(Y, X[, C])``."""
-        kept = [axis for axis in self._axes if axis in _OF_A_PLANE]
-        pixels = np.asarray(self.levels[0][self._index(place)])
-        pixels = pixels.transpose([kept.index(axis) for axis in "yxc" if axis in kept])
+        array = self.levels[0]
+        places = self.together(place)
+        n_values = math.prod(self.shape) * self.n_channels * len(places)
+        if n_values * array.dtype.itemsize > _MOST_KEPT:
+            places = [place]
+
+        def read() -> NDArray[Any]:
+            # an axis of one place stays one, so that all axes are where they were
+            return np.asarray(array[self._index(_slices(places))])
+
+        of_plane = [axis for axis in "yxc" if axis in self._axes]
+        order = [self._axes.index(axis) for axis in (*self.sizes, *of_plane)]
+        planes = self._slab.get((self, places), read).transpose(order)
+        planes = planes.reshape(len(places), *planes.shape[len(self.sizes) :])
+        pixels = planes[places.index(place)]
         own = own_attributes(self._group)
         if pixels.ndim == 3 and pixels.shape[2] == 1 and own.get("axes") != "YXC":
             pixels = pixels[..., 0]
         return np.ascontiguousarray(pixels)
 
-    def _index(self, place: Mapping[str, int], **more: int) -> tuple[Any, ...]:
-        """Return what picks a plane of an array of all axes."""
-        known = {**place, **more}
-        return tuple(known.get(axis, slice(None)) for axis in self._axes)
+    def _index(self, place: Mapping[str, int | slice]) -> tuple[Any, ...]:
+        """Return what picks planes of an array of all axes."""
+        return tuple(place.get(axis, slice(None)) for axis in self._axes)
+
+
+def _slices(places: Sequence[Place]) -> dict[str, slice]:
+    """Return what picks planes that follow each other along one axis."""
+    first, last = places[0], places[-1]
+    return {axis: slice(n, last[axis] + 1) for axis, n in first.items()}
 
 
 class _ChannelsLast:

@@ -16,7 +16,12 @@ from napari_infosam.project.files import content_hash
 from napari_infosam.project.formats.importing import Draft, refuse
 from napari_infosam.project.formats.items import IMPORTED, Item
 from napari_infosam.project.formats.mask_runs import MaskRuns
-from napari_infosam.project.formats.ngff import Planes, ngff_attributes, own_attributes
+from napari_infosam.project.formats.ngff import (
+    Planes,
+    Slab,
+    ngff_attributes,
+    own_attributes,
+)
 from napari_infosam.project.formats.ome_zarr_files import SUFFIX, slice_key
 from napari_infosam.project.formats.pictures import SkipError
 from napari_infosam.project.formats.progress import Tell, nobody, part_of
@@ -52,14 +57,14 @@ def read(source: Path, images: Images | None = None, tell: Tell = nobody) -> Dra
     InfosamError
         If there is none, or one is not as it should be.
     """
-    draft, classes = Draft(), dict[str, str | None]()
+    draft, classes, slab = Draft(), dict[str, str | None](), Slab()
     stores = _stores(source)
     for number, store in enumerate(stores):
         part = part_of(tell, number, len(stores))
         part(0)
         # whatever a broken store makes zarr stumble over
         try:
-            found = _Store(store, images)
+            found = _Store(store, images, slab)
             before = len(draft.images) + len(draft.skipped)
             for target, items in found.pictures(draft.skipped, part):
                 draft.images.append((target, items))
@@ -99,6 +104,8 @@ class _Store:
         Where it lies.
     images
         Where to look for the image of labels that have no pixels.
+    slab
+        Where pixels are kept.
 
     Attributes
     ----------
@@ -106,7 +113,7 @@ class _Store:
         Of the classes that it names.
     """
 
-    def __init__(self, path: Path, images: Images | None) -> None:
+    def __init__(self, path: Path, images: Images | None, slab: Slab) -> None:
         import zarr
 
         root = zarr.open_group(path, mode="r")
@@ -114,20 +121,25 @@ class _Store:
         self._path, self._images = path, images
         self._name = str(own.get("name") or path.name.removesuffix(SUFFIX))
         self._source = own.get("source")
-        self.colours = {
-            str(name): colour
-            for name, colour in (own.get("classes") or {}).items()
-            if COLOUR.fullmatch(colour)
-        }
         self._labels = list[_LabelImage]()
+        self.colours: dict[str, str] = {}
         parent = root.get("labels")
         if parent is not None:
             names = ngff_attributes(parent).get("labels", [])
-            self._labels = [_LabelImage(parent[name], path) for name in names]
+            self._labels = [_LabelImage(parent[name], path, slab) for name in names]
+        for classes in (
+            *(labels.colours for labels in self._labels),
+            own.get("classes") or {},
+        ):
+            self.colours |= {
+                str(name): colour
+                for name, colour in classes.items()
+                if COLOUR.fullmatch(colour)
+            }
         self._pixels: Planes | None = None
         # labels alone are those of an image that is too large to be copied
         if parent is None or "multiscales" in ngff_attributes(root):
-            self._pixels = Planes(root, path)
+            self._pixels = Planes(root, path, slab)
         planes = [labels.planes for labels in self._labels]
         first = self._pixels or next(iter(planes), None)
         self._sizes = first.sizes if first else {}
@@ -162,8 +174,12 @@ class _Store:
                     skipped.append(f"{self._path.name}: {reason}")
 
     def _target(self, place: Place) -> Target:
-        position = tuple(place.values()) if self._is_stack else ()
-        name = slice_name(self._name, position)
+        position: Position = ()
+        name = self._name
+        if self._is_stack:
+            # without a suffix, as the window calls the slices of a layer
+            position = tuple(place.values())
+            name = slice_name(name.removesuffix(".zarr"), position)
         if self._pixels is None:
             return self._target_elsewhere(name, position)
         planes = self._pixels
@@ -204,18 +220,33 @@ class _LabelImage:
         It, and what is known of its labels.
     store
         Where it lies, for sentences.
+    slab
+        Where pixels are kept.
 
     Attributes
     ----------
     planes
         Where the labels are.
+    colours
+        Of the classes whose labels all have the same one.
     """
 
-    def __init__(self, group: Any, store: Path) -> None:
-        self.planes = Planes(group, store)
+    def __init__(self, group: Any, store: Path, slab: Slab) -> None:
+        self.planes = Planes(group, store, slab)
         self._name, self._store = group.basename, store
+        self._runs: dict[Position, MaskRuns] = {}
         about = ngff_attributes(group).get("image-label") or {}
         self._known = {p["label-value"]: p for p in about.get("properties") or ()}
+        given: dict[str, set[str]] = {}
+        for one in about.get("colors") or ():
+            name = self._known.get(one["label-value"], {}).get("class")
+            if name is not None and one.get("rgba"):
+                red, green, blue = map(int, one["rgba"][:3])
+                found = given.setdefault(str(name), set())
+                found.add(f"#{red:02x}{green:02x}{blue:02x}")
+        self.colours = {
+            name: colour for name, (colour, *more) in given.items() if not more
+        }
 
     def check(self, image: Planes) -> None:
         """Raise a sentence unless all labels lie in an image."""
@@ -236,15 +267,15 @@ class _LabelImage:
         here = {axis: place.get(axis, 0) for axis in self.planes.sizes}
         if any(here[axis] >= size for axis, size in self.planes.sizes.items()):
             return
+        position = tuple(here.values())
+        if position not in self._runs:
+            self._read(self.planes.together(here), tell)
         shape = self.planes.shape
-        runs = MaskRuns(shape)
-        for row, labels in self.planes.labels(here):
-            runs.add(labels, row)
-            tell((row + len(labels)) / shape[0])
-        slice_ = slice_key(tuple(place.values()))
-        for value, rle in runs.rles():
-            of_all = self._known.get(value, {})
-            known = of_all | (of_all.get("slices") or {}).get(slice_, {})
+        for value, rle in self._runs[position].rles():
+            known = self._known.get(value, {})
+            slices = known.get("slices")
+            if isinstance(slices, dict):
+                known = known | slices.get(slice_key(tuple(place.values())), {})
             name, score = known.get("class"), known.get("score")
             yield Item(
                 rle,
@@ -256,3 +287,14 @@ class _LabelImage:
                 reviewed=bool(known.get("reviewed", True)),
                 slice_index=tuple(abs(int(i)) for i in known.get("slice_index") or ()),
             )
+
+    def _read(self, places: list[Place], tell: Tell) -> None:
+        """Gather the masks of planes that are decoded together."""
+        shape = self.planes.shape
+        found = [MaskRuns(shape) for _ in places]
+        for row, bands in self.planes.labels(places):
+            for runs, labels in zip(found, bands, strict=True):
+                runs.add(labels, row)
+            tell((row + bands.shape[1]) / shape[0])
+        positions = [tuple(place.values()) for place in places]
+        self._runs = dict(zip(positions, found, strict=True))

@@ -28,7 +28,6 @@ from napari_infosam.project.formats.stacks import Stack, alone, gather
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import zarr
     from numpy.typing import NDArray
 
     from napari_infosam.project.formats.items import Done, Picture, Selection
@@ -67,6 +66,8 @@ def write(selection: Selection, folder: Path, done: Done) -> list[str]:
             )
         lost = sum(store.write(position, done) for position in stack.slices)
         store.finish()
+        if not store.is_huge and math.prod(stack.sizes) > len(stack.slices):
+            notes.append(f"{stack.name}: slices without objects have no pixels there")
         if lost:
             n = sum(len(picture.items) for picture in stack.slices.values())
             notes.append(f"{stack.name}: {lost} of {n} objects lie under others")
@@ -230,7 +231,7 @@ def _label_values(stack: Stack) -> dict[Position, list[int]]:
     """Return the value of each object in a label image.
 
     It is its number, which is one label in all slices where its class is the same. A
-    number that stands for something else already gets a new value.
+    number that stands for something else in an earlier slice gets a new value.
     """
     numbers = [
         item.instance_id or 0
@@ -241,7 +242,7 @@ def _label_values(stack: Stack) -> dict[Position, list[int]]:
     given: dict[tuple[int, str | None, int], int] = {}
     taken = {0}
     values = {}
-    for position, picture in stack.slices.items():
+    for position, picture in sorted(stack.slices.items()):
         times = Counter[tuple[int, str | None]]()
         of_picture = []
         for item in picture.items:
@@ -263,7 +264,7 @@ def _image_label(stack: Stack, values: dict[Position, list[int]]) -> dict[str, A
     No colours: in those of their classes, cells that touch would look like one.
     """
     known: dict[int, dict[str, Any]] = {}
-    for position, picture in stack.slices.items():
+    for position, picture in sorted(stack.slices.items()):
         for item, value in zip(picture.items, values[position], strict=True):
             own = {
                 "score": item.score,
