@@ -122,7 +122,7 @@ def _open_tiff(path: Path) -> list[Any]:
     return [found[dataset["path"]] for dataset in datasets[0]["datasets"]]
 
 
-def bands(array: Any, axis: int = 0) -> Iterator[slice]:
+def bands(array: Any, axis: int = 0, n_planes: int = 1) -> Iterator[slice]:
     """Yield the rows of an array in bands of at most 16 million values.
 
     They end where chunks do, so that none is decoded twice; a band is no smaller than
@@ -134,11 +134,13 @@ def bands(array: Any, axis: int = 0) -> Iterator[slice]:
         Anything with a shape, and perhaps ``chunks``.
     axis
         Of the rows; those before it are not counted.
+    n_planes
+        So many are read at once.
     """
     height, *rest = map(int, array.shape[axis:])
     chunks = getattr(array, "chunks", None)
     chunk = max(1, int(chunks[axis])) if chunks else 1
-    fitting = _BAND // max(1, math.prod(rest))
+    fitting = _BAND // max(1, math.prod(rest) * n_planes)
     step = max(chunk, fitting // chunk * chunk)
     for row in range(0, height, step):
         yield slice(row, min(row + step, height))

@@ -35,6 +35,14 @@ def stack_of(name: str) -> tuple[str, tuple[int, ...]] | None:
     return found["stack"], tuple(map(int, found["position"].split(", ")))
 
 
+def slice_name(stack: str, position: tuple[int, ...]) -> str:
+    """Return what the slice at a position of a stack is called, as `stack_of` reads it.
+
+    At no position it is the name itself.
+    """
+    return f"{stack} [{', '.join(map(str, position))}]" if position else stack
+
+
 def group_of(name: str, source: str | None) -> str:
     """Return what slices of a file that are beside each other have in common.
 
@@ -75,7 +83,7 @@ def _part_of_neighbours(
         return None
     stack, place = block
     near = [range(SLICES_TOGETHER * n, SLICES_TOGETHER * (n + 1)) for n in place]
-    names = [f"{stack} [{', '.join(map(str, beside))}]" for beside in product(*near)]
+    names = [slice_name(stack, beside) for beside in product(*near)]
     row = connection.execute(
         "SELECT split FROM images WHERE split IS NOT NULL AND source = ?"
         " AND name IN (SELECT value FROM json_each(?)) LIMIT 1",

@@ -193,9 +193,9 @@ def _write_folder(
 
             geojson.write(selection, folder, done)
         case "ome-zarr":
-            from napari_infosam.project.formats import ome_zarr
+            from napari_infosam.project.formats import ome_zarr_files
 
-            return ome_zarr.write(selection, folder, done)
+            return ome_zarr_files.write(selection, folder, done)
     return []
 
 

@@ -121,14 +121,22 @@ class Picture:
     @property
     def file_name(self) -> str:
         """The file it came from, as far as that is known, else its name."""
-        source = self.record.source if self.record else None
-        tail = re.split(r"[/\\]", source)[-1] if source else ""
+        tail = self._last_of_source
         return tail if plain_stem(tail) == self.name else self.name
 
     @property
     def stack(self) -> tuple[str, tuple[int, ...]] | None:
-        """Name of the stack it is a slice of, and the position in it."""
-        return stack_of(self.name)
+        """Name of the stack it is a slice of, and the position in it.
+
+        None for a file that is called as slices are.
+        """
+        is_file = self._last_of_source.startswith(plain_stem(self.name))
+        return None if is_file else stack_of(self.name)
+
+    @property
+    def _last_of_source(self) -> str:
+        source = self.record.source if self.record else None
+        return re.split(r"[/\\]", source)[-1] if source else ""
 
 
 @dataclass(frozen=True, slots=True)

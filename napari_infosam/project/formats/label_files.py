@@ -30,7 +30,14 @@ from napari_infosam.project.formats.items import (
     value_counts,
 )
 from napari_infosam.project.formats.pixel_size import pixels_per_centimetre
+from napari_infosam.project.formats.stacks import (
+    MOST_PLANES,
+    Position,
+    alone,
+    gather,
+)
 from napari_infosam.project.images import COLOUR
+from napari_infosam.project.split import slice_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,10 +57,7 @@ _COLUMNS = (
     "model_version",
     "reviewed",
 )
-_MOST_PLANES = 1 << 16
 _HIGHEST_PNG = np.iinfo(np.uint16).max
-
-Position = tuple[int, ...]
 
 
 @dataclass(slots=True)
@@ -109,28 +113,20 @@ def write(selection: Selection, folder: Path, done: Done, *, png: bool) -> list[
 def _files(pictures: tuple[Picture, ...], *, stacks: bool) -> list[_File]:
     """Return the files: slices of one stack share one, if there may be stacks."""
     made: dict[object, _File] = {}
-    # napari numbers layers of equal names just as slices are numbered here
-    plain = {picture.name for picture in pictures}
-    for number, picture in enumerate(pictures):
-        name, start = picture.name, Position()
-        source = picture.record.source if picture.record else None
-        key: tuple[object, ...] = (number,)
-        if stacks and picture.stack and picture.stack[0] not in plain:
-            name, start = picture.stack
-            key = (name, source, picture.shape)
-        first = True
-        for index, items in _by_slice(picture).items():
-            position, own, title = (*start, *index), key, name
-            if not stacks and index:
-                own, position = (number, index), Position()
-                title = f"{plain_stem(name)} [{', '.join(map(str, index))}]"
-            own = (*own, len(position))
-            if own in made and position in made[own].planes:
-                own = (number, index, len(position))
-            file = made.setdefault(own, _File(title, picture.shape, {}, source))
-            file.planes[position] = items
-            file.n_pictures += first
-            first = False
+    for number, stack in enumerate(
+        gather(pictures) if stacks else map(alone, pictures)
+    ):
+        for start, picture in stack.slices.items():
+            for n_before, (index, items) in enumerate(_by_slice(picture).items()):
+                position, title = (*start, *index), stack.name
+                own: tuple[object, ...] = (number, len(position))
+                if not stacks and index:
+                    title = slice_name(plain_stem(title), index)
+                    own, position = (number, index), ()
+                new = _File(title, picture.shape, {}, stack.source)
+                file = made.setdefault(own, new)
+                file.planes[position] = items
+                file.n_pictures += n_before == 0
     found = list(made.values())
     for file, stem in zip(found, unique_stems(f.name for f in found), strict=True):
         file.name = stem
@@ -221,7 +217,7 @@ def _checked(file: _File) -> tuple[type[np.uint16 | np.uint32], tuple[int, ...]]
     )
     leading = file.stack_shape
     before = any(index < 0 for position in file.planes for index in position)
-    if before or math.prod(leading) > _MOST_PLANES:
+    if before or math.prod(leading) > MOST_PLANES:
         far = min(file.planes) if before else max(file.planes)
         raise InfosamError(
             f"{file.name} has an object in slice {far}, such a stack of label images "

@@ -19,7 +19,7 @@ from napari_infosam.project.files import content_hash
 from napari_infosam.project.formats.items import plain_stem, unique_stems
 from napari_infosam.project.formats.pictures import SUFFIXES, SkipError, read_array
 from napari_infosam.project.huge_files import open_huge
-from napari_infosam.project.split import stack_of
+from napari_infosam.project.split import slice_name, stack_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -252,10 +252,8 @@ def open_target(image: ImageFile, path: Path, position: tuple[int, ...] = ()) ->
     SkipError
         If there is none, or it is no image that can be annotated.
     """
-    name = path.name
-    if position:
-        # as the window calls the slices of a layer
-        name = f"{path.stem} [{', '.join(map(str, position))}]"
+    # as the window calls the slices of a layer
+    name = slice_name(path.stem, position) if position else path.name
     pixels = image.at(position)
     return Target(
         name=name,

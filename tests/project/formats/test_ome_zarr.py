@@ -211,8 +211,26 @@ def test_stores_of_other_programs(other: Project, tmp_path: Path) -> None:
 def test_what_can_not_be_read_is_refused(other: Project, tmp_path: Path) -> None:
     stack = np.zeros((1, 1, 5, *SHAPE), np.uint8)
     plane, yx = stack[0, 0, 0], [{"name": "y"}, {"name": "x"}]
+    zyx = [{"name": "z"}, *yx]
     for path, words in (
-        (foreign(tmp_path / "a.zarr", stack, FIVE), "it has 5 planes along z"),
+        (
+            foreign(tmp_path / "a.zarr", stack, FIVE, plane, label_axes=yx),
+            r"its labels nuclei have the shape \(20, 30\).* image \(1, 5, 20, 30\)",
+        ),
+        (
+            foreign(tmp_path / "f.zarr", plane, yx, stack[0, 0], label_axes=zyx),
+            r"its labels nuclei have the shape \(5, 20, 30\)",
+        ),
+        (
+            foreign(
+                tmp_path / "g.zarr",
+                plane,
+                yx,
+                stack[0, 0, :3],
+                label_axes=[{"name": "c"}, *yx],
+            ),
+            r"its labels nuclei have the shape \(3, 20, 30\)",
+        ),
         (foreign(tmp_path / "b.zarr", plane, FIVE), "it names 5 axes for 2 dimensions"),
         (
             foreign(tmp_path / "c.zarr", plane, yx, plane[:9]),

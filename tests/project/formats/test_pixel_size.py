@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_infosam.project import Project
 from napari_infosam.project.formats.export import export_project
-from napari_infosam.project.formats.pixel_size import pixels_per_centimetre
+from napari_infosam.project.formats.pixel_size import pixel_sizes, pixels_per_centimetre
 
 SHAPE = (20, 30)
 
@@ -48,6 +49,52 @@ def test_ome_says_it_in_xml(tmp_path: Path) -> None:
     assert pixels_per_centimetre(path) == pytest.approx((20, 40))
 
 
+def test_slices_are_apart(tmp_path: Path) -> None:
+    stack = np.zeros((3, *SHAPE), np.uint8)
+    path = tmp_path / "a.tif"
+    metadata: Any = {"unit": "um", "spacing": 1.5, "axes": "ZYX"}
+    tifffile.imwrite(path, stack, imagej=True, resolution=(4, 2), metadata=metadata)
+    assert pixel_sizes(path) == pytest.approx({"x": 0.25, "y": 0.5, "z": 1.5})
+    path = tmp_path / "a.ome.tif"
+    metadata = {"PhysicalSizeX": 0.3, "PhysicalSizeY": 0.1, "axes": "ZYX"}
+    tifffile.imwrite(path, stack, metadata=metadata)
+    assert pixel_sizes(path) == {"x": 0.3, "y": 0.1}
+    metadata |= {"PhysicalSizeZ": 500, "PhysicalSizeZUnit": "nm"}
+    tifffile.imwrite(path, stack, metadata=metadata)
+    assert pixel_sizes(path) == {"x": 0.3, "y": 0.1, "z": 0.5}
+
+
+def save_zarr(path: Path, units: list[str | None], *steps: list[float]) -> Path:
+    """Write an OME-Zarr image whose steps are told for its level and for it all."""
+    root = zarr.open_group(path, mode="w", zarr_format=2)
+    root.create_array("0", data=np.zeros((3, *SHAPE), np.uint8))
+    of_level, *of_all = ([{"type": "scale", "scale": step}] for step in steps)
+    about: dict[str, Any] = {
+        "axes": [
+            {"name": name, "type": "space"} | ({"unit": unit} if unit else {})
+            for name, unit in zip("zyx", units, strict=True)
+        ],
+        "datasets": [{"path": "0", "coordinateTransformations": of_level}],
+    }
+    if of_all:
+        about["coordinateTransformations"] = of_all[0]
+    root.attrs["multiscales"] = [about]
+    return path
+
+
+def test_ome_zarr_says_it_of_its_axes(tmp_path: Path) -> None:
+    path = save_zarr(tmp_path / "a.zarr", ["nanometer"] * 3, [2e3, 500, 250])
+    assert pixel_sizes(path) == pytest.approx({"x": 0.25, "y": 0.5, "z": 2})
+    assert pixels_per_centimetre(path) == pytest.approx((4e4, 2e4))
+    units = [None, "millimeter", "micrometer"]
+    path = save_zarr(tmp_path / "b.zarr", units, [1, 0.1, 4], [1, 2, 0.5])
+    assert pixel_sizes(path) == pytest.approx({"x": 2, "y": 200})
+    for name, units in (("c", [None] * 3), ("d", ["parsec", "smoot", "micrometer"])):
+        assert pixel_sizes(save_zarr(tmp_path / f"{name}.zarr", units, [1] * 3)) == {}
+    (tmp_path / "a.zarr" / ".zattrs").write_text("{")
+    assert pixel_sizes(tmp_path / "a.zarr") == {}
+
+
 def test_what_is_not_known(tmp_path: Path) -> None:
     for path in (
         save(tmp_path / "a.tif"),
@@ -57,6 +104,7 @@ def test_what_is_not_known(tmp_path: Path) -> None:
         save(tmp_path / "e.ome.tif", metadata={"PhysicalSizeX": 0.5}),
         tmp_path / "gone.tif",
         tmp_path / "a.png",
+        tmp_path / "gone.zarr",
     ):
         assert pixels_per_centimetre(path) is None, path
     broken = save(tmp_path / "f.tif", resolution=(2, 2), resolutionunit="INCH")
