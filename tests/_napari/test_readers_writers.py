@@ -189,6 +189,9 @@ def test_stacks(tmp_path: Path) -> None:
     names = [image["file_name"] for image in document["images"]]
     assert names == ["stack [0, 2]", "stack [1, 3]"]
 
+    for annotation in document["annotations"]:
+        assert annotation["slice_index"] == []  # in an image that is the slice
+
 
 def test_multiscale_layers_are_saved_at_full_size(tmp_path: Path) -> None:
     full = disc(0).astype(np.uint8)

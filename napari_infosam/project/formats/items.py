@@ -16,7 +16,6 @@ from napari_infosam.core.placed import fits_coco
 from napari_infosam.core.prompts import Box
 from napari_infosam.project.encoded import Encoded
 from napari_infosam.project.painting import lowest_first, pixels_of, run_lengths
-from napari_infosam.project.split import stack_of
 from napari_infosam.project.windows import column_runs
 
 if TYPE_CHECKING:
@@ -124,11 +123,6 @@ class Picture:
         source = self.record.source if self.record else None
         tail = re.split(r"[/\\]", source)[-1] if source else ""
         return tail if plain_stem(tail) == self.name else self.name
-
-    @property
-    def stack(self) -> tuple[str, tuple[int, ...]] | None:
-        """Name of the stack it is a slice of, and the position in it."""
-        return stack_of(self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from napari_infosam.project.formats.items import (
 )
 from napari_infosam.project.formats.pixel_size import pixels_per_centimetre
 from napari_infosam.project.images import COLOUR
+from napari_infosam.project.split import stacks_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,14 +110,13 @@ def write(selection: Selection, folder: Path, done: Done, *, png: bool) -> list[
 def _files(pictures: tuple[Picture, ...], *, stacks: bool) -> list[_File]:
     """Return the files: slices of one stack share one, if there may be stacks."""
     made: dict[object, _File] = {}
-    # napari numbers layers of equal names just as slices are numbered here
-    plain = {picture.name for picture in pictures}
-    for number, picture in enumerate(pictures):
+    of_stacks = stacks_of([picture.name for picture in pictures])
+    for number, (picture, stack) in enumerate(zip(pictures, of_stacks, strict=True)):
         name, start = picture.name, Position()
         source = picture.record.source if picture.record else None
         key: tuple[object, ...] = (number,)
-        if stacks and picture.stack and picture.stack[0] not in plain:
-            name, start = picture.stack
+        if stacks and stack:
+            name, start = stack
             key = (name, source, picture.shape)
         first = True
         for index, items in _by_slice(picture).items():
