@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -30,6 +31,18 @@ _CENTIMETRES = {
 _SUFFIXES = {".tif", ".tiff"}
 
 
+_MICROMETRES = 1e4
+"""In a centimetre."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stated:
+    """What a file says: centimetres by axis, and whether that is for printing only."""
+
+    sizes: dict[str, float]
+    is_print: bool = False
+
+
 def pixels_per_centimetre(path: Path) -> tuple[float, float] | None:
     """Return the resolution of a TIFF file, as OME, ImageJ or plain TIFF say it.
 
@@ -43,6 +56,34 @@ def pixels_per_centimetre(path: Path) -> tuple[float, float] | None:
     tuple or None
         Pixels in a centimetre along (x, y); None where that is not known.
     """
+    stated = _stated(path)
+    return None if stated is None else (1 / stated.sizes["x"], 1 / stated.sizes["y"])
+
+
+def pixel_size(path: Path) -> dict[str, float]:
+    """Return how large the pixels of a TIFF file are, and how far its planes apart.
+
+    Dots in an inch, which plain TIFF files have for printers, say nothing of that.
+
+    Parameters
+    ----------
+    path
+        Any file, also one that is gone.
+
+    Returns
+    -------
+    dict
+        Micrometres along ``x``, ``y`` and, where that is stated, ``z``; empty where
+        nothing is known.
+    """
+    stated = _stated(path)
+    if stated is None or stated.is_print:
+        return {}
+    return {axis: size * _MICROMETRES for axis, size in stated.sizes.items()}
+
+
+def _stated(path: Path) -> _Stated | None:
+    """Return what a file says of ``x`` and ``y`` at least."""
     if path.suffix.lower() not in _SUFFIXES:
         return None
     import tifffile
@@ -52,12 +93,17 @@ def pixels_per_centimetre(path: Path) -> tuple[float, float] | None:
             found = _of_ome(file) or _of_tags(file)
     except (OSError, ValueError, LookupError, ArithmeticError, tifffile.TiffFileError):
         return None
-    if found is None or not all(math.isfinite(x) and x > 0 for x in found):
+    if found is None:
         return None
-    return found
+    sizes = {a: s for a, s in found.sizes.items() if math.isfinite(s) and s > 0}
+    # a size of no more than nothing is none of its inverse either
+    known = {"x", "y"} <= set(sizes) and all(
+        math.isfinite(1 / s) for s in sizes.values()
+    )
+    return replace(found, sizes=sizes) if known else None
 
 
-def _of_ome(file: TiffFile) -> tuple[float, float] | None:
+def _of_ome(file: TiffFile) -> _Stated | None:
     """Return what the OME-XML of the first image says."""
     if file.ome_metadata is None:
         return None
@@ -68,24 +114,24 @@ def _of_ome(file: TiffFile) -> tuple[float, float] | None:
     pixels = root.find(".//{*}Pixels")
     if pixels is None:
         return None
-    found = []
-    for axis in "XY":
+    found = {}
+    for axis in "XYZ":
         size = pixels.get(f"PhysicalSize{axis}")
         unit = _CENTIMETRES.get(pixels.get(f"PhysicalSize{axis}Unit", "µm").lower())
-        if size is None or unit is None or not float(size):
-            return None
-        found.append(1 / (float(size) * unit))
-    return found[0], found[1]
+        if size is not None and unit is not None:
+            found[axis.lower()] = float(size) * unit
+    return _Stated(found) if {"x", "y"} <= set(found) else None
 
 
-def _of_tags(file: TiffFile) -> tuple[float, float] | None:
+def _of_tags(file: TiffFile) -> _Stated | None:
     """Return what the tags say, in the unit that ImageJ names or TIFF itself has."""
     import tifffile
 
     tags: Any = file.pages[0].tags  # type: ignore[union-attr]
     if "XResolution" not in tags or "YResolution" not in tags:
         return None
-    in_imagej = (file.imagej_metadata or {}).get("unit")
+    of_imagej = file.imagej_metadata or {}
+    in_imagej = of_imagej.get("unit")
     if in_imagej is not None:
         name = str(in_imagej).lower()
     elif "ResolutionUnit" in tags:
@@ -95,8 +141,10 @@ def _of_tags(file: TiffFile) -> tuple[float, float] | None:
     unit = _CENTIMETRES.get(name)
     if unit is None:
         return None
-    x, y = (
-        tags[f"{axis}Resolution"].value[0] / tags[f"{axis}Resolution"].value[1]
-        for axis in "XY"
-    )
-    return x / unit, y / unit
+    found = {}
+    for axis in "xy":
+        pixels, units = tags[f"{axis.upper()}Resolution"].value
+        found[axis] = unit * units / pixels
+    if in_imagej is not None and "spacing" in of_imagej:
+        found["z"] = unit * float(of_imagej["spacing"])
+    return _Stated(found, is_print=in_imagej is None and name == "inch")
