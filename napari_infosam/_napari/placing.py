@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from napari.layers import Image, Layer
     from napari.viewer import Viewer
@@ -79,21 +79,34 @@ class Companions:
                 place(layer, self._image)
 
 
-def state_size(image: Image, sizes: Mapping[str, float]) -> None:
-    """Give an image the size that its file states, unless it has one already.
+def size_settings(sizes: Mapping[str, float], leading: Sequence[str]) -> dict[str, Any]:
+    """Return scale and units of a layer, nothing if no sizes are known.
 
     Parameters
     ----------
-    image
-        The layer, best before it is in a viewer.
     sizes
         Micrometres of a pixel along the axes of which they are known.
+    leading
+        Names of the axes before ``y`` and ``x``.
     """
-    if not sizes or np.any(image.scale != 1):
-        return
-    axes = [*map(str, image.axis_labels[:-2]), "y", "x"]
-    image.scale = [sizes.get(axis, 1.0) for axis in axes]
-    image.units = [_UNIT if axis in sizes else "pixel" for axis in axes]
+    axes = [*leading, "y", "x"]
+    if not sizes:
+        return {}
+    return {
+        "scale": [sizes.get(axis, 1.0) for axis in axes],
+        "units": [_UNIT if axis in sizes else "pixel" for axis in axes],
+    }
+
+
+def state_size(image: Image, sizes: Mapping[str, float]) -> None:
+    """Give an image that has no scale the `size_settings` of its file.
+
+    It is best done before the image is in a viewer.
+    """
+    if np.all(image.scale == 1):
+        leading = list(map(str, image.axis_labels[:-2]))
+        for name, value in size_settings(sizes, leading).items():
+            setattr(image, name, value)
 
 
 def fit(viewer: Viewer, image: Image) -> None:
