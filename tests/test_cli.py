@@ -332,6 +332,25 @@ def test_what_is_exported_can_be_imported(
     assert sorted(masks_of(tmp_path / "again.infosam")) == sorted(masks_of(filled))
 
 
+def test_classes_go_out_and_in(
+    filled: Path, pairs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run_json("export", filled, "--format", "semantic", "--png", "--out", out)
+    assert (out / "infosam-classes.csv").is_file()
+    source = ("--images", pairs[0], "--masks", out, "--format", "semantic")
+    again = run_json("import", tmp_path / "again", *source)
+    with Project.open(tmp_path / "again.infosam") as project:
+        # those that touch are one now
+        assert 0 < project.n_objects() == again["n_objects"]
+        found = sum(int(record.area) for record in project.objects())
+    with Project.open(filled) as project:
+        images = project.images()
+        painted = [np.count_nonzero(project.label_image(i.id)) for i in images]
+    assert found == sum(painted)
+    assert_bad_input(run("import", filled, *source, "--binary"), "--binary", "semantic")
+
+
 def test_objects_return_to_the_images_of_a_project(
     filled: Path, tmp_path: Path
 ) -> None:
@@ -368,7 +387,7 @@ def test_export_says_what_is_lost_and_what_it_did(filled: Path, tmp_path: Path) 
         (("--out", "a"), ("--format",)),
         (("--format", "pascal", "--out", "a"), ("--format", "pascal", "geojson")),
         (("--format", "yolo", "--out", "a", "--polygons"), ("--polygons", "coco")),
-        (("--format", "coco", "--out", "a", "--png"), ("--png", "labels")),
+        (("--format", "coco", "--out", "a", "--png"), ("--png", "labels or semantic")),
         (("--format", "coco", "--out", "gone/a"), ("gone",)),
         (("--format", "coco", "--out", "."), ("earlier export",)),
         (("--format", "coco", "--out", ".", "--overwrite"), ("earlier export",)),

@@ -9,7 +9,9 @@ import numpy as np
 
 from napari_infosam._napari.huge_picture import WindowedPicture
 from napari_infosam._napari.image_source import KNOWN_AS
+from napari_infosam._napari.placing import size_settings
 from napari_infosam.core.overview import pyramid
+from napari_infosam.project.formats.pixel_size import pixel_sizes
 from napari_infosam.project.huge_files import open_huge
 from napari_infosam.project.split import stack_of
 from napari_infosam.project.windows import label_window
@@ -65,13 +67,17 @@ def huge_layers(project: Project, image: ImageRecord) -> list[LayerData]:
     objects = project.objects(image.id)
     shown = WindowedPicture((image.shape[0], image.shape[1]))
     shown.read = lambda rows, columns: label_window(objects, rows, columns)
+    path = file_of(project, image)
+    placed = size_settings({} if path is None else pixel_sizes(path), ())
     of_image = {
+        **placed,
         "name": image.name,
         "rgb": rgb,
         "multiscale": True,
         "metadata": {KNOWN_AS: image.content_hash},
     }
     of_objects = {
+        **placed,
         "name": f"{image.name} objects",
         "features": features_of(objects),
         "multiscale": True,
@@ -79,11 +85,17 @@ def huge_layers(project: Project, image: ImageRecord) -> list[LayerData]:
     return [(levels, of_image, "image"), (shown.levels, of_objects, "labels")]
 
 
-def _levels_of(project: Project, image: ImageRecord) -> list[Any] | None:
-    """Return the levels of an image's file; None if it is not there, or another."""
+def file_of(project: Project, image: ImageRecord) -> Path | None:
+    """Return the file that an image came from, if it is there."""
     listed = project.listing.path_of_image(image.id) or image.source
     path = None if listed is None else Path(listed)
-    found = None if path is None or not path.exists() else open_huge(path)
+    return path if path is not None and path.exists() else None
+
+
+def _levels_of(project: Project, image: ImageRecord) -> list[Any] | None:
+    """Return the levels of an image's file; None if it is not there, or another."""
+    path = file_of(project, image)
+    found = None if path is None else open_huge(path)
     if found is None:
         return None
     levels: list[Any] = list(found.levels)

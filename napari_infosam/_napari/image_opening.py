@@ -6,6 +6,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QTimer
 
@@ -18,6 +19,7 @@ from napari_infosam._napari.image_source import (
     source_of,
 )
 from napari_infosam._napari.listed_pixels import Pixels, read_listed
+from napari_infosam._napari.placing import state_size
 from napari_infosam._napari.unfinished import prompts_from_json, prompts_to_json
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.project.listing import Left
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from napari_infosam._napari.session import Session
     from napari_infosam._napari.viewer_link import ViewerLink
     from napari_infosam.project import Project
+    from napari_infosam.project.listing import ListedImage
 
 logger = logging.getLogger(__name__)
 
@@ -221,23 +224,7 @@ class ImageOpening:
             self._save()
             self._link.objects.take_strokes()
             before = self._link.image
-            if pixels.levels is not None:
-                layer = Image(
-                    pixels.levels, name=row.name, rgb=pixels.rgb, multiscale=True
-                )
-                added = [self._viewer.add_layer(layer)]
-            elif pixels.array is None:
-                added = self._viewer.open([str(row.path)])
-            else:
-                layer = Image(
-                    pixels.array,
-                    name=row.name,
-                    rgb=pixels.rgb,
-                    axis_labels=pixels.axes or None,
-                )
-                if pixels.choice is not None:
-                    layer.metadata[CHOICE] = pixels.choice
-                added = [self._viewer.add_layer(layer)]
+            added = self._added(row, pixels)
             opened = [layer for layer in added if isinstance(layer, Image)]
             if not opened:
                 raise InfosamError(f"{row.name} holds no image: take it off the list.")
@@ -257,6 +244,26 @@ class ImageOpening:
                 self._session.voice.say(
                     f"The file {row.path} is missing: this is the project's copy."
                 )
+
+    def _added(self, row: ListedImage, pixels: Pixels) -> list[Any]:
+        """Return the layers of an image, which are in the viewer now."""
+        if pixels.levels is None and pixels.array is None:
+            added = self._viewer.open([str(row.path)])
+            for layer in added:
+                if isinstance(layer, Image):
+                    state_size(layer, pixels.sizes)
+            return list(added)
+        layer = Image(
+            pixels.array if pixels.levels is None else pixels.levels,
+            name=row.name,
+            rgb=pixels.rgb,
+            axis_labels=pixels.axes or None,
+            multiscale=pixels.levels is not None,
+        )
+        if pixels.choice is not None:
+            layer.metadata[CHOICE] = pixels.choice
+        state_size(layer, pixels.sizes)
+        return [self._viewer.add_layer(layer)]
 
     def _put_away(self, *kept: Any) -> None:
         """Take the layers out of the viewer that the list has put there before."""
@@ -298,13 +305,15 @@ class ImageOpening:
     def _note(self) -> tuple[int, Left] | None:
         """Return which image is annotated and how it is at the moment."""
         source, current = self._session.source, self._images.current
-        if source is None or current is None or self._is_restoring:
+        image = self._link.image
+        if source is None or current is None or image is None or self._is_restoring:
             return None
-        camera = self._viewer.scene.camera
+        camera, size = self._viewer.scene.camera, image.scale[-2:]
         view = {
             "slice": list(source.slice_index),
-            "center": [float(value) for value in camera.center],
-            "zoom": float(camera.zoom),
+            # in pixels: files may state another size later
+            "center": (np.array(camera.center[-2:]) / size).tolist(),
+            "zoom": float(camera.zoom * size[-1]),
         }
         work = self._session.work
         unfinished = None
@@ -349,8 +358,10 @@ class ImageOpening:
         for axis, place in zip(axes, view["slice"], strict=False):
             dims.set_current_step(first + axis, int(place))
         self._link.stepping.forget_moves()
-        camera.center = tuple(map(float, view["center"]))
-        camera.zoom = float(view["zoom"])
+        size = layer.scale[-2:]
+        row, column = np.array(view["center"][-2:], float) * size
+        camera.center = (camera.center[0], float(row), float(column))
+        camera.zoom = float(view["zoom"] / size[-1])
         self._link.choose(layer)
 
     def _restore_prompts(self, unfinished: dict[str, Any]) -> None:

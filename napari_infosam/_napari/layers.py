@@ -28,7 +28,7 @@ from napari_infosam._napari.layer_looks import (
     make_proposal_layer,
 )
 from napari_infosam._napari.outlines import outlined
-from napari_infosam._napari.placing import place, seen_at
+from napari_infosam._napari.placing import Companions, place, seen_at
 from napari_infosam._napari.rough_painting import make_rough_layer
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.geometry import (
@@ -100,6 +100,7 @@ class PromptLayers:
         self._on_edit = on_edit
         self._on_paint = on_paint
         self._layers: dict[str, Layer] = {}
+        self._companions = Companions(self.all)
         self._image: Image | None = None
         self._shape = (1, 1)
         self._filling = False
@@ -173,8 +174,7 @@ class PromptLayers:
             for name in self._names():
                 if name not in self._layers:
                     self._insert(name, self._make(name))
-            for layer in self.all():
-                place(layer, image)
+            self._companions.follow(image)
             self._raise_above(image)
 
     def _remove_of_other_kind(self) -> None:
@@ -225,6 +225,7 @@ class PromptLayers:
 
     def remove(self, *, keep_objects: bool = False) -> None:
         """Take the layers out of the viewer."""
+        self._companions.follow(None)
         layers, self._layers = self._layers, {}
         for name, layer in layers.items():
             kept = keep_objects and name == OBJECTS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,13 @@ from napari_infosam.core.channels import ChannelChoice
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.overview import pyramid, read_overview
 from napari_infosam.project.formats.pictures import SkipError, read_array, tiff_axes
+from napari_infosam.project.formats.pixel_size import pixel_sizes
 from napari_infosam.project.huge_files import open_huge
 from napari_infosam.project.image_files import FOLDERS
 from napari_infosam.project.split import stack_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -48,6 +49,8 @@ class Pixels:
         Whether the file is missing, and these are the pixels that the project keeps.
     choice
         Which channels the model saw, where the first axis holds them.
+    sizes
+        Micrometres of a pixel along the axes of which the file states them.
     """
 
     array: NDArray[Any] | None
@@ -56,6 +59,7 @@ class Pixels:
     choice: ChannelChoice | None = None
     axes: tuple[str, ...] = ()
     levels: list[Any] | None = None
+    sizes: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_listed(
@@ -80,12 +84,12 @@ def read_listed(
     """
     path = None if row.path is None else Path(row.path)
     if path is not None and path.exists():
-        huge = open_huge(path)
+        huge, sizes = open_huge(path), pixel_sizes(path)
         if huge is not None and not huge.is_ngff:
             levels = _with_overview(huge, report, cancelled)
-            return Pixels(None, huge.rgb or None, levels=levels)
+            return Pixels(None, huge.rgb or None, levels=levels, sizes=sizes)
         if path.suffix.lower() in FOLDERS or os.path.getsize(path) > _TOO_LARGE:
-            return Pixels(None)
+            return Pixels(None, sizes=sizes)
         try:
             array = read_array(path)
         except SkipError as error:
@@ -99,7 +103,7 @@ def read_listed(
         if "c" in axes and _has_single_channels(row, project, array.ndim - 2):
             axes = ()
         is_colour = not axes and array.ndim == 3 and array.shape[2] in (3, 4)
-        return Pixels(array, True if is_colour else None, axes=axes)
+        return Pixels(array, is_colour or None, axes=axes, sizes=sizes)
     ids = project.listing.image_ids(row.id)
     if not ids:
         raise InfosamError(

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QWidget
 from napari_infosam._napari.small_widgets import Roomy, allow
 from napari_infosam._napari.transfer import NOTHING_TO_EXPORT
 from napari_infosam._napari.transfer_dialog import OutDialog, TransferDialog
+from napari_infosam.project.formats.export import LABEL_IMAGES
 
 if TYPE_CHECKING:
     from napari_infosam._napari.session import Session
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _HAS_IMAGES = "No images are asked for: the store has its own."
 _ONLY_LABELS = "Label images only."
+_ONLY_IMAGES = "Label images and semantic labels only."
 _ONLY_COCO = "COCO only."
 
 
@@ -40,6 +42,14 @@ _KINDS: dict[Format, _Kind] = {
         "objects that overlap the smaller one is kept whole.",
         "A label image, or a folder of them: 0 is background, each other value one "
         "object.",
+        "The images, with the same file names as the label images.",
+    ),
+    "semantic": _Kind(
+        "Semantic labels",
+        "A TIFF for each image, each pixel the number of its class, and a legend. "
+        "Objects of one class that touch are no longer apart.",
+        "A label image, or a folder of them: 0 is background, each other value a "
+        "class, each connected piece an object.",
         "The images, with the same file names as the label images.",
     ),
     "coco": _Kind(
@@ -113,7 +123,7 @@ class ExportDialog(OutDialog):
             self.out_path,
             overwrite=self.overwrite.isChecked(),
             polygons=self.polygons.isChecked() and self.chosen == "coco",
-            png=self.png.isChecked() and self.chosen == "labels",
+            png=self.png.isChecked() and self.chosen in LABEL_IMAGES,
         )
 
     def why_not(self) -> str:
@@ -130,7 +140,7 @@ class ExportDialog(OutDialog):
 
     def _on_kind(self, *_: object) -> None:
         # nothing appears or goes, so that what is below stays where it is
-        allow(self.png, "" if self.chosen == "labels" else _ONLY_LABELS)
+        allow(self.png, "" if self.chosen in LABEL_IMAGES else _ONLY_IMAGES)
         allow(self.polygons, "" if self.chosen == "coco" else _ONLY_COCO)
         super()._on_kind()
 
@@ -188,7 +198,7 @@ class ImportDialog(TransferDialog):
         """Return why it can not begin yet, '' if it can."""
         if not self.source.text().strip():
             return "Say what to import first."
-        if self.chosen == "labels" and self._images_path() is None:
+        if self.chosen in LABEL_IMAGES and self._images_path() is None:
             return "Say where the images of the label images are first."
         return ""
 
@@ -198,7 +208,7 @@ class ImportDialog(TransferDialog):
     def _on_kind(self, *_: object) -> None:
         about = _KINDS[self.chosen]
         # the other formats look for the images in the project itself
-        usual = self._usual_images if self.chosen == "labels" else None
+        usual = self._usual_images if self.chosen in LABEL_IMAGES else None
         self.images.setPlaceholderText(str(usual or ""))
         self.needed.setText(about.images)
         allow(self._images_line, "" if self._takes_images() else _HAS_IMAGES)

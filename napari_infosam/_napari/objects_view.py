@@ -11,6 +11,7 @@ from qtpy.QtCore import QTimer
 from napari_infosam._napari.filling import fill
 from napari_infosam._napari.layers import OBJECTS
 from napari_infosam._napari.object_colors import class_colormap
+from napari_infosam._napari.saved_picture import KEPT_IN
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -107,6 +108,7 @@ class ObjectsView:
             self._shown = labels.astype(np.uint16 if small else np.int32)
             fill(layer, self._shown)
         top = int(self._objects.labels.max(initial=0))
+        layer.metadata[KEPT_IN] = self._objects.kept_in
         self._let_paint(layer)
         self._offer_label(layer, top)
         self._color(layer)
@@ -137,6 +139,7 @@ class ObjectsView:
         if layer != self._layer or self._window != objects.stamp:
             self._window = objects.stamp
             self._layers.windows[OBJECTS].show(layer, objects.window)
+        layer.metadata[KEPT_IN] = objects.kept_in
         self._color(layer)
         self._layer = layer
 

@@ -198,6 +198,14 @@ class PictureObjects:
         return self._image_id
 
     @property
+    def kept_in(self) -> tuple[str, int] | None:
+        """The folder of the project and its id of the picture, once it is in one."""
+        project = self._desk.project
+        if project is None or self._image_id is None:
+            return None
+        return str(project.path), self._image_id
+
+    @property
     def stamp(self) -> tuple[object, ...]:
         """Differs whenever the objects of the picture may be others."""
         key = None if self._source is None else self._source.key

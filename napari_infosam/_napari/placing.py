@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from napari.layers import Image, Layer
     from napari.viewer import Viewer
+
+
+_PLACED_BY = ("scale", "translate", "rotate", "shear", "affine", "units")
+"""The events of an image that move it."""
+_UNIT = "micrometer"
 
 
 def seen_at(viewer: Viewer, image: Image) -> float:
@@ -38,6 +43,70 @@ def place(layer: Layer, image: Image) -> None:
         layer.affine = plane
     if layer.units != image.units[-2:]:
         layer.units = image.units[-2:]
+
+
+class Companions:
+    """Keeps layers where an image is, also when that is moved or its units change.
+
+    Parameters
+    ----------
+    layers
+        Returns the layers that are kept there.
+    """
+
+    def __init__(self, layers: Callable[[], Iterable[Layer]]) -> None:
+        self._layers = layers
+        self._image: Image | None = None
+
+    def follow(self, image: Image | None) -> None:
+        """Lay the layers on another image, or leave them where they are."""
+        if image is not self._image:
+            for event in self._events():
+                event.disconnect(self._place)
+            self._image = image
+            for event in self._events():
+                event.connect(self._place)
+        self._place()
+
+    def _events(self) -> list[Any]:
+        if self._image is None:
+            return []
+        return [getattr(self._image.events, name) for name in _PLACED_BY]
+
+    def _place(self, _event: Any = None) -> None:
+        if self._image is not None:
+            for layer in self._layers():
+                place(layer, self._image)
+
+
+def size_settings(sizes: Mapping[str, float], leading: Sequence[str]) -> dict[str, Any]:
+    """Return scale and units of a layer, nothing if no sizes are known.
+
+    Parameters
+    ----------
+    sizes
+        Micrometres of a pixel along the axes of which they are known.
+    leading
+        Names of the axes before ``y`` and ``x``.
+    """
+    axes = [*leading, "y", "x"]
+    if not sizes:
+        return {}
+    return {
+        "scale": [sizes.get(axis, 1.0) for axis in axes],
+        "units": [_UNIT if axis in sizes else "pixel" for axis in axes],
+    }
+
+
+def state_size(image: Image, sizes: Mapping[str, float]) -> None:
+    """Give an image that has no scale the `size_settings` of its file.
+
+    It is best done before the image is in a viewer.
+    """
+    if np.all(image.scale == 1):
+        leading = list(map(str, image.axis_labels[:-2]))
+        for name, value in size_settings(sizes, leading).items():
+            setattr(image, name, value)
 
 
 def fit(viewer: Viewer, image: Image) -> None:

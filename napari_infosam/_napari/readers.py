@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.utils.notifications import show_warning
 
-from napari_infosam._napari.channels import CHOICE
-from napari_infosam._napari.huge_layers import features_of, huge_layers
-from napari_infosam.core.channels import ChannelChoice
+from napari_infosam._napari.huge_layers import huge_layers
+from napari_infosam._napari.stack_layers import LayerData, stack_layers, stacks_in
 from napari_infosam.project import Project
 from napari_infosam.project.database import FILE_NAME
-from napari_infosam.project.painting import paint
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from napari_infosam.project import ImageRecord
-
-LayerData = tuple[Any, dict[str, Any], str]
 AnyPaths = str | Sequence[str]
 Reader = Callable[[AnyPaths], list[LayerData] | list[tuple[None]]]
 
@@ -42,6 +32,7 @@ def get_reader(path: AnyPaths) -> Reader | None:
 def read_projects(path: AnyPaths) -> list[LayerData] | list[tuple[None]]:
     """Return the image layers of projects, and a Labels layer above each.
 
+    Slices of a stack are one layer. Scale and units are those that its file states.
     The projects are only read, so a window may have them open. Of all images the
     first is shown, and is on top. Huge ones are opened from their files, of which the
     project has no copy; those whose files are not there are named and left out.
@@ -55,9 +46,10 @@ def read_projects(path: AnyPaths) -> list[LayerData] | list[tuple[None]]:
     missing: list[str] = []
     for folder in reversed(_as_list(path)):
         with Project.open(folder, lock=False) as project:
-            for image in reversed(project.images()):
+            for stack in reversed(stacks_in(project.images())):
+                image = stack.image
                 if not image.is_huge:
-                    layers += _layers(project, image)
+                    layers += stack_layers(project, stack)
                 elif found := huge_layers(project, image):
                     layers += found
                 else:
@@ -76,23 +68,3 @@ def read_projects(path: AnyPaths) -> list[LayerData] | list[tuple[None]]:
 
 def _as_list(path: AnyPaths) -> list[str]:
     return [path] if isinstance(path, str) else [str(one) for one in path]
-
-
-def _layers(project: Project, image: ImageRecord) -> list[LayerData]:
-    """Return an image and its objects; where they overlap the smaller is on top."""
-    objects = project.objects(image.id)
-    labels = paint(objects, (image.shape[0], image.shape[1]))
-    pixels: NDArray[Any] = project.read_image(image.id)
-    settings: dict[str, Any] = {"name": image.name, "rgb": image.axes == "YXC"}
-    if image.axes == "YXC" and image.shape[2] not in (3, 4):
-        choice = ChannelChoice(axis=0, seen=image.preprocessing.channels)
-        pixels = np.moveaxis(pixels, -1, 0)
-        settings |= {"rgb": False, "metadata": {CHOICE: choice}}
-    return [
-        (pixels, settings, "image"),
-        (
-            labels,
-            {"name": f"{image.name} objects", "features": features_of(objects)},
-            "labels",
-        ),
-    ]

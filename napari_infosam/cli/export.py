@@ -30,7 +30,8 @@ def export(
         typer.Option("--polygons", help="coco: polygons instead of run lengths."),
     ] = False,
     png: Annotated[
-        bool, typer.Option("--png", help="labels: PNG instead of TIFF files.")
+        bool,
+        typer.Option("--png", help="labels, semantic: PNG instead of TIFF files."),
     ] = False,
     unreviewed: Annotated[
         bool,
@@ -43,15 +44,16 @@ def export(
     A window may have the project open. Images without objects are left out.
     """
     from napari_infosam.project import Project
-    from napari_infosam.project.formats.export import export_project
+    from napari_infosam.project.formats.export import LABEL_IMAGES, export_project
 
-    for given, option, needed in (
-        (polygons, "--polygons", FileFormat.COCO),
-        (png, "--png", FileFormat.LABELS),
+    for given, option, fitting in (
+        (polygons, "--polygons", (FileFormat.COCO.value,)),
+        (png, "--png", LABEL_IMAGES),
     ):
-        if given and file_format != needed:
+        if given and file_format not in fitting:
             raise InfosamError(
-                f"{option} is for --format {needed}, not {file_format}: leave it out."
+                f"{option} is for --format {' or '.join(fitting)}, not {file_format}: "
+                "leave it out."
             )
     with (
         quiet_stdout(),

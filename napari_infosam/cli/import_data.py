@@ -24,6 +24,7 @@ class FileFormat(StrEnum):
     """The formats that go in and out."""
 
     LABELS = "labels"
+    SEMANTIC = "semantic"
     COCO = "coco"
     YOLO = "yolo"
     GEOJSON = "geojson"
@@ -59,7 +60,8 @@ def import_data(
     """Add images and their objects to a project, which is made if there is none.
 
     Label images (--images and --masks) are paired with images by name without
-    suffix: 0 is background, each other value one object. The other formats are read
+    suffix: 0 is background, each other value one object, or with --format semantic
+    one class, of which each connected piece is an object. The other formats are read
     --from a file or folder; without --images the objects go to the images of the
     same names in the project.
     """
@@ -100,13 +102,19 @@ def _importer(
     binary: bool,
 ) -> Callable[[Project, OnProgress], ImportReport]:
     """Return what imports, or raise a sentence if the options do not fit together."""
+    from napari_infosam.project.formats.export import LABEL_IMAGES
     from napari_infosam.project.formats.import_files import import_files
 
-    if file_format == FileFormat.LABELS:
+    if file_format in LABEL_IMAGES:
         if images is None or masks is None or source is not None:
             raise InfosamError(
                 "Label images need --images and --masks, two folders of equal file "
                 "names; what is read --from a file needs its --format."
+            )
+        if binary and file_format != FileFormat.LABELS:
+            raise InfosamError(
+                f"--binary is for --format {FileFormat.LABELS}, not {file_format}: "
+                "leave it out."
             )
         from napari_infosam.project.formats.labels import find_pairs
 

@@ -11,6 +11,7 @@ from napari_infosam.project import settings
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
 
 VALIDATE_EVERY = 6
 """One image in so many validates, from the first one on."""
@@ -41,6 +42,17 @@ def slice_name(stack: str, position: tuple[int, ...]) -> str:
     At no position it is the name itself.
     """
     return f"{stack} [{', '.join(map(str, position))}]" if position else stack
+
+
+def stacks_of(names: Sequence[str]) -> list[tuple[str, tuple[int, ...]] | None]:
+    """Return `stack_of` each of some images.
+
+    What has the name of an image among them is none: napari numbers layers of equal
+    names just as slices are numbered here.
+    """
+    plain = set(names)
+    found = map(stack_of, names)
+    return [None if stack and stack[0] in plain else stack for stack in found]
 
 
 def group_of(name: str, source: str | None) -> str:

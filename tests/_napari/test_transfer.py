@@ -225,7 +225,7 @@ def test_there_is_nothing_to_export_yet(window: Window) -> None:
         assert dialog.go.isEnabled()
         assert dialog.explained.text()
         assert Path(dialog.out.text()).name == f"discs-{kind}"
-        assert dialog.png.isEnabled() == (kind == "labels")
+        assert dialog.png.isEnabled() == (kind in ("labels", "semantic"))
 
 
 def accept(session: Session) -> None:

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from napari_infosam.project.formats.items import Done
     from napari_infosam.project.store import Project
 
-Format = Literal["labels", "coco", "yolo", "geojson", "ome-zarr"]
+Format = Literal["labels", "semantic", "coco", "yolo", "geojson", "ome-zarr"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+
+LABEL_IMAGES: tuple[Format, ...] = ("labels", "semantic")
+"""The formats in which objects are images of the same names as theirs."""
 
 MARKER = "infosam-export.json"
 """Says that a folder is an export, and may be replaced by another."""
@@ -69,7 +72,7 @@ def export_project(
     polygons
         COCO: write polygons instead of run lengths.
     png
-        Labels: write PNG instead of TIFF files, and no stacks.
+        Label images: write PNG instead of TIFF files, and no stacks.
     unreviewed
         Export objects that no person has accepted as well.
     on_progress
@@ -176,10 +179,11 @@ def _write_folder(
     """Fill a folder; return what is lost, one sentence each."""
     # each format imports what it needs only when it is asked for
     match kind:
-        case "labels":
+        case "labels" | "semantic":
             from napari_infosam.project.formats import label_files
 
-            return label_files.write(selection, folder, done, png=png)
+            classes = kind == "semantic"
+            return label_files.write(selection, folder, done, png=png, classes=classes)
         case "coco":
             from napari_infosam.project.formats import coco
 

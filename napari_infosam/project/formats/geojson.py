@@ -78,6 +78,10 @@ class _Feature(_Record):
     )
 
 
+_Features = dict[int, _Feature]
+"""By their number in the file, from one on."""
+
+
 class _Own(_Record):
     """What this program adds to a collection."""
 
@@ -184,21 +188,51 @@ def read(source: Path, images: Images, tell: Tell = nobody) -> Draft:
         content = _read_file(path)
         name = content.infosam.name or path.stem
         try:
-            target = _find(images, path, name, content.infosam.content_hash)
+            targets = _targets(images, path, content, name)
         except SkipError as reason:
             draft.skipped.append(f"{path.name}: {reason}")
             continue
-        _check_size(path, content.infosam, target)
-        items, without = _items(path, content, target.shape, part)
+        without = 0
+        for place, (target, features) in enumerate(targets):
+            _check_size(path, content.infosam, target)
+            here = part_of(part, place, len(targets))
+            items = _items(path, features, target.shape, here)
+            without += len(features) - len(items)
+            draft.images.append((target, items))
         if without:
             draft.skipped.append(f"{path.name}: {without} features cover no pixel")
-        draft.images.append((target, items))
         for feature in content.features:
             label = feature.properties.classification.label
             if label is not None:
                 classes.setdefault(label, _hex(feature.properties.classification))
     draft.classes = classes
     return draft
+
+
+def _targets(
+    images: Images, path: Path, content: _Collection, name: str
+) -> list[tuple[Target, _Features]]:
+    """Return the image of a file, or each slice of a stack, and what lies on it."""
+    features = dict(enumerate(content.features, start=1))
+    try:
+        return [(_find(images, path, name, content.infosam.content_hash), features)]
+    except SkipError:
+        slices: dict[tuple[int, ...], _Features] = {}
+        for number, feature in features.items():
+            position = feature.properties.slice_index
+            slices.setdefault(position, {})[number] = _in_its_slice(feature)
+        if not all(slices):
+            raise
+        return [
+            (images.find(f"{name} [{', '.join(map(str, position))}]"), those)
+            for position, those in sorted(slices.items())
+        ]
+
+
+def _in_its_slice(feature: _Feature) -> _Feature:
+    """Return a feature as it is in a slice that is an image of its own."""
+    properties = feature.properties.model_copy(update={"slice_index": ()})
+    return feature.model_copy(update={"properties": properties})
 
 
 def _find(images: Images, path: Path, name: str, digest: str | None) -> Target:
@@ -231,13 +265,13 @@ def _check_size(path: Path, own: _Own, target: Target) -> None:
 
 
 def _items(
-    path: Path, content: _Collection, shape: tuple[int, int], tell: Tell
-) -> tuple[list[Item], int]:
-    """Return the objects, and how many features have no pixel."""
+    path: Path, features: _Features, shape: tuple[int, int], tell: Tell
+) -> list[Item]:
+    """Return the objects, without features that have no pixel."""
     items: list[Item] = []
-    for number, feature in enumerate(content.features, start=1):
-        if not number % AT_ONCE:
-            tell(number / len(content.features))
+    for done, (number, feature) in enumerate(features.items(), start=1):
+        if not done % AT_ONCE:
+            tell(done / len(features))
         geometry = feature.geometry
         if geometry is None or geometry.type not in _AREAS:
             continue
@@ -254,7 +288,7 @@ def _items(
         )
         if item.area:
             items.append(item)
-    return items, len(content.features) - len(items)
+    return items
 
 
 def _shape(path: Path, number: int, geometry: _Geometry) -> Any:

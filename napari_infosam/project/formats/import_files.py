@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_infosam.core.errors import InfosamError
+from napari_infosam.project.formats.export import LABEL_IMAGES
 from napari_infosam.project.formats.importing import write_draft
 from napari_infosam.project.formats.progress import Tell, nobody, part_of
 from napari_infosam.project.formats.targets import Images
@@ -43,7 +44,7 @@ def import_files(
         Folder of the images. Label images need it; for the others the images of the
         same names in the project are taken without it. OME-Zarr brings its own.
     binary
-        Label images: all of a mask that is not 0 is one object.
+        ``labels``: all of a mask that is not 0 is one object.
     on_progress
         Called with (done, in all); what it raises ends the import.
 
@@ -55,8 +56,9 @@ def import_files(
     """
     if not source.exists():
         raise InfosamError(f"There is no {source}: check the path.")
-    if kind == "labels":
-        return _import_labels(project, source, images, binary, on_progress)
+    if kind in LABEL_IMAGES:
+        classes = kind == "semantic"
+        return _import_labels(project, source, images, binary, classes, on_progress)
     if kind == "ome-zarr" and images is not None:
         raise InfosamError(
             "OME-Zarr brings its own pixels: leave the folder of images out."
@@ -76,6 +78,7 @@ def _import_labels(
     masks: Path,
     images: Path | None,
     binary: bool,
+    classes: bool,
     on_progress: Callable[[float, int], None] | None,
 ) -> ImportReport:
     from napari_infosam.project.formats.labels import import_folder
@@ -85,7 +88,7 @@ def _import_labels(
             "Label images need a folder of images beside them, with equal file names."
         )
     report = import_folder(
-        project, images, masks, binary=binary, on_progress=on_progress
+        project, images, masks, binary=binary, classes=classes, on_progress=on_progress
     )
     if not report.n_images:
         raise InfosamError(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +14,9 @@ import numpy as np
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.tiles import is_huge
-from napari_infosam.project.failures import one_sentence
 from napari_infosam.project.formats.blocks import SIDE, LabelBlocks
-from napari_infosam.project.formats.importing import DEFAULT_CLASS, refuse
+from napari_infosam.project.formats.importing import DEFAULT_CLASS
 from napari_infosam.project.formats.items import (
-    IMPORTED,
     Item,
     hidden,
     label_dtype,
@@ -29,6 +26,7 @@ from napari_infosam.project.formats.items import (
     unique_stems,
     value_counts,
 )
+from napari_infosam.project.formats.label_tables import write_legend, write_table
 from napari_infosam.project.formats.pixel_size import pixels_per_centimetre
 from napari_infosam.project.formats.stacks import (
     MOST_PLANES,
@@ -36,7 +34,6 @@ from napari_infosam.project.formats.stacks import (
     alone,
     gather,
 )
-from napari_infosam.project.images import COLOUR
 from napari_infosam.project.split import slice_name
 
 if TYPE_CHECKING:
@@ -44,30 +41,24 @@ if TYPE_CHECKING:
 
     from napari_infosam.project.formats.items import Done, Picture, Selection
 
-TABLE = "infosam-objects.csv"
-"""Beside the label images: what they can not hold of their objects."""
-
-_COLUMNS = (
-    "file",
-    "slice",
-    "label",
-    "class",
-    "color",
-    "score",
-    "model_version",
-    "reviewed",
-)
 _HIGHEST_PNG = np.iinfo(np.uint16).max
+
+LabelType = type[np.uint8 | np.uint16 | np.uint32]
+Numbers = Mapping[str, int]
 
 
 @dataclass(slots=True)
 class _File:
-    """A label image to be written: its planes by their position in the stack."""
+    """A label image to be written: its planes by their position in the stack.
+
+    With ``numbers`` of classes it holds these, and else the numbers of objects.
+    """
 
     name: str
     shape: tuple[int, int]
     planes: dict[Position, list[Item]]
     source: str | None = None
+    numbers: Numbers | None = None
     n_pictures: int = 0
 
     @property
@@ -75,14 +66,48 @@ class _File:
         """Sizes of the leading axes, up to the last slice with an object."""
         return tuple(max(axis) + 1 for axis in zip(*self.planes, strict=True))
 
+    @property
+    def dtype(self) -> LabelType:
+        """The smallest type that holds what stands in the file."""
+        if self.numbers is None:
+            return self.painted_dtype
+        highest = max(self.numbers.values())
+        small = highest <= np.iinfo(np.uint8).max
+        return np.uint8 if small else label_dtype(highest)
 
-def write(selection: Selection, folder: Path, done: Done, *, png: bool) -> list[str]:
-    """Write label images and their table.
+    @property
+    def painted_dtype(self) -> type[np.uint16 | np.uint32]:
+        """The type that holds the `values` of objects."""
+        values = (max(self.values(items)) for items in self.planes.values())
+        return label_dtype(max(values))
+
+    def values(self, items: list[Item]) -> list[int]:
+        """Return what stands for each object of a plane while it is painted."""
+        if self.numbers is None:
+            return label_values(items)
+        return list(range(1, len(items) + 1))
+
+    def written(self, items: list[Item], labels: NDArray[Any]) -> NDArray[Any]:
+        """Return a painted plane, or a part of it, as it stands in the file."""
+        if self.numbers is None:
+            return labels.astype(self.dtype, copy=False)
+        names = (item.class_name or DEFAULT_CLASS for item in items)
+        numbers = np.array([0, *(self.numbers[name] for name in names)], self.dtype)
+        written: NDArray[Any] = numbers[labels]
+        return written
+
+
+def write(
+    selection: Selection, folder: Path, done: Done, *, png: bool, classes: bool = False
+) -> list[str]:
+    """Write label images, and a table of what they can not hold.
 
     Parameters
     ----------
     done
         Called with a number of images, or a part of one, that are written.
+    classes
+        A pixel has the number of the class, and not that of the object.
 
     Returns
     -------
@@ -90,27 +115,38 @@ def write(selection: Selection, folder: Path, done: Done, *, png: bool) -> list[
         What is lost, one sentence each.
     """
     notes: list[str] = []
-    with (folder / TABLE).open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(_COLUMNS)
-        for target in _files(selection.pictures, stacks=not png):
-            path = folder / f"{target.name}{'.png' if png else '.tif'}"
-            if png:
-                lost = _write_png(path, target)
-            elif is_huge(target.shape):
-                lost = _write_tiles(path, target, done)
-            else:
-                lost = _write_tiff(path, target)
-            if lost:
-                n = sum(map(len, target.planes.values()))
-                notes.append(f"{path.name}: {lost} of {n} objects lie under others")
-            _write_rows(table, path.name, target, selection.colours)
-            if png or not is_huge(target.shape):
-                done(target.n_pictures)
+    colours = selection.colours
+    numbers = {name: n for n, name in enumerate(colours, start=1)} if classes else None
+    files = _files(selection.pictures, stacks=not png, numbers=numbers)
+    suffix = ".png" if png else ".tif"
+    for target in files:
+        path = folder / f"{target.name}{suffix}"
+        if png:
+            lost = _write_png(path, target)
+        elif is_huge(target.shape):
+            lost = _write_tiles(path, target, done)
+        else:
+            lost = _write_tiff(path, target)
+        if lost:
+            n = sum(map(len, target.planes.values()))
+            notes.append(f"{path.name}: {lost} of {n} objects lie under others")
+        if png or not is_huge(target.shape):
+            done(target.n_pictures)
+    if numbers is not None:
+        write_legend(folder, numbers, colours)
+    else:
+        planes = (
+            (f"{target.name}{suffix}", position, items, target.values(items))
+            for target in files
+            for position, items in sorted(target.planes.items())
+        )
+        write_table(folder, planes, colours)
     return notes
 
 
-def _files(pictures: tuple[Picture, ...], *, stacks: bool) -> list[_File]:
+def _files(
+    pictures: tuple[Picture, ...], *, stacks: bool, numbers: Numbers | None
+) -> list[_File]:
     """Return the files: slices of one stack share one, if there may be stacks."""
     made: dict[object, _File] = {}
     for number, stack in enumerate(
@@ -123,7 +159,7 @@ def _files(pictures: tuple[Picture, ...], *, stacks: bool) -> list[_File]:
                 if not stacks and index:
                     title = slice_name(plain_stem(title), index)
                     own, position = (number, index), ()
-                new = _File(title, picture.shape, {}, stack.source)
+                new = _File(title, picture.shape, {}, stack.source, numbers)
                 file = made.setdefault(own, new)
                 file.planes[position] = items
                 file.n_pictures += n_before == 0
@@ -150,19 +186,20 @@ def _write_png(path: Path, file: _File) -> int:
             f"{file.name} has {file.shape[0]} x {file.shape[1]} pixels, too many for a "
             "PNG file, which is made as a whole: export TIFF files."
         )
-    labels, lost = _paint(items, file.shape)
+    labels, lost = _paint(file, items)
     if labels.max() > _HIGHEST_PNG:
         raise InfosamError(
             f"{path.name} would need the label {labels.max()}, PNG files end at "
             f"{_HIGHEST_PNG}: export TIFF files."
         )
-    Image.fromarray(labels.astype(np.uint16)).save(path, compress_level=1)
+    small = labels.astype(np.uint16) if labels.dtype == np.uint32 else labels
+    Image.fromarray(small).save(path, compress_level=1)
     return lost
 
 
 def _write_tiff(path: Path, file: _File) -> int:
     """Write all planes; return how many objects others hide."""
-    dtype, leading = _checked(file)
+    leading = _checked(file)
     lost = 0
 
     def planes() -> Iterator[NDArray[Any]]:
@@ -170,26 +207,27 @@ def _write_tiff(path: Path, file: _File) -> int:
         for position in np.ndindex(leading):
             items = file.planes.get(position)
             if items is None:
-                yield np.zeros(file.shape, dtype)
+                yield np.zeros(file.shape, file.dtype)
                 continue
-            labels, hides = _paint(items, file.shape)
+            labels, hides = _paint(file, items)
             lost += hides
-            yield labels.astype(dtype)
+            yield labels
 
-    _save_tiff(path, file, planes(), dtype, compressionargs={"level": 1})
+    _save_tiff(path, file, planes(), compressionargs={"level": 1})
     return lost
 
 
 def _write_tiles(path: Path, file: _File, done: Done) -> int:
     """Write the planes of a huge picture tile by tile; return as `_write_tiff`."""
-    dtype, leading = _checked(file)
-    empty = zlib.compress(bytes(SIDE * SIDE * np.dtype(dtype).itemsize), 9)
+    leading = _checked(file)
+    painted = file.painted_dtype
+    empty = zlib.compress(bytes(SIDE * SIDE * np.dtype(file.dtype).itemsize), 9)
     seen = {position: Counter[int]() for position in file.planes}
 
     def tiles() -> Iterator[bytes]:
         for position in np.ndindex(leading):
             items = file.planes.get(position, [])
-            blocks = LabelBlocks(items, label_values(items), file.shape, dtype)
+            blocks = LabelBlocks(items, file.values(items), file.shape, painted)
             filled, (n_rows, n_columns) = set(blocks.filled), blocks.grid
             for block in np.ndindex(n_rows, n_columns):
                 # nobody asks for what comes after the last tile
@@ -201,20 +239,18 @@ def _write_tiles(path: Path, file: _File, done: Done) -> int:
                 labels = blocks.read(block)
                 seen[position] += value_counts(labels)
                 missing = [(0, SIDE - size) for size in labels.shape]
-                yield zlib.compress(np.pad(labels, missing).tobytes(), 1)
+                tile = np.pad(file.written(items, labels), missing)
+                yield zlib.compress(tile.tobytes(), 1)
 
-    _save_tiff(path, file, tiles(), dtype, tile=(SIDE, SIDE))
+    _save_tiff(path, file, tiles(), tile=(SIDE, SIDE))
     return sum(
-        hidden(items, label_values(items), seen[position])
+        hidden(items, file.values(items), seen[position])
         for position, items in file.planes.items()
     )
 
 
-def _checked(file: _File) -> tuple[type[np.uint16 | np.uint32], tuple[int, ...]]:
-    """Return type and leading axes of a label image, if it can be written."""
-    highest = max(
-        value for items in file.planes.values() for value in label_values(items)
-    )
+def _checked(file: _File) -> tuple[int, ...]:
+    """Return the leading axes of a label image, if it can be written."""
     leading = file.stack_shape
     before = any(index < 0 for position in file.planes for index in position)
     if before or math.prod(leading) > MOST_PLANES:
@@ -223,12 +259,10 @@ def _checked(file: _File) -> tuple[type[np.uint16 | np.uint32], tuple[int, ...]]
             f"{file.name} has an object in slice {far}, such a stack of label images "
             "is not written: export PNG files or COCO."
         )
-    return label_dtype(highest), leading
+    return leading
 
 
-def _save_tiff(
-    path: Path, file: _File, data: Iterator[Any], dtype: type, **how: Any
-) -> None:
+def _save_tiff(path: Path, file: _File, data: Iterator[Any], **how: Any) -> None:
     import tifffile
 
     leading = file.stack_shape
@@ -237,7 +271,7 @@ def _save_tiff(
         path,
         data,
         shape=(*leading, *file.shape),
-        dtype=dtype,
+        dtype=file.dtype,
         compression="zlib",
         photometric="minisblack",
         metadata={"axes": "TZYX"[-2 - len(leading) :]} if len(leading) <= 2 else None,
@@ -247,102 +281,8 @@ def _save_tiff(
     )
 
 
-def _paint(items: list[Item], shape: tuple[int, int]) -> tuple[NDArray[np.int32], int]:
-    values = label_values(items)
-    labels = paint_items(items, values, shape)
-    return labels, hidden(items, values, value_counts(labels))
-
-
-def _write_rows(table: Any, name: str, file: _File, colours: dict[str, str]) -> None:
-    for position, items in sorted(file.planes.items()):
-        for item, value in zip(items, label_values(items), strict=True):
-            table.writerow(
-                (
-                    name,
-                    " ".join(map(str, position)),
-                    value,
-                    item.class_name,
-                    colours[item.class_name or DEFAULT_CLASS],
-                    "" if item.score is None else repr(item.score),
-                    item.model_version,
-                    int(item.reviewed),
-                )
-            )
-
-
-class LabelTable:
-    """What is known of the objects of label images besides their pixels.
-
-    Parameters
-    ----------
-    folder
-        Folder of label images; without a table in it nothing is known.
-
-    Raises
-    ------
-    InfosamError
-        If there is a table that can not be read.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.classes: dict[str, str | None] = {}
-        self._values: dict[tuple[str, Position, int], dict[str, Any]] = {}
-        path = folder / TABLE
-        with one_sentence(path):
-            if not path.exists():
-                return
-            text = path.read_bytes()
-        try:
-            rows = csv.DictReader(text.decode("utf-8-sig").splitlines(), strict=True)
-            missing = set(_COLUMNS[:4]) - set(rows.fieldnames or ())
-            if missing:
-                raise refuse(path, f"it has no column {min(missing)}")
-            for number, row in enumerate(rows, start=2):
-                self._read_row(path, number, row)
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise refuse(path, f"it is not a table ({error})") from error
-
-    def _read_row(self, path: Path, number: int, row: dict[str, Any]) -> None:
-        try:
-            position = tuple(map(int, (row["slice"] or "").split()))
-            value = int(row["label"])
-            score = float(row["score"]) if row.get("score") else None
-            reviewed = row.get("reviewed") != "0"
-        except (ValueError, TypeError) as error:
-            raise refuse(path, f"line {number} holds no numbers ({error})") from error
-        name = (row["class"] or "").strip() or None
-        colour = row.get("color") or None
-        if colour is not None and not COLOUR.fullmatch(colour):
-            raise refuse(path, f"line {number} has the colour {colour!r}, not #rrggbb")
-        if name is not None and self.classes.get(name) is None:
-            self.classes[name] = colour
-        self._values[row["file"], position, value] = {
-            "class_name": name,
-            "score": score,
-            "model_version": row.get("model_version") or IMPORTED,
-            "reviewed": reviewed,
-        }
-
-    def item(
-        self,
-        name: str,
-        position: Position,
-        value: int,
-        rle: bytes,
-        shape: tuple[int, ...],
-    ) -> Item:
-        """Return the object of a value in a label image.
-
-        Parameters
-        ----------
-        name
-            File name of the label image.
-        position
-            Of its plane in a stack, else empty.
-        value, rle
-            The value, and the COCO encoding of the mask of its pixels.
-        shape
-            (height, width) of the label image.
-        """
-        known = self._values.get((name, position, value), {})
-        return Item(rle, (shape[0], shape[1]), instance_id=value, **known)
+def _paint(file: _File, items: list[Item]) -> tuple[NDArray[Any], int]:
+    """Return a plane as it is written, and how many objects others hide."""
+    values = file.values(items)
+    labels = paint_items(items, values, file.shape)
+    return file.written(items, labels), hidden(items, values, value_counts(labels))

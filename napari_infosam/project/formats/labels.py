@@ -10,7 +10,7 @@ import numpy as np
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.project.failures import one_sentence
 from napari_infosam.project.formats.importing import Importer, ImportReport
-from napari_infosam.project.formats.label_files import LabelTable
+from napari_infosam.project.formats.label_tables import LabelTable, Legend
 from napari_infosam.project.formats.mask_files import ColourError, MaskFile
 from napari_infosam.project.formats.pictures import SUFFIXES, SkipError, read_array
 from napari_infosam.project.formats.progress import Tell, part_of
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_infosam.project.formats.items import Item
+    from napari_infosam.project.formats.label_tables import Meaning
     from napari_infosam.project.store import Project
 
 
@@ -36,6 +37,7 @@ def import_folder(
     masks: Path,
     *,
     binary: bool = False,
+    classes: bool = False,
     on_progress: Callable[[float, int], None] | None = None,
 ) -> ImportReport:
     """Import pairs of an image and a mask file that have the same stem.
@@ -57,6 +59,9 @@ def import_folder(
     binary
         Take all of a mask that is not zero as one object. Masks in JPEG files, which
         blur their values, are allowed then and cut at half of their range.
+    classes
+        A value is that of a class, each connected piece one object of it. The legend
+        that an export leaves beside the masks names them.
     on_progress
         Called with (pairs done, pairs in all) after each pair, and after parts of huge
         ones; a pair is half done when it is read. What it raises ends the import.
@@ -74,7 +79,8 @@ def import_folder(
     """
     pairs, unpaired = find_pairs(images, masks)
     skipped: list[str] = []
-    table = LabelTable(masks.parent if masks.is_file() else masks)
+    folder = masks.parent if masks.is_file() else masks
+    meaning = Legend(folder) if classes else LabelTable(folder)
 
     def tell(share: float) -> None:
         if on_progress:
@@ -82,12 +88,12 @@ def import_folder(
 
     n_images = 0
     colour: ColourError | None = None
-    with Importer(project, table.classes) as importer:
+    with Importer(project, meaning.classes) as importer:
         for number, (image_path, mask_path) in enumerate(pairs):
             part = part_of(part_of(tell, 0, 2), number, len(pairs))
             try:
                 mask = MaskFile(mask_path, binary=binary)
-                planes = _read_planes(image_path, mask, table, part_of(part, 0, 2))
+                planes = _read_planes(image_path, mask, meaning, part_of(part, 0, 2))
             except SkipError as reason:
                 skipped.append(f"{image_path.name}: {reason}")
                 if isinstance(reason, ColourError):
@@ -106,7 +112,7 @@ def import_folder(
 
 
 def _read_planes(
-    image_path: Path, mask: MaskFile, table: LabelTable, tell: Tell
+    image_path: Path, mask: MaskFile, meaning: Meaning, tell: Tell
 ) -> list[tuple[Target, list[Item]]]:
     """Return image and objects of a pair, or of each slice of a pair of stacks."""
     image = ImageFile(image_path)
@@ -129,8 +135,11 @@ def _read_planes(
         objects = mask.objects(position, part_of(tell, number, len(places)))
         if objects:
             items = [
-                table.item(mask.name, position, value, rle, mask.shape[-2:])
+                item
                 for value, rle in objects
+                for item in meaning.items(
+                    mask.name, position, value, rle, mask.shape[-2:]
+                )
             ]
             planes.append((open_target(image, image_path, position), items))
     if not planes:

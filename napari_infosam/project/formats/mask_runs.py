@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_infosam.core.placed import join_runs, rle_of_runs
+from napari_infosam.project.windows import column_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,3 +89,40 @@ def rle_of_lengths(lengths: NDArray[np.int64], shape: tuple[int, int]) -> bytes:
     edges = np.cumsum(lengths)
     runs = edges[: edges.size // 2 * 2].reshape(-1, 2)
     return rle_of_runs(join_runs(runs[runs[:, 1] > runs[:, 0]]), shape)
+
+
+def connected(rle: bytes, shape: tuple[int, int]) -> list[bytes]:
+    """Return the connected pieces of a mask, also compressed COCO encodings.
+
+    Pixels that touch at a corner are connected, as where the window splits objects.
+    The mask is not decoded: it takes a time that grows with its runs.
+
+    Parameters
+    ----------
+    rle
+        The compressed COCO encoding of the mask.
+    shape
+        (height, width) of the mask.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    height = shape[0]
+    columns, starts, stops = column_runs(rle, height)
+    # columns are laid end to end, with room between them for the corners
+    first = columns * (height + 2)
+    n = columns.size
+    # those of the next column that begin before a run has ended, and end after it began
+    below = np.searchsorted(first + stops, first + height + 2 + starts)
+    above = np.searchsorted(first + starts, first + height + 2 + stops, "right")
+    counts = np.maximum(above - below, 0)
+    left = np.repeat(np.arange(n), counts)
+    before = np.cumsum(counts) - counts
+    right = np.repeat(below - before, counts) + np.arange(left.size)
+    graph = coo_array((np.ones(left.size, np.int8), (left, right)), (n, n))
+    _, pieces = connected_components(graph, directed=False)
+    order = np.argsort(pieces, kind="stable")
+    at = columns * height
+    runs = np.stack((at + starts, at + stops), axis=1)[order]
+    bounds = np.flatnonzero(np.diff(pieces[order])) + 1
+    return [rle_of_runs(join_runs(part), shape) for part in np.split(runs, bounds)]

@@ -64,13 +64,14 @@ def test_every_format_is_written_in_little_memory(
     assert grown < 120e6
     assert seen == sorted(seen)
     assert seen[-1] == 2
-    if kind in ("labels", "ome-zarr"):
+    if kind in ("labels", "semantic", "ome-zarr"):
         assert len(seen) > 5
         assert "slide: 1 of 3 objects lie under others" in (
             note.replace(".tif", "") for note in report.notes
         )
     check = {
         "labels": _check_labels,
+        "semantic": _check_semantic,
         "coco": _check_coco,
         "yolo": _check_yolo,
         "geojson": _check_geojson,
@@ -91,15 +92,23 @@ def _expected(row: int, column: int, side: int) -> np.ndarray:
     return labels
 
 
-def _check_labels(out: Path) -> None:
+def _check_labels(out: Path, *, classes: bool = False) -> None:
     with tifffile.TiffFile(out / "slide.tif") as file:
         assert file.pages[0].shape == (SIDE, SIDE)
+        assert file.pages[0].dtype == (np.uint8 if classes else np.uint16)
         with file.aszarr() as store:
             array = zarr.open_array(store, mode="r")
             for row, column in ((9990, 11_990), (69_390, 69_790)):
                 part = array[row : row + 200, column : column + 200]
-                np.testing.assert_array_equal(part, _expected(row, column, 200))
+                expected = _expected(row, column, 200)
+                if classes:
+                    expected = expected > 0
+                np.testing.assert_array_equal(part, expected)
     assert tifffile.imread(out / "small.tif").sum() == 40
+
+
+def _check_semantic(out: Path) -> None:
+    _check_labels(out, classes=True)
 
 
 def _check_coco(out: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.project import Project
-from napari_infosam.project.formats import label_files
+from napari_infosam.project.formats import label_tables
 from napari_infosam.project.formats.export import export_project
 from napari_infosam.project.formats.import_files import import_files
 from napari_infosam.project.formats.labels import import_folder
@@ -101,7 +101,7 @@ def test_smaller_objects_lie_on_top(tmp_path: Path) -> None:
         labels = tifffile.imread(report.path / "grey.tif")
         np.testing.assert_array_equal(labels, project.label_image(1))
     assert report.notes == ("grey.tif: 1 of 4 objects lie under others",)
-    with (report.path / label_files.TABLE).open(encoding="utf-8", newline="") as file:
+    with (report.path / label_tables.TABLE).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 7
     assert rows[1] == {
@@ -315,7 +315,7 @@ def test_a_broken_table_is_refused(
     out = export_project(project, "labels", tmp_path / "masks").path
     images = save_images(project, tmp_path / "images")
     data = text if isinstance(text, bytes) else text.encode()
-    (out / label_files.TABLE).write_bytes(data)
+    (out / label_tables.TABLE).write_bytes(data)
     with pytest.raises(InfosamError, match=rf"objects\.csv can not be imp.*: {words}"):
         import_folder(other, images, out)
     assert other.images() == []
@@ -327,7 +327,7 @@ def test_a_table_of_a_spreadsheet(
     """Edited by hand: byte order mark, other columns, classes without colours."""
     out = export_project(project, "labels", tmp_path / "masks").path
     text = "class,label,slice,file,remark\nnew,1,,deep.tif,?\n,1,,colour.v2.tif,\n"
-    (out / label_files.TABLE).write_text(text, "utf-8-sig")
+    (out / label_tables.TABLE).write_text(text, "utf-8-sig")
     import_folder(other, save_images(project, tmp_path / "images"), out)
     classes = {
         image.name: other.objects(image.id)[0].class_name for image in other.images()

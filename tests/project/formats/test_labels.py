@@ -13,7 +13,7 @@ from skimage import io
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.project import Project
-from napari_infosam.project.formats.label_files import TABLE
+from napari_infosam.project.formats.label_tables import TABLE
 from napari_infosam.project.formats.labels import ImportReport, import_folder
 
 SHAPE = (20, 30)

@@ -135,3 +135,25 @@ def test_a_label_image_has_pixels_as_large(tmp_path: Path, is_known: bool) -> No
     (written,) = (tmp_path / "out").glob("*.tif")
     expected = pytest.approx((2e4, 4e4)) if is_known else None
     assert pixels_per_centimetre(written) == expected
+
+
+def test_planes_are_so_far_apart(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    stack: Any = np.zeros((5, *SHAPE), np.uint8)
+    how: Any = {"metadata": {"unit": "mm", "spacing": 3.0, "axes": "ZYX"}}
+    tifffile.imwrite(path, stack, imagej=True, resolution=(2, 4), **how)
+    assert pixel_sizes(path) == pytest.approx({"x": 500, "y": 250, "z": 3000})
+    sizes = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.25, "PhysicalSizeZ": 2}
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, stack, metadata=sizes | {"axes": "ZYX"})
+    assert pixel_sizes(path) == pytest.approx({"x": 0.5, "y": 0.25, "z": 2})
+
+
+def test_dots_for_a_printer_are_no_size(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.tif", resolution=(72, 72), resolutionunit="INCH")
+    assert pixel_sizes(path) == {}
+    assert pixels_per_centimetre(path) is not None
+    path = save(tmp_path / "b.tif", resolution=(72, 72), resolutionunit="CENTIMETER")
+    assert pixel_sizes(path) == pytest.approx({"x": 1e4 / 72, "y": 1e4 / 72})
+    assert pixel_sizes(save(tmp_path / "c.tif")) == {}
+    assert pixel_sizes(tmp_path / "gone.tif") == {}
