@@ -218,7 +218,7 @@ class AnnotateWidget(QWidget):
         )
         self.undo = button(
             "Undo",
-            f"Take back the last prompt, or else the last change ({shown('undo')})",
+            f"Take back what was done last ({shown('undo')})",
             actions["undo"],
         )
         self.redo = button("Redo", f"Do it again ({shown('redo')})", actions["redo"])

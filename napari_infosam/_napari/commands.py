@@ -124,7 +124,7 @@ def reject() -> None:
 
 
 def undo() -> None:
-    """Take back the last prompt, or else the last change of objects."""
+    """Take back what was done last."""
     panel().link.actions["undo"]()
 
 

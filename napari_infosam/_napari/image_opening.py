@@ -20,13 +20,9 @@ from napari_infosam._napari.image_source import (
 )
 from napari_infosam._napari.listed_pixels import Pixels, read_listed
 from napari_infosam._napari.placing import state_size
-from napari_infosam._napari.unfinished import prompts_from_json, prompts_to_json
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.project.listing import Left
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QWidget
 
@@ -48,8 +44,8 @@ class ImageOpening:
     """Keeps the list of images and the viewer in step.
 
     Only the image that is annotated is in the viewer; layers that a person has opened
-    stay. How an image was left (slice, camera, prompts of an unfinished object) is
-    written a second after it has changed, so that also a killed window goes on there.
+    stay. How an image was left (slice and camera) is written a second after it has
+    changed, so that also a killed window goes on there; `UnfinishedNotes` has prompts.
 
     Parameters
     ----------
@@ -84,7 +80,7 @@ class ImageOpening:
         self._wanted: int | None = None
         self._failed: tuple[int, int | None] | None = None
         self._token: object = None
-        self._saved: tuple[int, Left] | None = None
+        self._saved: tuple[int, dict[str, Any]] | None = None
         self._is_restoring = False
         self._save_soon = QTimer(parent)
         self._save_soon.setSingleShot(True)
@@ -95,7 +91,6 @@ class ImageOpening:
         images.current_changed.connect(self._later)
         session.image_changed.connect(self._find)
         session.objects.changed.connect(self._find)
-        session.prompts_changed.connect(self._later)
         viewer.scene.camera.events.connect(self._later)
         viewer.dims.events.current_step.connect(self._later)
         images.load()
@@ -116,7 +111,6 @@ class ImageOpening:
         self._images.current_changed.disconnect(self._later)
         self._session.image_changed.disconnect(self._find)
         self._session.objects.changed.disconnect(self._find)
-        self._session.prompts_changed.disconnect(self._later)
         self._viewer.scene.camera.events.disconnect(self._later)
         self._viewer.dims.events.current_step.disconnect(self._later)
         self._executor.close()
@@ -235,7 +229,7 @@ class ImageOpening:
             self._is_restoring = True
             try:
                 self._link.choose(opened[0], before)
-                self._restore(opened[0], project.listing.left(listed_id))
+                self._restore_view(opened[0], project.listing.left(listed_id).view)
             finally:
                 self._is_restoring = False
             self._failed = None
@@ -302,7 +296,7 @@ class ImageOpening:
         if self._images.current is not None and not self._save_soon.isActive():
             self._save_soon.start()
 
-    def _note(self) -> tuple[int, Left] | None:
+    def _note(self) -> tuple[int, dict[str, Any]] | None:
         """Return which image is annotated and how it is at the moment."""
         source, current = self._session.source, self._images.current
         image = self._link.image
@@ -315,15 +309,7 @@ class ImageOpening:
             "center": (np.array(camera.center[-2:]) / size).tolist(),
             "zoom": float(camera.zoom * size[-1]),
         }
-        work = self._session.work
-        unfinished = None
-        if work.prompts:
-            unfinished = {
-                **prompts_to_json(work.prompts),
-                "slice": list(source.slice_index),
-                "target": work.target,
-            }
-        return current, Left(view, unfinished)
+        return current, view
 
     def _save(self) -> None:
         """Note in the background how the image is at the moment."""
@@ -331,7 +317,6 @@ class ImageOpening:
         if project is None or note is None or note == self._saved:
             return
         self._saved = note
-        self._images.begun(note[0], note[1].unfinished is not None)
 
         def failed(error: Exception) -> None:
             if project is self._project:  # and was not closed meanwhile
@@ -341,17 +326,15 @@ class ImageOpening:
             lambda: project.listing.leave(*note), lambda _: None, failed
         )
 
-    def _restore(self, layer: Image, left: Left) -> None:
-        """Bring back slice, camera and prompts; what does not fit is left out."""
+    def _restore_view(self, layer: Image, view: dict[str, Any] | None) -> None:
+        """Bring back slice and camera; what does not fit is left out."""
         try:
-            if left.view is not None:
-                self._restore_view(layer, left.view)
-            if left.unfinished is not None:
-                self._restore_prompts(left.unfinished)
+            if view is not None:
+                self._turn_to(layer, view)
         except (KeyError, TypeError, ValueError, InfosamError) as error:
             logger.warning("Not all of %s came back: %s", layer.name, error)
 
-    def _restore_view(self, layer: Image, view: dict[str, Any]) -> None:
+    def _turn_to(self, layer: Image, view: dict[str, Any]) -> None:
         dims, camera = self._viewer.dims, self._viewer.scene.camera
         first = dims.ndim - layer.ndim
         axes = slice_axes(layer, choice_of(layer, self._link.images()))
@@ -363,23 +346,6 @@ class ImageOpening:
         camera.center = (camera.center[0], float(row), float(column))
         camera.zoom = float(view["zoom"] / size[-1])
         self._link.choose(layer)
-
-    def _restore_prompts(self, unfinished: dict[str, Any]) -> None:
-        source = self._session.source
-        if (
-            source is None
-            or self._session.prompts
-            or not self._is_at(source, unfinished["slice"])
-        ):
-            return
-        prompts, target = prompts_from_json(unfinished), unfinished["target"]
-        if prompts.rough is not None and prompts.rough.shape != source.shape:
-            raise ValueError(f"the rough mask is of a picture of {prompts.rough.shape}")
-        self._session.resume(prompts, None if target is None else int(target))
-
-    def _is_at(self, source: ImageSource, position: Any) -> bool:
-        key: Hashable = tuple(position)
-        return source.slice_index == key
 
 
 def pictures_of(link: ViewerLink, viewer: Viewer) -> list[ImageSource]:

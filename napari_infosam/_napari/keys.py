@@ -58,7 +58,7 @@ KEYS = (
     Key("accept_all", ("Shift-X",), "Accept the object in all slices it was found in"),
     Key("accept", ("C", "Enter"), "Accept the proposal as an object"),
     Key("clear", ("Escape", "Shift-C"), "Reject: clear the proposal and its prompts"),
-    Key("undo", ("Control-Z",), "Undo the last prompt, or else the last change"),
+    Key("undo", ("Control-Z",), "Undo what was done last"),
     Key("redo", ("Control-Shift-Z",), "Redo"),
     Key("delete", ("D",), "Delete the accepted object under the pointer"),
     Key("relabel", ("R",), "Give the object under the pointer the chosen class"),

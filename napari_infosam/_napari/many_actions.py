@@ -60,15 +60,17 @@ class ManyActions:
         return self._proposals.can_redo or self._session.can_redo
 
     def undo(self) -> None:
-        """Take the last prompt, box or rejection back, or else the last change."""
-        if not self._session.work.can_undo and self._proposals.can_undo:
+        """Take back what was done last: a prompt, box, rejection or change."""
+        at, other = self._proposals.undo_at, self._session.undoing.undo_at
+        if at is not None and (other is None or at > other):
             self._proposals.undo()
         else:
             self._session.undo()
 
     def redo(self) -> None:
         """Do again what was undone last."""
-        if not self._session.work.can_redo and self._proposals.can_redo:
+        at, other = self._proposals.redo_at, self._session.undoing.redo_at
+        if at is not None and (other is None or at < other):
             self._proposals.redo()
         else:
             self._session.redo()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,16 +36,25 @@ class ObjectInWork:
     number
         The number that a new object is to have, as it has in other slices; None for
         the next one, as for what is begun after a clear.
+    after
+        What was begun in the picture after this was accepted, while that is undone.
+
+    Parameters
+    ----------
+    begin
+        What there is before the first step: none, or what was found without a person.
     """
 
-    def __init__(self) -> None:
-        self._steps: list[PromptSet] = [PromptSet()]
+    def __init__(self, begin: PromptSet | None = None) -> None:
+        self._steps: list[PromptSet] = [begin or PromptSet()]
         self._targets: list[int | None] = [None]
+        self._times: list[float] = [0.0]
         self._position = 0
         self._answers: dict[PromptSet, Answer] = {}
         self.committed_as: int | None = None
         self.accepted_as: int | None = None
         self.number: int | None = None
+        self.after: ObjectInWork | None = None
 
     @property
     def prompts(self) -> PromptSet:
@@ -70,6 +80,16 @@ class ObjectInWork:
         return answer.prediction.choice
 
     @property
+    def undo_at(self) -> float | None:
+        """When the step was made that `undo` takes back, None without one."""
+        return self._times[self._position] if self.can_undo else None
+
+    @property
+    def redo_at(self) -> float | None:
+        """When the step was made that `redo` makes again, None without one."""
+        return self._times[self._position + 1] if self.can_redo else None
+
+    @property
     def can_undo(self) -> bool:
         """Whether there is a step back."""
         return self._position > 0
@@ -91,16 +111,25 @@ class ObjectInWork:
                 self.number = None
             self._add_step(prompts, self.target if prompts and self.prompts else None)
 
-    def take_up(self, prompts: PromptSet, target: int) -> None:
-        """Go on with the prompts of an accepted object, given by its number."""
-        if (prompts, target) != (self.prompts, self.target):
-            self._add_step(prompts, target)
+    def take_up(
+        self, prompts: PromptSet, target: int | None, at: float | None = None
+    ) -> None:
+        """Go on with the prompts of an accepted object, given by its number.
 
-    def _add_step(self, prompts: PromptSet, target: int | None) -> None:
+        Or with those of an object that was left at that time, which may be another one.
+        """
+        if (prompts, target) != (self.prompts, self.target):
+            self._add_step(prompts, target, at)
+
+    def _add_step(
+        self, prompts: PromptSet, target: int | None, at: float | None = None
+    ) -> None:
         del self._steps[self._position + 1 :]
         del self._targets[self._position + 1 :]
+        del self._times[self._position + 1 :]
         self._steps.append(prompts)
         self._targets.append(target)
+        self._times.append(time.time() if at is None else at)
         self._position += 1
         self.committed_as = None
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from napari_infosam.core.words import counted
+
 if TYPE_CHECKING:
     from napari_infosam.project import HistoryEntry, ObjectRecord
     from napari_infosam.project.records import Action
@@ -19,6 +21,7 @@ _STEPS: dict[Action, str] = {
     "split": "split",
     "paint": "stroke",
     "propagate": "accept in several slices",
+    "import": "import",
 }
 
 
@@ -80,6 +83,8 @@ def step_sentence(step: HistoryEntry, elsewhere: str = "", *, undone: bool) -> s
     """
     where = f" in {elsewhere}" if elsewhere else ""
     what = _STEPS[step.action]
+    if step.action == "import":
+        what += f" of {counted(step.n_objects)}"
     if undone:
         return f"Took back the last {what}{where}; redo does it again."
     return f"Did the last {what}{where} again."

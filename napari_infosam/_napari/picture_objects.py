@@ -305,7 +305,7 @@ class PictureObjects:
         """
         self._revision += 1
         project, labels = self._desk.project, self.labels
-        if step is not None and step.action == "propagate":
+        if step is not None and step.box is None:
             # in several pictures; this one may be new to the project
             self._looked_up = None
             self.look_up()

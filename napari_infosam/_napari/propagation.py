@@ -200,8 +200,7 @@ class Propagation:
         self, source: ImageSource, followed: Followed, answer: Answer, highest: int
     ) -> None:
         """Let what was found wait in its slice."""
-        work = ObjectInWork()
-        work.set(followed.prompts)
+        work = ObjectInWork(followed.prompts)
         work.remember(followed.prompts, answer)
         begun = self.waiting.begun
         if begun is not None and self.waiting.waits(begun) and not begun[1].target:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,6 @@ if TYPE_CHECKING:
 
     from napari_infosam._napari.offers import Offer
     from napari_infosam.core.prompts import Box
-    from napari_infosam.project import HistoryEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +20,20 @@ class Decision:
     Attributes
     ----------
     step
-        The last step of the project then.
+        When the last step of the project was done then, which names that step.
     drawn, taken
         Boxes that came, and boxes that went.
     rejected
         What is offered no longer, by number.
+    at
+        When it was made.
     """
 
-    step: HistoryEntry | None
+    step: float | None
     drawn: tuple[Box, ...] = ()
     taken: tuple[Box, ...] = ()
     rejected: Mapping[int, Offer] = field(default_factory=dict)
+    at: float = field(default_factory=time.time)
 
 
 class ProposalHistory:

@@ -15,15 +15,15 @@ from napari_infosam._napari.desk import Desk
 from napari_infosam._napari.engine import Engine
 from napari_infosam._napari.learning import Learning
 from napari_infosam._napari.object_in_work import ObjectInWork
-from napari_infosam._napari.object_text import step_sentence
 from napari_infosam._napari.places import find_home
 from napari_infosam._napari.propagation import Propagation
+from napari_infosam._napari.undoing import Undoing
 from napari_infosam._napari.voice import Voice
+from napari_infosam._napari.waiting_works import WaitingWorks
 from napari_infosam.core.prompts import CHOICES, PromptSet
 from napari_infosam.project.files import content_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
     from pathlib import Path
 
     import numpy as np
@@ -33,10 +33,7 @@ if TYPE_CHECKING:
     from napari_infosam._napari.image_source import ImageSource
     from napari_infosam._napari.object_in_work import Answer
     from napari_infosam.core.prompts import Prompt
-    from napari_infosam.project import HistoryEntry, ObjectRecord
-
-_KEPT = 50
-"""So many accepts can be undone to their prompts; earlier ones lose the object only."""
+    from napari_infosam.project import ObjectRecord
 
 
 class Session:
@@ -61,8 +58,10 @@ class Session:
         accepted objects of the picture.
     source
         The picture that is annotated, or None.
-    work
-        The object that is being prompted.
+    work, aside
+        The object that is being prompted, and those that wait for their pictures.
+    undoing
+        Who takes back what was done, and does it again.
     """
 
     image_changed = Signal()
@@ -88,11 +87,11 @@ class Session:
         self.objects = Accepted(executor, self.desk, self.engine, self.voice)
         self.source: ImageSource | None = None
         self.work = ObjectInWork()
+        self.aside = WaitingWorks()
+        self.undoing = Undoing(self)
         self.propagation = Propagation(executor, self)
         self._started = False
         self._sought: tuple[ImageSource, str] | None = None
-        self._set_aside: dict[Hashable, ObjectInWork] = {}
-        self._accepted: dict[int, ObjectInWork] = {}
         self.engine.answered.connect(self.prompts_changed.emit)
         self.engine.changed.connect(self._find_home)
         self.engine.changed.connect(self.objects.look_up)
@@ -132,13 +131,13 @@ class Session:
             if source.choice != old.choice:
                 self._see_anew(source)
             return
-        if old is not None and self.work.prompts:
-            self._set_aside[old.key] = self.work
+        if old is not None:
+            self.aside.put(old, self.work)
         self.source, self.work = source, ObjectInWork()
         self.objects.show(source)
         self._sought = None
         if source is not None:
-            self.work = self._set_aside.pop(source.key, self.work)
+            self.work = self.aside.take(source) or self.work
             self.desk.expect(source.layer)
         self.engine.show(source)
         self.engine.swap()
@@ -162,18 +161,17 @@ class Session:
         """Let an object in work wait for its picture, unless another one does."""
         here = self.source is not None and source.key == self.source.key
         if not here:
-            self._set_aside.setdefault(source.key, work)
+            self.aside.put(source, work)
         elif not self.work.prompts:
             self.work = work
-            self._prompts_moved()
+            self.prompts_moved()
 
     def drop_aside(self, source: ImageSource, work: ObjectInWork) -> None:
         """Let an object in work wait no longer."""
-        if self._set_aside.get(source.key) is work:
-            del self._set_aside[source.key]
+        self.aside.drop(source, work)
         if self.work is work:
             self.work = ObjectInWork()
-            self._prompts_moved()
+            self.prompts_moved()
 
     def _find_home(self) -> None:
         """Find the project that the picture was accepted in before."""
@@ -206,7 +204,7 @@ class Session:
         )
 
     def _on_project_entered(self) -> None:
-        self._accepted.clear()
+        self.undoing.enter_project()
         self.objects.enter_project()
 
     # ----------------------------------------------------------------- prompts
@@ -235,18 +233,7 @@ class Session:
             self.voice.say("Open an image first, then click on an object.")
             return
         self.work.set(prompts)
-        self._prompts_moved()
-
-    def resume(self, prompts: PromptSet, target: int | None) -> None:
-        """Go on with an object that was in work when the image was left.
-
-        ``target`` is the number of the accepted object that was to get a new mask.
-        """
-        if target is None:
-            self.set_prompts(prompts)
-        elif self.source is not None:
-            self.work.take_up(prompts, target)
-            self._prompts_moved()
+        self.prompts_moved()
 
     def move_prompts(self, prompts: PromptSet) -> None:
         """Take over points and box; a rough mask, and what a click means, stay."""
@@ -272,9 +259,10 @@ class Session:
         """Throw the proposal and its prompts away; undo brings them back."""
         if self.work.prompts:
             self.work.set(PromptSet())
-            self._prompts_moved()
+            self.prompts_moved()
 
-    def _prompts_moved(self) -> None:
+    def prompts_moved(self) -> None:
+        """Ask for an answer to the prompts as they are now, and say that they moved."""
         if not self.work.prompts:
             self.engine.swap()
         self.engine.ask(self.work)
@@ -298,8 +286,8 @@ class Session:
 
     def accept(self) -> ObjectRecord | None:
         """Write the proposal to the project; it is on disk when this returns."""
-        answer, work = self.work.answer, self.work
-        if answer is None:
+        answer, work, source = self.work.answer, self.work, self.source
+        if answer is None or source is None:
             self.voice.say(self.why_not_acceptable())
             return None
         record = None
@@ -308,12 +296,9 @@ class Session:
             if written is None:
                 return None
             record, said = written
-            self._accepted[record.id] = work
-            work.accepted_as = record.id
-            while len(self._accepted) > _KEPT:  # each holds the masks of its answers
-                del self._accepted[next(iter(self._accepted))]
+            self.undoing.note_accept(record.id, source, work)
             self.work = ObjectInWork()
-            self._prompts_moved()
+            self.prompts_moved()
             self.voice.say(said)
         return record
 
@@ -354,7 +339,7 @@ class Session:
             # what was painted or imported has none: its box is a beginning
             prompts = record.prompts or PromptSet(box=record.box)
             self.work.take_up(prompts, record.instance_id)
-            self._prompts_moved()
+            self.prompts_moved()
 
     def _number_at(self, row: float, column: float) -> int:
         number = self.objects.number_at(row, column)
@@ -370,68 +355,17 @@ class Session:
     @property
     def can_undo(self) -> bool:
         """Whether there is something to take back."""
-        project = self.desk.project
-        return self.work.can_undo or (project is not None and project.can_undo)
+        return self.undoing.undo_at is not None
 
     @property
     def can_redo(self) -> bool:
         """Whether there is something to do again."""
-        work = self.work
-        again = bool(work.committed_as) or not work.prompts
-        project = self.desk.project
-        return work.can_redo or (again and project is not None and project.can_redo)
+        return self.undoing.redo_at is not None
 
     def undo(self) -> None:
-        """Take the last prompt back; without prompts, the last accept or delete."""
-        if self.work.undo():
-            self._prompts_moved()
-            return
-        with self.voice.guard("undoing"):
-            self.objects.save_painted()
-            project = self.desk.project
-            entry = project.undo() if project else None
-            if entry is None:
-                self.voice.say("There is nothing to undo.")
-                return
-            self._take_up_again(entry)
-            self._after_step(entry, undone=True)
-
-    def _take_up_again(self, entry: HistoryEntry) -> None:
-        """Let the prompts of an accept that was undone be worked on again."""
-        if entry.action not in ("commit", "replace", "propagate"):
-            return
-        work = self._accepted.pop(entry.object_id, None)
-        if work is None:
-            return
-        work.accepted_as, work.committed_as = None, entry.object_id
-        is_here = entry.image_id == self.objects.image_id
-        if entry.action != "propagate" and is_here:
-            self.work = work
+        """Take back what was done last, in whatever picture it was."""
+        self.undoing.undo()
 
     def redo(self) -> None:
         """Do again what was undone last."""
-        if self.work.redo():
-            self._prompts_moved()
-            return
-        work = self.work
-        with self.voice.guard("redoing"):
-            self.objects.save_painted()
-            project = self.desk.project if self.can_redo else None
-            entry = project.redo() if project else None
-            if entry is None:
-                self.voice.say("There is nothing to redo.")
-                return
-            if work.committed_as == entry.object_id:
-                self._accepted[entry.object_id] = work
-                work.accepted_as = entry.object_id
-                self.work = ObjectInWork()
-            self._after_step(entry, undone=False)
-
-    def _after_step(self, entry: HistoryEntry, *, undone: bool) -> None:
-        self.objects.follow(entry)
-        self.stepped.emit(entry, undone)
-        self._prompts_moved()
-        project, elsewhere = self.desk.project, ""
-        if project is not None and entry.image_id != self.objects.image_id:
-            elsewhere = project.image(entry.image_id).name
-        self.voice.say(step_sentence(entry, elsewhere, undone=undone))
+        self.undoing.redo()

@@ -202,8 +202,8 @@ class Undecided:
 
     def _remember(self, offers: dict[int, Offer]) -> None:
         """Keep what was just accepted, for when that is undone."""
-        project, step = self._session.desk.project, self._last_step()
-        source = self._source
+        project, source = self._session.desk.project, self._source
+        step = None if project is None else project.last_step()
         if project is None or step is None or source is None:
             return
         self._accepted[step.object_id] = _Accepted(project, source.key, offers)
@@ -304,13 +304,23 @@ class Undecided:
     # -------------------------------------------------------------- take back
     @property
     def can_undo(self) -> bool:
-        """Whether a box or a rejection can be taken back before anything else."""
-        return self._is_latest(self._history.last)
+        """Whether a box or a rejection can be taken back before anything accepted."""
+        return self.undo_at is not None
 
     @property
     def can_redo(self) -> bool:
         """Whether a box or a rejection can be done again."""
-        return self._is_latest(self._history.undone)
+        return self.redo_at is not None
+
+    @property
+    def undo_at(self) -> float | None:
+        """When what `undo` takes back was decided; None where it can not."""
+        return self._time_of(self._history.last)
+
+    @property
+    def redo_at(self) -> float | None:
+        """When what `redo` does again was decided; None where it can not."""
+        return self._time_of(self._history.undone)
 
     def undo(self) -> None:
         """Take the last box or rejection back; only where `can_undo`."""
@@ -328,13 +338,14 @@ class Undecided:
         self._offers.pop(last.rejected)
         self._have_boxes((*stay, *last.drawn))
 
-    def _is_latest(self, decision: Decision | None) -> bool:
-        """Whether the project has not changed since a decision."""
-        return decision is not None and decision.step == self._last_step()
+    def _time_of(self, decision: Decision | None) -> float | None:
+        """Return when a decision was made, if the project has not changed since."""
+        is_latest = decision is not None and decision.step == self._last_step()
+        return decision.at if decision is not None and is_latest else None
 
-    def _last_step(self) -> HistoryEntry | None:
+    def _last_step(self) -> float | None:
         project = self._session.desk.project
-        return None if project is None else project.last_step()
+        return None if project is None else project.step_times()[0]
 
 
 def _boxes_of(offers: Mapping[int, Offer]) -> tuple[Box, ...]:

@@ -1,12 +1,83 @@
-"""The prompts of an unfinished object as plain JSON values, to be kept."""
+"""Unfinished objects as plain JSON values, to be kept."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+import time
+from typing import Any, NamedTuple
 
+from napari_infosam._napari.object_in_work import ObjectInWork
 from napari_infosam.core.prompts import Box, Point, PromptSet
 from napari_infosam.core.rough_mask import RoughMask
 from napari_infosam.project.painting import run_lengths
+
+
+class Unfinished(NamedTuple):
+    """An object in work as it is kept, apart from the masks of its answers.
+
+    Attributes
+    ----------
+    slice_index
+        In which slice it is.
+    prompts, target, number
+        As of `ObjectInWork`.
+    at
+        When its last prompt was placed; None of what nobody has prompted yet.
+    """
+
+    slice_index: tuple[int, ...]
+    prompts: PromptSet
+    target: int | None
+    number: int | None
+    at: float | None
+
+    @classmethod
+    def of(cls, slice_index: tuple[int, ...], work: ObjectInWork) -> Unfinished:
+        """Return what is kept of an object in work."""
+        return cls(slice_index, work.prompts, work.target, work.number, work.undo_at)
+
+    def work(self) -> ObjectInWork:
+        """Return the object in work again; one undo takes all its prompts back."""
+        if self.at is None:
+            work = ObjectInWork(self.prompts)
+        else:
+            work = ObjectInWork()
+            work.take_up(self.prompts, self.target, self.at)
+        work.number = self.number
+        return work
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            **prompts_to_json(self.prompts),
+            "slice": list(self.slice_index),
+            "target": self.target,
+            "number": self.number,
+            "at": self.at,
+        }
+
+
+def unfinished_from_json(value: dict[str, Any]) -> Unfinished:
+    """Return what `Unfinished.to_json` made a value of.
+
+    Notes of earlier versions have no number and no time.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError, InfosamError
+        If the value is another one.
+    """
+    target, number = value["target"], value.get("number")
+    at = value.get("at", 0.0)
+    if at is not None and not math.isfinite(at):
+        raise ValueError(f"{at} is no time")
+    return Unfinished(
+        tuple(map(int, value["slice"])),
+        prompts_from_json(value),
+        None if target is None else int(target),
+        None if number is None else int(number),
+        None if at is None else min(float(at), time.time()),
+    )
 
 
 def prompts_to_json(prompts: PromptSet) -> dict[str, Any]:

@@ -290,22 +290,8 @@ class WaitingSlices:
 
     def _on_stepped(self, entry: HistoryEntry, undone: bool) -> None:
         """Let proposals that were accepted together wait again after an undo."""
-        if entry.action == "propagate":
-            self._on_batch_stepped(entry, undone)
-            return
-        # an accept in one slice that was undone, or done again, from another one
-        for source, work in self.pending:
-            if work.committed_as != entry.object_id:
-                continue
-            if undone:
-                self._session.set_aside(source, work)
-            else:
-                work.accepted_as = entry.object_id
-                self._session.drop_aside(source, work)
-
-    def _on_batch_stepped(self, entry: HistoryEntry, undone: bool) -> None:
         batch = self._batches.get(entry.object_id)
-        if batch is None:
+        if batch is None or entry.action != "propagate":
             return
         if not undone:
             changed = [w for _, w in batch.slices if w.committed_as != entry.object_id]

@@ -43,6 +43,7 @@ from napari_infosam._napari.status import StatusLine
 from napari_infosam._napari.thumbnails import Thumbnails
 from napari_infosam._napari.tile_prefetch import TilePrefetch
 from napari_infosam._napari.transfer import Transfer
+from napari_infosam._napari.unfinished_notes import UnfinishedNotes
 from napari_infosam._napari.versus import Versus
 from napari_infosam._napari.versus_widget import VersusWidget
 from napari_infosam._napari.viewer_link import ViewerLink
@@ -159,12 +160,16 @@ class InfoSAMWidget(QWidget):
             ThreadExecutor(),
             self,
         )
+        notes = UnfinishedNotes(
+            self.session, self.link, self.images, ThreadExecutor(), self
+        )
         self.what_next = WhatNext(self.session, self.images, ThreadExecutor())
         thumbnails = Thumbnails(self.images, ThreadExecutor())
         self.transfer = Transfer(self.session, self.images, ThreadExecutor())
         self._lists: tuple[Closable, ...] = (
             opening,
             prefetch,
+            notes,
             thumbnails,
             changes,
             self.transfer,

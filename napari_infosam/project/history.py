@@ -18,6 +18,9 @@ from napari_infosam.project.records import Action, HistoryEntry
 if TYPE_CHECKING:
     import sqlite3
 
+_ACROSS: tuple[Action, ...] = ("propagate", "import")
+"""Steps that may be in several images."""
+
 
 def record(
     connection: sqlite3.Connection,
@@ -53,12 +56,20 @@ def hide(connection: sqlite3.Connection, object_ids: Collection[int]) -> None:
     )
 
 
-def has_steps(connection: sqlite3.Connection, *, undone: bool) -> bool:
-    """Return whether there are steps to take back, or ones that were taken back."""
-    row = connection.execute(
-        "SELECT 1 FROM history WHERE undone = ? LIMIT 1", (undone,)
-    ).fetchone()
-    return row is not None
+def times(connection: sqlite3.Connection) -> tuple[float | None, float | None]:
+    """Return when the steps were done that undo and redo would turn.
+
+    Returns
+    -------
+    tuple of float or None
+        Seconds since the epoch, None where there is no step to take back, or none to
+        do again.
+    """
+    back, again = (
+        None if row is None else float(row["created"])
+        for row in (_last_row(connection), _next_row(connection))
+    )
+    return back, again
 
 
 def last(connection: sqlite3.Connection) -> HistoryEntry | None:
@@ -74,15 +85,19 @@ def undo(connection: sqlite3.Connection) -> HistoryEntry | None:
 
 def redo(connection: sqlite3.Connection) -> HistoryEntry | None:
     """Do the step again that was undone last; None when there is none."""
-    row = connection.execute(
-        "SELECT * FROM history WHERE undone = 1 ORDER BY id LIMIT 1"
-    ).fetchone()
-    return _turn(connection, row, undone=False)
+    return _turn(connection, _next_row(connection), undone=False)
 
 
 def _last_row(connection: sqlite3.Connection) -> sqlite3.Row | None:
     row: sqlite3.Row | None = connection.execute(
         "SELECT * FROM history WHERE undone = 0 ORDER BY id DESC LIMIT 1"
+    ).fetchone()
+    return row
+
+
+def _next_row(connection: sqlite3.Connection) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = connection.execute(
+        "SELECT * FROM history WHERE undone = 1 ORDER BY id LIMIT 1"
     ).fetchone()
     return row
 
@@ -106,24 +121,28 @@ def _turn(
 
 
 def _entry(connection: sqlite3.Connection, row: sqlite3.Row) -> HistoryEntry:
-    found = connection.execute(
-        "SELECT shown, min(object_id) AS object_id, count(*) AS n_objects, image_id,"
-        " slice_index, min(x0) AS x0, min(y0) AS y0, max(x1) AS x1, max(y1) AS y1"
-        " FROM changes JOIN objects ON objects.id = object_id WHERE step_id = ?"
-        " GROUP BY shown ORDER BY shown DESC",
+    first = connection.execute(
+        "SELECT min(object_id) AS object_id, count(*) AS n_objects FROM changes"
+        " WHERE step_id = ? GROUP BY shown ORDER BY shown DESC LIMIT 1",
         (row["id"],),
-    ).fetchall()
-    first = found[0]
+    ).fetchone()
+    place = connection.execute(
+        "SELECT image_id, slice_index FROM objects WHERE id = ?", (first["object_id"],)
+    ).fetchone()
     return HistoryEntry(
         action=row["action"],
         object_id=first["object_id"],
-        image_id=first["image_id"],
+        image_id=place["image_id"],
         n_objects=first["n_objects"],
-        box=Box(
-            min(part["x0"] for part in found),
-            min(part["y0"] for part in found),
-            max(part["x1"] for part in found),
-            max(part["y1"] for part in found),
-        ),
-        slice_index=tuple(json.loads(first["slice_index"])),
+        box=None if row["action"] in _ACROSS else _box(connection, row["id"]),
+        slice_index=tuple(json.loads(place["slice_index"])),
     )
+
+
+def _box(connection: sqlite3.Connection, step_id: int) -> Box:
+    corners = connection.execute(
+        "SELECT min(x0), min(y0), max(x1), max(y1)"
+        " FROM changes JOIN objects ON objects.id = object_id WHERE step_id = ?",
+        (step_id,),
+    ).fetchone()
+    return Box(*corners)

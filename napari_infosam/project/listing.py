@@ -98,7 +98,7 @@ class ListedImage:
 class Left:
     """How an image was left: plain JSON values, or None for nothing known.
 
-    ``view`` is what was seen of it, ``unfinished`` the object that was in work.
+    ``view`` is what was seen of it, ``unfinished`` what was in work in its slices.
     """
 
     view: dict[str, Any] | None = None
@@ -245,20 +245,24 @@ class Listing:
                 )
 
     # ---------------------------------------------------------------- resume
-    def leave(self, listed_id: int, left: Left) -> None:
-        """Note how an image was left, and that it was the last one."""
+    def leave(self, listed_id: int, view: dict[str, Any] | None) -> None:
+        """Note what was seen of an image, and that it was the last one."""
         self._require_lock()
-        view, unfinished = (
-            None if value is None else json.dumps(value)
-            for value in (left.view, left.unfinished)
-        )
         with self._database.write() as connection:
             connection.execute(
-                "UPDATE listed SET view = ?, unfinished = ? WHERE id = ?",
-                (view, unfinished, listed_id),
+                "UPDATE listed SET view = ? WHERE id = ?", (_text(view), listed_id)
             )
             connection.execute(
                 "INSERT OR REPLACE INTO settings VALUES (?, ?)", (_LAST, str(listed_id))
+            )
+
+    def begin(self, unfinished: Mapping[int, dict[str, Any] | None]) -> None:
+        """Note the objects that are in work in images, by id; None where none is."""
+        self._require_lock()
+        with self._database.write() as connection:
+            connection.executemany(
+                "UPDATE listed SET unfinished = ? WHERE id = ?",
+                [(_text(value), one) for one, value in unfinished.items()],
             )
 
     def left(self, listed_id: int) -> Left:
@@ -324,6 +328,10 @@ def _counts(connection: sqlite3.Connection) -> dict[int, dict[str, int]]:
         of_image = counts.setdefault(listed_id, {})
         of_image[name] = of_image.get(name, 0) + number
     return counts
+
+
+def _text(value: dict[str, Any] | None) -> str | None:
+    return None if value is None else json.dumps(value)
 
 
 def _parsed(text: str | None) -> dict[str, Any] | None:

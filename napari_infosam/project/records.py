@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 Split = Literal["train", "val"]
 Status = Literal["active", "accepted", "rejected"]
 Action = Literal[
-    "commit", "delete", "relabel", "replace", "merge", "split", "paint", "propagate"
+    "commit",
+    "delete",
+    "relabel",
+    "replace",
+    "merge",
+    "split",
+    "paint",
+    "propagate",
+    "import",
 ]
 Overlap = Literal["allow", "keep", "replace"]
 """What becomes of pixels that earlier objects have: both have them (``allow``), the
@@ -158,7 +166,8 @@ class HistoryEntry:
     n_objects
         Number of objects it made, or hid if it made none.
     box, slice_index
-        Where its pixels lie: outside of them the label image is as it was before.
+        Where its pixels lie: outside of them the label image is as it was before. No
+        box where the step may be in several images.
     """
 
     action: Action

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_infosam.core.prompts import Box, PromptSet
-from napari_infosam.project import history, images, lookups, objects
+from napari_infosam.project import history, lookups, objects
 from napari_infosam.project.edits import Edits
 from napari_infosam.project.encoded import encode
 from napari_infosam.project.listing import Listing
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_infosam.core.masks import BoolArray
     from napari_infosam.project.encoded import Encoded
     from napari_infosam.project.records import (
+        Action,
         HistoryEntry,
         ObjectRecord,
         ObjectSummary,
@@ -57,16 +58,19 @@ class Project(ProjectImages, ProjectVersions):
         self.tiles = Tiles(self.path, self._database, self._require_lock)
 
     @contextmanager
-    def all_or_nothing(self) -> Iterator[None]:
-        """Make all that is changed in the block one transaction.
+    def one_step(self, action: Action) -> Iterator[Step]:
+        """Make all that the step gets in the block one step of undo, however much.
 
-        When it ends with an exception the project is as it was before, but for files of
+        It is one transaction, together with what else is changed in the block: when
+        that ends with an exception the project is as it was before, but for files of
         pixels that nothing refers to. Meanwhile no other process can write: store the
         pixels before it.
         """
         self._require_lock()
-        with self._database.write():
-            yield
+        with self._database.write() as connection:
+            step = Step(connection, action)
+            yield step
+            step.record()
 
     def commit(
         self,
@@ -147,7 +151,6 @@ class Project(ProjectImages, ProjectVersions):
         self,
         image_id: int,
         masks: Iterable[tuple[BoolArray | Encoded, Origin]],
-        classes: Mapping[str, str | None] | None = None,
         *,
         overlap: Overlap = "allow",
         one_step: bool = False,
@@ -156,16 +159,12 @@ class Project(ProjectImages, ProjectVersions):
 
         Masks as in `commit`, or encoded already. Each is a step of its own in the undo
         journal, or all are one with ``one_step``: then the masks must not overlap each
-        other, unless overlaps are allowed.
-        ``classes`` are made with them where missing: names, and ``#rrggbb`` or None.
-        ``overlap`` as in `commit`.
+        other, unless overlaps are allowed. ``overlap`` as in `commit`.
         """
         self._require_lock()
         image = self.image(image_id)
         encoded = [(encode(mask, image), origin) for mask, origin in masks]
         with self._database.write() as connection:
-            for name, color in (classes or {}).items():
-                images.insert_class(connection, name, color)
             written = []
             for part in [encoded] if one_step else [[one] for one in encoded]:
                 step = Step(connection, "commit")
@@ -229,14 +228,23 @@ class Project(ProjectImages, ProjectVersions):
     @property
     def can_undo(self) -> bool:
         """Whether there is a step to take back."""
-        with self._database.read() as connection:
-            return history.has_steps(connection, undone=False)
+        return self.step_times()[0] is not None
 
     @property
     def can_redo(self) -> bool:
         """Whether there is one to do again."""
+        return self.step_times()[1] is not None
+
+    def step_times(self) -> tuple[float | None, float | None]:
+        """Return when the steps were done that `undo` and `redo` would turn.
+
+        Returns
+        -------
+        tuple of float or None
+            Seconds since the epoch, None where there is no such step.
+        """
         with self._database.read() as connection:
-            return history.has_steps(connection, undone=True)
+            return history.times(connection)
 
     def last_step(self) -> HistoryEntry | None:
         """Return the step that `undo` would take back, or None if there is none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +21,15 @@ from napari_infosam._napari.image_filter import ImageFilter
 from napari_infosam._napari.image_list import ImageList
 from napari_infosam._napari.list_changes import ListChanges
 from napari_infosam._napari.listed_pixels import read_listed
+from napari_infosam._napari.object_in_work import ObjectInWork
 from napari_infosam._napari.prefetch import Prefetch
 from napari_infosam._napari.thumbnails import Thumbnails
-from napari_infosam._napari.unfinished import prompts_from_json, prompts_to_json
+from napari_infosam._napari.unfinished import (
+    Unfinished,
+    prompts_from_json,
+    prompts_to_json,
+    unfinished_from_json,
+)
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.prompts import Box, Point, PromptSet
 from napari_infosam.core.rough_mask import RoughMask
@@ -327,6 +334,29 @@ rough_masks = masks.filter(np.any).map(RoughMask.of)
 def test_prompts_come_back_from_json(prompts: PromptSet) -> None:
     text = json.dumps(prompts_to_json(prompts))
     assert prompts_from_json(json.loads(text)) == prompts
+
+
+def test_an_object_in_work_comes_back_as_it_was() -> None:
+    found = ObjectInWork(PromptSet((Point(1, 2),)))
+    found.number = 4
+    work = ObjectInWork()
+    work.take_up(PromptSet((Point(1, 2),)), 7)
+    for one in (found, work):
+        kept = Unfinished.of((2, 3), one)
+        again = unfinished_from_json(json.loads(json.dumps(kept.to_json())))
+        assert again == kept
+        came = again.work()
+        assert Unfinished.of((2, 3), came) == kept
+        assert came.can_undo == one.can_undo
+    # a note of a clock that was ahead, and one of an earlier version
+    value = kept.to_json()
+    later = unfinished_from_json({**value, "at": 1e12}).at
+    assert later is not None
+    assert later <= time.time()
+    del value["at"], value["number"]
+    assert unfinished_from_json(value) == kept._replace(at=0.0)
+    with pytest.raises(ValueError, match="nan is no time"):
+        unfinished_from_json({**value, "at": float("nan")})
 
 
 def test_notes_of_earlier_versions_and_broken_masks() -> None:

@@ -137,6 +137,13 @@ def double_click(window: Window, row: int) -> None:
     window.qtbot.mouseDClick(port, Qt.MouseButton.LeftButton, pos=place)
 
 
+def to_slice(window: Window, place: int) -> None:
+    """Go to a slice of a stack, and wait until it can be clicked in."""
+    window.viewer.dims.set_current_step(0, place)
+    window.wait(lambda: window.session.source.slice_index == (place,))
+    window.wait_ready()
+
+
 def reopen(window: Window, open_window: OpenWindow) -> Window:
     """Close the window and open its project in another one."""
     project = window.session.desk.path
@@ -321,7 +328,8 @@ def test_a_rough_mask_and_the_meaning_of_a_click_come_back(
     assert current is not None
 
     def noted() -> dict[str, Any]:
-        return project.listing.left(current).unfinished or {}
+        notes = project.listing.left(current).unfinished or {"slices": [{}]}
+        return notes["slices"][0]
 
     window.wait(lambda: noted().get("choice") == chosen.choice)
     again = reopen(window, open_window)
@@ -380,6 +388,65 @@ def test_the_slice_of_a_stack_comes_back(
     assert again.viewer.dims.current_step[0] == 3
     again.key(Key.Key_N)
     again.wait(lambda: names(again) == ["b.npy"])
+
+
+def test_what_is_unfinished_in_any_slice_and_image_comes_back(
+    open_window: OpenWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a crash: what was noted in the background is all there is."""
+    stacks = tmp_path / "stacks"
+    stacks.mkdir()
+    np.save(stacks / "a.npy", np.stack([picture(90 + 30 * n) for n in range(4)]))
+    np.save(stacks / "b.npy", picture())
+    window = open_window()
+    add(window, stacks, monkeypatch)
+    window.wait(lambda: names(window) == ["a.npy"])
+    for place, number in ((0, 0), (2, 1), (3, 2)):
+        to_slice(window, place)
+        window.click(*DISCS[number])
+        window.wait_answer()
+    window.key(Key.Key_PageDown)
+    window.wait(lambda: names(window) == ["b.npy"])
+    window.wait_ready()
+    window.click(*DISCS[1])
+    window.wait_answer()
+    project = window.session.desk.project
+    assert project is not None
+    one, other = sorted(window.panel.images.rows)
+
+    def n_noted(listed_id: int) -> int:
+        return len((project.listing.left(listed_id).unfinished or {}).get("slices", []))
+
+    window.wait(lambda: (n_noted(one), n_noted(other)) == (3, 1))
+    # one that nobody can read costs only itself
+    notes = project.listing.left(one).unfinished
+    assert notes is not None
+    broken: list[Any] = ["?", {"slice": [1]}, {**notes["slices"][0], "slice": [9]}]
+    broken += [{**notes["slices"][0], "at": float("nan")}]
+    project.listing.begin({one: {"slices": [*broken, *notes["slices"]]}})
+    monkeypatch.setattr(project.listing, "begin", lambda _: None)  # killed
+
+    again = reopen(window, open_window)
+    again.wait(lambda: names(again) == ["b.npy"])
+    assert again.n_points == 1
+    again.key(Key.Key_PageUp)
+    again.wait(lambda: names(again) == ["a.npy"])
+    for place, number in ((3, 2), (2, 1), (0, 0)):
+        to_slice(again, place)
+        assert again.n_points == 1
+        (point,) = again.session.prompts.points
+        assert (point.y, point.x) == pytest.approx(DISCS[number], abs=1)
+    to_slice(again, 1)
+    assert again.n_points == 0
+    # the last prompt is that of the other image, also after the night
+    again.key(Key.Key_Z, Modifier.ControlModifier)
+    assert "Took back the last prompt in b.npy" in again.panel.status.text()
+    to_slice(again, 2)
+    again.wait_answer()
+    again.key(Key.Key_C)
+    project = again.session.desk.project
+    assert project is not None
+    again.wait(lambda: (n_noted(one), n_noted(other)) == (2, 0))
 
 
 def test_a_missing_file_is_said_and_found(

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_infosam._napari import layers
-from napari_infosam._napari import session as session_module
+from napari_infosam._napari import layers, undoing
 from napari_infosam.core.metrics import iou
 from napari_infosam.core.prompts import Point
 from napari_infosam.core.rough_mask import RoughMask
@@ -238,7 +237,7 @@ def test_what_is_being_accepted_is_written_when_the_window_closes(
 def test_slices_that_were_accepted_long_ago_do_not_wait_again(
     session: Session, slices: list[ImageSource], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session_module, "_KEPT", 1)
+    monkeypatch.setattr(undoing, "_KEPT", 1)
     session.propagation.start(slices[1:])
     for z in range(N_SEEN):
         session.set_image(slices[z])

@@ -99,7 +99,7 @@ def test_prompts_that_come_back_are_answered_as_when_they_were_placed(
     later = Session(AtOnce())
     later.start()
     later.set_image(source(picture()))
-    later.resume(prompts, None)
+    later.set_prompts(prompts)
     again = later.work.answer
     later.close()
     assert again is not None

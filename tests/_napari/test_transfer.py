@@ -101,6 +101,13 @@ def test_out_and_in_again(window: Window, tmp_path: Path) -> None:
     assert finish(window, dialog) == (
         "1 object in 1 image imported. 2 objects left out: in the project already."
     )
+    window.wait(lambda: window.shown_objects() == {4, 6, 7})
+    window.session.undo()
+    said = window.panel.status.text()
+    assert said.endswith("Took back the last import of 1 object; redo does it again.")
+    window.wait(lambda: window.shown_objects() == {4, 6})
+    window.session.redo()
+    window.wait(lambda: window.shown_objects() == {4, 6, 7})
 
     (out / "annotations.json").write_text("{")
     said = finish(window, dialog)

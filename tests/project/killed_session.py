@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_infosam.core.prompts import Point, PromptSet
+from napari_infosam.project.encoded import encode
+from napari_infosam.project.objects import Origin
 
 if TYPE_CHECKING:
     from napari_infosam.project import Project
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 KINDS = (
     *["commit"] * 5,
     *("delete", "undo", "redo", "merge", "relabel", "replace", "paint", "color"),
+    *("begin", "import"),
 )
 
 
@@ -36,6 +39,14 @@ def changes(project: Project, seed: int) -> Iterator[None]:
             project.undo()
         elif kind == "redo":
             project.redo()
+        elif kind == "begin":
+            (row,) = project.listing.rows()
+            places = rng.integers(0, 99, (2000, 2)).tolist()
+            project.listing.begin({row.id: {"slices": [{"points": places}]}})
+        elif kind == "import":
+            with project.one_step("import") as step:
+                for _ in range(20):
+                    step.write(image.id, encode(mask(), image), Origin("object"))
         elif kind == "color":
             project.set_class_color("object", f"#{rng.integers(1 << 24):06x}")
         elif kind == "paint":

@@ -41,7 +41,10 @@ def state(project: Project) -> list[tuple[object, ...]]:
         (o.id, o.instance_id, o.class_name, o.rle, o.prompts, o.model_version)
         for o in project.objects()
     ]
-    return [*objects, *((c.name, c.color) for c in project.classes())]
+    notes = [
+        (project.listing.left(row.id).unfinished,) for row in project.listing.rows()
+    ]
+    return [*objects, *notes, *((c.name, c.color) for c in project.classes())]
 
 
 @pytest.mark.parametrize(

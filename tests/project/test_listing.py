@@ -50,10 +50,10 @@ def test_states_follow_objects_prompts_and_the_mark(project: Project) -> None:
     image = project.add_image(gradient(), "a.png", source="/data/a.png")
     assert states() == ["new", "new"]  # kept, but nothing was accepted in it
     record = project.commit(image.id, square(1, 1))
-    project.listing.leave(other, Left(None, {"points": []}))
+    project.listing.begin({other: {"points": []}})
     assert states() == ["in work", "in work"]
     project.listing.review(one, is_reviewed=True)
-    project.listing.leave(other, Left())
+    project.listing.begin({other: None})
     assert states() == ["reviewed", "new"]
     project.listing.review(one, is_reviewed=False)
     assert states() == ["in work", "new"]
@@ -104,8 +104,10 @@ def test_how_an_image_was_left(project: Project, tmp_path: Path) -> None:
     one, other = add(project, "a.png", "b.png")
     assert project.listing.last() is None
     left = Left({"zoom": 2.5, "slice": [3]}, {"box": [1.0, 2.0, 3.0, 4.0]})
-    project.listing.leave(one, left)
-    project.listing.leave(other, Left())
+    project.listing.begin({one: left.unfinished, other: {"box": []}})
+    project.listing.begin({other: None})
+    project.listing.leave(one, left.view)
+    project.listing.leave(other, None)
     assert project.listing.last() == other
     project.close()
     with Project.open(project.path) as again:
@@ -142,7 +144,8 @@ def test_a_project_that_was_opened_for_reading_keeps_its_list(project: Project) 
         for change in (
             lambda: reader.listing.add([("b", "/b")]),
             lambda: reader.listing.review(one, is_reviewed=True),
-            lambda: reader.listing.leave(one, Left()),
+            lambda: reader.listing.leave(one, None),
+            lambda: reader.listing.begin({one: None}),
             lambda: reader.listing.remove([one]),
             lambda: reader.listing.relink({one: "/c"}),
         ):

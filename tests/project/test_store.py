@@ -12,6 +12,7 @@ import pytest
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.project import ClassRecord, ImageRecord, Project
+from napari_infosam.project.encoded import encode
 from napari_infosam.project.objects import Origin
 
 from .conftest import gradient, square
@@ -346,16 +347,18 @@ def test_many_objects_can_be_one_step(
 
 
 @pytest.mark.parametrize("in_thread", [False, True])
-def test_a_block_is_all_or_nothing(
+def test_a_block_is_one_step_or_nothing(
     project: Project, image: ImageRecord, in_thread: bool
 ) -> None:
+    mask = encode(square(2, 2), image)
+
     def work() -> None:
-        with suppress(KeyboardInterrupt), project.all_or_nothing():
-            project.commit(image.id, np.ones(image.shape[:2], bool))
+        with suppress(KeyboardInterrupt), project.one_step("import") as step:
+            step.write(image.id, mask, Origin("object"))
             assert project.n_objects() == 1
             project.add_class("nucleus")
             raise KeyboardInterrupt
-        with project.all_or_nothing():
+        with project.one_step("import"):
             project.add_class("cell")
 
     if in_thread:
@@ -364,4 +367,5 @@ def test_a_block_is_all_or_nothing(
     else:
         work()
     assert project.n_objects() == 0
+    assert not project.can_undo
     assert [record.name for record in project.classes()] == ["object", "cell"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.huge_image import HugeImage
+from napari_infosam.project.encoded import encode
 from napari_infosam.project.failures import one_sentence
 from napari_infosam.project.formats.imported_tiles import keep_tiles
 from napari_infosam.project.formats.pictures import SkipError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from napari_infosam.project.formats.items import Item
     from napari_infosam.project.formats.targets import Target
     from napari_infosam.project.records import ImageRecord
+    from napari_infosam.project.steps import Step
     from napari_infosam.project.store import Project
 
 Classes = Mapping[str, str | None]
@@ -164,30 +166,28 @@ class Importer:
         return notes
 
     def write(self, tell: Tell = nobody) -> int:
-        """Write all that was added in one transaction; return how many objects are new.
+        """Write all that was added as one step of undo; return how many are new.
 
         Objects that an image has already are left out.
         """
         written = 0
-        with self._project.all_or_nothing():
+        with self._project.one_step("import") as step:
             for number, image in enumerate(self._waiting, start=1):
-                written += self._write(image)
+                written += self._write(step, image)
                 tell(number / len(self._waiting))
         return written
 
-    def _write(self, image: _Image) -> int:
+    def _write(self, step: Step, image: _Image) -> int:
         record = image.pixels
         if isinstance(record, StoredPixels):
             record = self._project.add_image(record, image.name, source=image.source)
         new = _new_items(self._project, record.id, image.items)
         self.n_known += len(image.items) - len(new)
-        used = {_class_name(item.class_name) for item in new}
-        written = self._project.commit_each(
-            record.id,
-            ((item.encoded(), _origin(item)) for item in new),
-            {name: self._colours.get(name) for name in sorted(used)},
-        )
-        return len(written)
+        for name in sorted({_class_name(item.class_name) for item in new}):
+            self._project.add_class(name, self._colours.get(name))
+        for item in new:
+            step.write(record.id, encode(item.encoded(), record), _origin(item))
+        return len(new)
 
 
 def _new_items(project: Project, image_id: int, items: Sequence[Item]) -> list[Item]:

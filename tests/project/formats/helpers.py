@@ -136,6 +136,8 @@ def make_project(path: Path, *, overlaps: bool = True) -> Project:
         scene = [mask & ~np.any(SCENE[:n], axis=0) for n, mask in enumerate(SCENE)]
         scene = [mask for mask in scene if mask.any()]
     named = "Kern: groß, 2"
+    for name, colour_of_class in CLASSES.items():
+        project.add_class(name, colour_of_class)
     project.commit_each(
         grey.id,
         (
@@ -150,7 +152,6 @@ def make_project(path: Path, *, overlaps: bool = True) -> Project:
             )
             for number, mask in enumerate(scene)
         ),
-        CLASSES,
     )
     project.commit_many(deep.id, scene[:1])
     project.commit_many(colour.id, scene[:2], class_name=named)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.project import Project
+from napari_infosam.project import HistoryEntry, Project
 from napari_infosam.project.formats.export import (
     FORMATS,
     MARKER,
@@ -30,7 +30,15 @@ from napari_infosam.project.formats.items import (
 from napari_infosam.project.formats.pictures import SkipError
 from napari_infosam.project.formats.targets import Images
 
-from .helpers import SHAPE, make_project, one_pixel, picture, ring, save_images
+from .helpers import (
+    SHAPE,
+    content,
+    make_project,
+    one_pixel,
+    picture,
+    ring,
+    save_images,
+)
 
 
 @pytest.fixture
@@ -265,6 +273,28 @@ def test_names_of_classes_are_put_in_order(project: Project) -> None:
     colours = {c.name: c.color for c in project.classes()}
     assert colours["cat"] == "#0a0b0c"
     assert write_draft(project, draft).n_objects == 0
+
+
+def test_an_import_is_one_step_over_all_its_images(project: Project) -> None:
+    images = Images(project, None)
+    before = content(project)
+    items = [Item.of_mask(np.roll(one_pixel(), n + 1, axis=0)) for n in range(9)]
+    draft = Draft(
+        images=[(images.find("grey.png"), items), (images.find("deep"), items[:4])]
+    )
+    assert write_draft(project, draft).n_objects == 13
+    after = content(project)
+    step = HistoryEntry("import", project.objects(1)[-9].id, 1, n_objects=13)
+    assert project.undo() == step
+    assert content(project) == before
+    assert project.redo() == step
+    assert content(project) == after
+    # what brings nothing new is no step
+    assert write_draft(project, draft).n_objects == 0
+    project.close()
+    with Project.open(project.path) as again:
+        again.undo()
+        assert content(again) == before
 
 
 def test_instance_ids_that_are_taken(project: Project) -> None:

@@ -90,7 +90,7 @@ def test_what_qupath_reads(project: Project, tmp_path: Path) -> None:
 def test_one_image_as_one_file(other: Project, tmp_path: Path) -> None:
     image = other.add_image(picture(), "a.tif")
     masks = [(ring(), origin(slice_index=(3,))), (ring(), origin(slice_index=(2, 5)))]
-    other.commit_each(image.id, masks, {})
+    other.commit_each(image.id, masks)
     report = export_project(other, "geojson", tmp_path / "b.geojson")
     assert report.path == tmp_path / "b.geojson"
     features = json.loads(report.path.read_text())["features"]

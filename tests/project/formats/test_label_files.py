@@ -76,7 +76,6 @@ def test_label_values_are_instance_ids(
                 (i.mask(), origin(instance_id=i.instance_id, score=i.score))
                 for i in drawn.items
             ),
-            {},
         )
         export_project(project, "labels", masks)
         Image.fromarray(picture(shape=drawn.shape)).save(images / "a.png")
@@ -214,7 +213,7 @@ def test_slices_of_a_program(other: Project, tmp_path: Path) -> None:
     image = other.add_image(picture(), "a.png")
     slices = [((0, 2), ring()), ((1, 0), one_pixel()), ((1, 0), corners())]
     other.commit_each(
-        image.id, ((m, origin(slice_index=position)) for position, m in slices), {}
+        image.id, ((m, origin(slice_index=position)) for position, m in slices)
     )
     other.commit(image.id, whole())
     out = export_project(other, "labels", tmp_path / "tif").path
@@ -260,7 +259,7 @@ def test_slices_no_stack_has(other: Project, tmp_path: Path, z: int) -> None:
 def test_png_has_no_place_for_high_ids(other: Project, tmp_path: Path) -> None:
     image = other.add_image(picture(), "a.png")
     masks = [(ring(), origin(instance_id=70_000))]
-    other.commit_each(image.id, masks, {})
+    other.commit_each(image.id, masks)
     with pytest.raises(InfosamError, match=r"a\.png would need the label 70000"):
         export_project(other, "labels", tmp_path / "png", png=True)
     out = export_project(other, "labels", tmp_path / "tif").path

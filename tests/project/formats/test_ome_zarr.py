@@ -160,7 +160,7 @@ def test_slices_of_one_picture_keep_apart(other: Project, tmp_path: Path) -> Non
     small = np.zeros(SHAPE, bool)
     small[0, 0] = True
     masks = [(ring(), origin(slice_index=(3,))), (small, origin(slice_index=(4,)))]
-    other.commit_each(image.id, masks, {})
+    other.commit_each(image.id, masks)
     before = content(other)
     out = export_project(other, "ome-zarr", tmp_path / "out").path
     with Project.create(tmp_path / "third") as third:
