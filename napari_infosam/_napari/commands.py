@@ -173,6 +173,11 @@ def difference() -> None:
     panel().link.actions["difference"]()
 
 
+def go_back() -> None:
+    """Let the version that answered before do so again."""
+    panel().link.actions["go_back"]()
+
+
 def _with_chosen(action: str, act: Callable[[Sequence[int]], None]) -> None:
     """Act on the chosen objects; without any, as the key does."""
     opened = panel()

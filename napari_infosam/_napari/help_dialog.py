@@ -30,7 +30,7 @@ _GROUPS = (
     ("Objects", "accept choose merge split delete relabel continue colors"),
     ("Images and slices", "next next_image previous_image review"),
     ("Stacks", "forwards backwards accept_all"),
-    ("All the time", "undo redo compare difference help"),
+    ("All the time", "undo redo compare difference go_back help"),
 )
 """Titles, and the actions below them in their order."""
 

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_infosam._napari.continuous_switch import ContinuousSwitch
 from napari_infosam._napari.curves import Curves
+from napari_infosam._napari.keys import shown
 from napari_infosam._napari.learning import STAGES, duration
 from napari_infosam._napari.options_form import in_two_columns, options_form
 from napari_infosam._napari.small_widgets import (
@@ -167,7 +168,8 @@ class LearnWidget(QWidget):
         layout.addWidget(self.versions)
         self.activate = button(
             "Use this version",
-            "Let the chosen version answer from the next object on",
+            "Let the chosen version answer from the next object on; "
+            f"{shown('go_back')} goes back to the one before, and forth again",
             self._activate_chosen,
         )
         layout.addWidget(self.activate)

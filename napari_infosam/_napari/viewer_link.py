@@ -147,6 +147,7 @@ class ViewerLink:
             "colors": self.objects.toggle_colors,
             "next": stepping.next_picture,
             "difference": versus.toggle_overlay,
+            "go_back": session.desk.go_back,
             "next_image": lambda: self.step_wanted.emit(1),
             "previous_image": lambda: self.step_wanted.emit(-1),
             "review": self.review_wanted.emit,
