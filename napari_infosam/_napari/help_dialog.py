@@ -36,8 +36,8 @@ _GROUPS = (
 
 _REST = "More"
 _ALWAYS_BELOW = (
-    "Keys work while the image or a layer of InfoSAM is selected. Every action is also "
-    "in napari's command palette (Ctrl+Shift+P)."
+    "Keys work while the image or a layer of InfoSAM is selected. Every action, and "
+    "every button of the panel, is also in napari's command palette (Ctrl+Shift+P)."
 )
 _COLUMN, _HEIGHT = 580, 690
 _Row = tuple[str, str]
