@@ -280,6 +280,7 @@ class AnnotateWidget(QWidget):
         none = "There is no image: File > Open Sample > InfoSAM has some."
         allow(self.image, "" if images else none)
         allow(self.channels, why_no_channels(self._link))
+        allow(self.mode.buttons[_PAINT], self._link.why_not_paint())
         self._show_project()
 
     def _show_project(self) -> None:

@@ -84,6 +84,8 @@ class PropagateWidget(QWidget):
         self._start.setVisible(not running)
         self._work.setVisible(running)
         self._decide.setVisible(pending > 0 and not running)
+        for made in (self.backwards, self.forwards):
+            allow(made, propagation.why_not())
         allow(self.cancel, "" if running else "No object is being followed.")
         none = "No proposals of a followed object wait."
         for made in (self.accept_all, self.discard):
