@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from psygnal import Signal
 
-from napari_infosam._napari.huge_picture import keep_tile, parts_of_object
+from napari_infosam._napari.huge_picture import blank, keep_tile, parts_of_object
 from napari_infosam._napari.object_text import (
     accepted_sentence,
     named,
@@ -18,7 +18,7 @@ from napari_infosam._napari.overlap import MUCH, Laid
 from napari_infosam._napari.picture_objects import PictureObjects
 from napari_infosam.core.channels import PLAIN
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.core.small_masks import apart, small_mask
+from napari_infosam.core.small_masks import TakenParts, apart, small_mask
 from napari_infosam.project.objects import Origin
 
 if TYPE_CHECKING:
@@ -105,6 +105,12 @@ class Accepted(PictureObjects):
             return self.window(rows, columns, without=target)
 
         return Laid.of(masks, below)
+
+    def taken(self, *, earlier: bool = True) -> BoolArray | TakenParts:
+        """Return the pixels that objects have, for `apart`; or none, to begin with."""
+        if self.labels is None:
+            return TakenParts(self.window if earlier else blank)
+        return self.labels > 0 if earlier else np.zeros(self.labels.shape, np.bool_)
 
     def show(self, source: ImageSource | None) -> None:
         """Be about another picture; its objects are looked up when it is read."""
@@ -211,10 +217,9 @@ class Accepted(PictureObjects):
         self.save_painted()
         project, image_id = self._require_image()
         small: list[SmallMask | None] = [mask for mask, _ in masks]
-        if overlap != "allow" and self.labels is not None:
+        if overlap != "allow":
             keeps = overlap == "keep"
-            taken = self.labels > 0 if keeps else np.zeros(self.labels.shape, np.bool_)
-            small = apart([mask for mask, _ in masks], taken)
+            small = apart([mask for mask, _ in masks], self.taken(earlier=keeps))
         kept = [
             (left, replace(origin, proposal_ious=_ious(left, mask, origin)))
             for left, (mask, origin) in zip(small, masks, strict=True)
@@ -225,6 +230,8 @@ class Accepted(PictureObjects):
                 "Nothing is left of what was proposed: earlier objects keep their "
                 "pixels."
             )
+        for mask in {mask.tile: mask for mask, _ in kept}.values():
+            keep_tile(project, image_id, self._engine.pixels, mask.mask())
         written = project.commit_each(
             image_id,
             ((mask.mask(), origin) for mask, origin in kept),

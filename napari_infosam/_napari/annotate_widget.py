@@ -152,8 +152,8 @@ class AnnotateWidget(QWidget):
             "More", "Open or make a project; import and export objects"
         )
         menu = QMenu(self.project_menu)
-        menu.addAction("New project …", self._ask_new_project)
-        menu.addAction("Open project …", self._ask_open_project)
+        self.new_project = menu.addAction("New project …", self._ask_new_project)
+        self.open_project = menu.addAction("Open project …", self._ask_open_project)
         menu.addSeparator()
         menu.addAction("Import objects …", self.import_wanted.emit)
         menu.addAction("Export objects …", self.export_wanted.emit)
@@ -250,7 +250,10 @@ class AnnotateWidget(QWidget):
         self.model_line.setToolTip(
             f"Which version of the model answers, and where: {state}"
         )
-        self.cancel_download.setVisible(engine.loading.startswith("Downloading"))
+        is_downloading = engine.loading.startswith("Downloading")
+        none = "Nothing is being downloaded."
+        allow(self.cancel_download, "" if is_downloading else none)
+        self.cancel_download.setVisible(is_downloading)
         self._show_prompts()
 
     def _model_sentence(self) -> str:
@@ -277,6 +280,7 @@ class AnnotateWidget(QWidget):
         none = "There is no image: File > Open Sample > InfoSAM has some."
         allow(self.image, "" if images else none)
         allow(self.channels, why_no_channels(self._link))
+        allow(self.mode.buttons[_PAINT], self._link.why_not_paint())
         self._show_project()
 
     def _show_project(self) -> None:
@@ -285,7 +289,10 @@ class AnnotateWidget(QWidget):
         self.project.setText(path.stem)
         made = "" if desk.project else " (made with the first accepted object)"
         self.project.setToolTip(f"{path}{made}")
-        self.other_project.setVisible(desk.refused is not None)
+        is_refused = desk.refused is not None
+        can_open = "No project was refused: choose New project to work in another one."
+        allow(self.other_project, "" if is_refused else can_open)
+        self.other_project.setVisible(is_refused)
         self._show_counts()
         self._show_prompts()
 

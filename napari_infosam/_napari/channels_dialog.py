@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QVBoxLayout, QWidget
 
-from napari_infosam._napari.channels import COLORS, Kind, kind_of, kinds_of
+from napari_infosam._napari.channels import COLORS, Kind, finest, kind_of, kinds_of
 from napari_infosam._napari.legible import without_icons
 from napari_infosam._napari.small_widgets import allow, choice, sentence, silently
+from napari_infosam.core.tiles import is_huge
 
 if TYPE_CHECKING:
     from napari_infosam._napari.viewer_link import ViewerLink
@@ -124,5 +125,7 @@ def why_no_channels(link: ViewerLink) -> str:
         return "There is no image: File > Open Sample > InfoSAM has some."
     kinds = kinds_of(image, link.images())
     if not any(kind.names for kind in kinds):
+        if is_huge(tuple(finest(image).shape[-2:])):
+            return "Of a huge image only the colours can be chosen: it has none."
         return "This image has one channel, and no other layer lies exactly on it."
     return ""

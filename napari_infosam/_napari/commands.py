@@ -11,6 +11,9 @@ from napari_infosam.core.errors import InfosamError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from qtpy.QtGui import QAction
+    from qtpy.QtWidgets import QAbstractButton
+
     from napari_infosam._napari.widget import InfoSAMWidget
 
 
@@ -36,6 +39,25 @@ def panel() -> InfoSAMWidget:
     _, widget = viewer.window.add_plugin_dock_widget("napari-infosam", "InfoSAM")
     made: InfoSAMWidget = widget
     return made
+
+
+def _press(find: Callable[[InfoSAMWidget], QAbstractButton]) -> None:
+    """Press a button of the panel, also one out of sight; a disabled one says why."""
+    from napari_infosam._napari.small_widgets import why_not
+
+    opened = panel()
+    button = find(opened)
+    if reason := why_not(button):
+        opened.session.voice.say(reason)
+    else:
+        button.click()
+
+
+def _choose(find: Callable[[InfoSAMWidget], QAction | None]) -> None:
+    """Choose an entry of a menu of the panel."""
+    entry = find(panel())
+    if entry is not None:
+        entry.trigger()
 
 
 def segment() -> None:
@@ -70,12 +92,12 @@ def drop() -> None:
 
 def accept_proposals() -> None:
     """Accept all that are proposed."""
-    panel().proposals.accept()
+    _press(lambda opened: opened.annotate.many.accept)
 
 
 def reject_proposals() -> None:
     """Reject all that are proposed."""
-    panel().proposals.clear()
+    _press(lambda opened: opened.annotate.many.clear)
 
 
 def paint() -> None:
@@ -120,7 +142,11 @@ def accept() -> None:
 
 def reject() -> None:
     """Clear the proposal and its prompts."""
-    panel().link.actions["clear"]()
+    opened = panel()
+    if opened.proposals.is_empty:
+        _press(lambda opened: opened.annotate.reject)
+    else:
+        opened.link.actions["clear"]()
 
 
 def undo() -> None:
@@ -171,6 +197,11 @@ def colors() -> None:
 def difference() -> None:
     """Colour where the answer differs from another version's, or no longer."""
     panel().link.actions["difference"]()
+
+
+def go_back() -> None:
+    """Let the version that answered before do so again."""
+    panel().link.actions["go_back"]()
 
 
 def _with_chosen(action: str, act: Callable[[Sequence[int]], None]) -> None:
@@ -227,17 +258,17 @@ def continuous() -> None:
 
 def cancel_training() -> None:
     """Stop the training that runs."""
-    panel().session.learning.cancel()
+    _press(lambda opened: opened.learn.cancel)
 
 
 def resume_training() -> None:
     """Go on with the training that was interrupted last."""
-    panel().session.desk.resume()
+    _press(lambda opened: opened.learn.resume)
 
 
 def channels() -> None:
     """Show the channels that the model sees, to be changed."""
-    panel().show_channels()
+    _press(lambda opened: opened.annotate.channels)
 
 
 def import_objects() -> None:
@@ -263,3 +294,112 @@ def show_preferences() -> None:
 def show_keys() -> None:
     """Show mouse and keys."""
     panel().show_help()
+
+
+def leave_clicks() -> None:
+    """Let clicks be napari's, as without the plugin."""
+    panel().link.tool.active = False
+
+
+def cancel_proposing() -> None:
+    """Stop to look for proposals, or to answer boxes."""
+    _press(lambda opened: opened.annotate.many.cancel)
+
+
+def cancel_following() -> None:
+    """Stop to follow the object; what was found so far stays."""
+    _press(lambda opened: opened.annotate.propagate.cancel)
+
+
+def discard() -> None:
+    """Throw away the proposals of a followed object that wait."""
+    _press(lambda opened: opened.annotate.propagate.discard)
+
+
+def add_class() -> None:
+    """Let the name of a new class be typed."""
+    opened = panel()
+    opened.annotate.classes.add.click()
+    opened.bring_to_sight(opened.annotate.classes)
+
+
+def class_color() -> None:
+    """Ask for another colour of the chosen class."""
+    _press(lambda opened: opened.annotate.classes.color)
+
+
+def new_project() -> None:
+    """Ask where a new project is to be made."""
+    _choose(lambda opened: opened.annotate.new_project)
+
+
+def open_project() -> None:
+    """Ask which project is to be opened."""
+    _choose(lambda opened: opened.annotate.open_project)
+
+
+def other_project() -> None:
+    """Work beside the project that can not be opened."""
+    _press(lambda opened: opened.annotate.other_project)
+
+
+def cancel_download() -> None:
+    """Stop the download of a model."""
+    _press(lambda opened: opened.annotate.cancel_download)
+
+
+def add_folder() -> None:
+    """Ask for a folder whose images are added to the list."""
+    _choose(lambda opened: opened.images_view.add_folder)
+
+
+def add_files() -> None:
+    """Ask for files that are added to the list of images."""
+    _choose(lambda opened: opened.images_view.add_files)
+
+
+def remove_images() -> None:
+    """Take the selected images out of the list."""
+    _press(lambda opened: opened.images_view.remove)
+
+
+def relink() -> None:
+    """Ask where the missing files of the list are now."""
+    _press(lambda opened: opened.images_view.relink)
+
+
+def cancel_list_change() -> None:
+    """Stop what is being done to the list of images."""
+    _press(lambda opened: opened.images_view.cancel)
+
+
+def use_version() -> None:
+    """Let the version that is chosen in the list answer."""
+    _press(lambda opened: opened.learn.activate)
+
+
+def pin_version() -> None:
+    """Pin the version that is chosen in the list, or let it loose."""
+    _press(lambda opened: opened.learn.tools.pin)
+
+
+def rename_version() -> None:
+    """Let a name of the version that is chosen in the list be typed."""
+    _press(lambda opened: opened.learn.tools.rename)
+    opened = panel()
+    opened.bring_to_sight(opened.learn.tools)
+
+
+def delete_version() -> None:
+    """Ask whether the version that is chosen in the list is to go."""
+    _press(lambda opened: opened.learn.tools.delete)
+
+
+def compare_versions() -> None:
+    """Show two versions side by side."""
+    _press(lambda opened: opened.learn.tools.compare)
+
+
+def export_version() -> None:
+    """Ask where the version chosen in the list is to be exported to."""
+    _press(lambda opened: opened.learn.tools.export)

@@ -306,6 +306,24 @@ class Desk:
             self._load(version_id)
         self.changed.emit()
 
+    def go_back(self) -> None:
+        """Let the version that answered before do so again; twice changes nothing."""
+        now, before = self.active_version, ""
+        if self.project is not None:
+            before = self.project.version_before
+        if not before:
+            self._voice.say(
+                "No other version has answered yet: fine-tune, or choose one below "
+                "Fine-tune."
+            )
+            return
+        self.activate(before)
+        if self.active_version == before:
+            self._voice.say(
+                f"{before} answers again, from the next object on; the same key goes "
+                f"back to {now}."
+            )
+
     def _on_learned(self, version_id: str) -> None:
         if self.project is not None:
             active = self.active_version  # a pinned one goes on to answer

@@ -30,14 +30,14 @@ _GROUPS = (
     ("Objects", "accept choose merge split delete relabel continue colors"),
     ("Images and slices", "next next_image previous_image review"),
     ("Stacks", "forwards backwards accept_all"),
-    ("All the time", "undo redo compare difference help"),
+    ("All the time", "undo redo compare difference go_back help"),
 )
 """Titles, and the actions below them in their order."""
 
 _REST = "More"
 _ALWAYS_BELOW = (
-    "Keys work while the image or a layer of InfoSAM is selected. Every action is also "
-    "in napari's command palette (Ctrl+Shift+P)."
+    "Keys work while the image or a layer of InfoSAM is selected. Every action, and "
+    "every button of the panel, is also in napari's command palette (Ctrl+Shift+P)."
 )
 _COLUMN, _HEIGHT = 580, 690
 _Row = tuple[str, str]

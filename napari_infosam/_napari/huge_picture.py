@@ -7,7 +7,7 @@ the whole picture never exists. Such layers can be seen, but not painted on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -111,18 +111,34 @@ def blank(rows: range, columns: range) -> NDArray[np.uint8]:
 
 def reader_of_crop(crop: NDArray[np.uint8], row: int, column: int) -> Read:
     """Return what reads a picture that is empty but for a crop at a place."""
+    return reader_of_crops([(crop, row, column)])
+
+
+def reader_of_crops(crops: Iterable[tuple[NDArray[np.uint8], int, int]]) -> Read:
+    """Return what reads a picture that is empty but for crops, later ones on top.
+
+    Parameters
+    ----------
+    crops
+        Each with its place: row and column. What is 0 in one covers nothing.
+    """
+    known = list(crops)
 
     def read(rows: range, columns: range) -> NDArray[np.uint8]:
         part = blank(rows, columns)
-        inside_rows = places_within(rows, row, crop.shape[0])
-        inside_columns = places_within(columns, column, crop.shape[1])
-        seen = crop[
-            np.ix_(
-                np.array(rows[inside_rows], np.intp) - row,
-                np.array(columns[inside_columns], np.intp) - column,
-            )
-        ]
-        part[inside_rows, inside_columns] = seen
+        for crop, row, column in known:
+            inside_rows = places_within(rows, row, crop.shape[0])
+            inside_columns = places_within(columns, column, crop.shape[1])
+            below = part[inside_rows, inside_columns]
+            if not below.size:
+                continue
+            seen = crop[
+                np.ix_(
+                    np.array(rows[inside_rows], np.intp) - row,
+                    np.array(columns[inside_columns], np.intp) - column,
+                )
+            ]
+            below[seen > 0] = seen[seen > 0]
         return part
 
     return read

@@ -195,8 +195,8 @@ class ImagesWidget(QWidget):
     def _changes(self) -> QWidget:
         self.add = button("Add", "Add images to the list; their files are not changed")
         menu = QMenu(self.add)
-        menu.addAction("Folder …", self._ask_folder)
-        menu.addAction("Files …", self._ask_files)
+        self.add_folder = menu.addAction("Folder …", self._ask_folder)
+        self.add_files = menu.addAction("Files …", self._ask_files)
         self.add_layers = menu.addAction("Open layers", self.add_open_layers)
         self.add.setMenu(menu)
         self.remove = button(
@@ -310,6 +310,8 @@ class ImagesWidget(QWidget):
         allow(self.relink, "" if n_missing else "No file of the list is missing.")
 
     def _show_work(self) -> None:
+        none = "Nothing is being done to the list."
+        allow(self.cancel, "" if self.changes.working else none)
         if self.changes.working:
             self.bar.setToolTip(self.changes.working)
             if not self.work.isVisible() and not self._work_timer.isActive():

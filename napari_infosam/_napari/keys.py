@@ -69,6 +69,7 @@ KEYS = (
     Key("colors", ("Q",), "Colour objects by class, or each on its own"),
     Key("compare", ("O",), "Hold: the mask of the base, or previous version", True),
     Key("difference", ("Shift-O",), "Colour where the two masks differ, or no longer"),
+    Key("go_back", ("U",), "Back to the version that answered before (again: forth)"),
     Key("next", ("N",), "Next slice of a stack, or next image"),
     Key("next_image", ("PageDown",), "Open the next image of the list"),
     Key("previous_image", ("PageUp",), "Open the previous image of the list"),

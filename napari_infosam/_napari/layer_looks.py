@@ -17,8 +17,6 @@ from napari_infosam.core.geometry import box_to_corners, point_to_row_column
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from napari_infosam.core.prompts import Box, Point
 
 _POSITIVE, _NEGATIVE = "#2bd96b", "#ff3b5c"
@@ -97,7 +95,7 @@ def make_proposal_layer(name: str, data: Any) -> Labels:
     return Labels(data, name=name, opacity=1.0, colormap=colors)
 
 
-def make_offers_layer(name: str, picture: NDArray[np.uint8]) -> Labels:
+def make_offers_layer(name: str, picture: Any) -> Labels:
     """Return a layer for masks of many objects; values of `dash_outlined`."""
     colors = DirectLabelColormap(color_dict=_OFFER_COLORS)
     layer = Labels(picture, name=name, opacity=1.0, colormap=colors)

@@ -179,7 +179,7 @@ class PromptLayers:
 
     def _remove_of_other_kind(self) -> None:
         """Take out what can not show this picture: huge ones need other layers."""
-        for name in (OBJECTS, PROPOSAL):
+        for name in (OBJECTS, PROPOSAL, PROPOSALS):
             layer = self._layers.get(name)
             if layer is None:
                 continue
@@ -283,7 +283,10 @@ class PromptLayers:
         return max(self._shape) / 250
 
     def show_many(
-        self, boxes: Sequence[Box], picture: NDArray[np.uint8] | None, box: Box | None
+        self,
+        boxes: Sequence[Box],
+        picture: NDArray[np.uint8] | Read | None,
+        box: Box | None,
     ) -> None:
         """Show boxes that are for an object each, and the proposals.
 
@@ -293,7 +296,8 @@ class PromptLayers:
             The boxes; `show_box` leaves them in sight.
         picture
             ``(H, W)`` values of `napari_infosam._napari.outlines.dash_outlined`, or
-            None: there is a layer for them only while there are some.
+            what reads parts of it, or None: there is a layer for them only while there
+            are some.
         box
             The box of the object in work, which is shown besides.
         """
@@ -302,15 +306,26 @@ class PromptLayers:
         layer = self._layers.get(PROPOSALS)
         if picture is None:
             self._take_out(PROPOSALS)
-        elif layer is not None:
+        elif layer is None:
+            self._make_offers(picture)
+        elif callable(picture):
+            self.windows[PROPOSALS].show(layer, picture)
+        else:
             layer.data = picture
-        elif self._image is not None and OBJECTS in self._layers:
-            layer = make_offers_layer(PROPOSALS, picture)
-            self._layers[PROPOSALS] = layer
-            layers = self._viewer.layers
-            with self._keeping_active():
-                layers.insert(layers.index(self._layers[OBJECTS]) + 1, layer)
-            place(layer, self._image)
+
+    def _make_offers(self, picture: NDArray[np.uint8] | Read) -> None:
+        """Put the layer of the proposals on top of the objects."""
+        if self._image is None or OBJECTS not in self._layers:
+            return
+        data: Any = picture
+        if callable(picture):
+            data = self._empty(PROPOSALS, np.uint8)
+            self.windows[PROPOSALS].read = picture
+        layer = self._layers[PROPOSALS] = make_offers_layer(PROPOSALS, data)
+        layers = self._viewer.layers
+        with self._keeping_active():
+            layers.insert(layers.index(self._layers[OBJECTS]) + 1, layer)
+        place(layer, self._image)
 
     def show_dashes(
         self, name: str, dashes: NDArray[np.float32] | None, width: float
@@ -379,11 +394,18 @@ class PromptLayers:
             self.show_picture(np.zeros(self._shape, np.uint8))
         self._shown = None if mask is None else ref(mask)
 
-    def show_picture(self, picture: NDArray[np.uint8]) -> None:
-        """Show ``(H, W)`` values of the proposal's colours in place of a mask."""
+    def show_picture(
+        self, picture: NDArray[np.uint8], corner: tuple[int, int] = (0, 0)
+    ) -> None:
+        """Show ``(H, W)`` values of the proposal's colours in place of a mask.
+
+        Of a huge picture they are a part that begins at ``corner``.
+        """
         layer = self._layers.get(PROPOSAL)
         self._shown = None
-        if layer is not None:
+        if layer is not None and layer.multiscale:
+            self.windows[PROPOSAL].show(layer, reader_of_crop(picture, *corner))
+        elif layer is not None:
             fill(layer, picture)
             layer.editable = False
 

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_infosam._napari.continuous_switch import ContinuousSwitch
 from napari_infosam._napari.curves import Curves
+from napari_infosam._napari.keys import shown
 from napari_infosam._napari.learning import STAGES, duration
 from napari_infosam._napari.options_form import in_two_columns, options_form
 from napari_infosam._napari.small_widgets import (
@@ -37,7 +38,7 @@ from napari_infosam._napari.version_text import (
     saving_details,
     stopping,
 )
-from napari_infosam._napari.version_tools import VersionTools
+from napari_infosam._napari.version_tools import NONE_TRAINED, VersionTools
 
 if TYPE_CHECKING:
     from napari_infosam._napari.continuous import Continuous
@@ -167,7 +168,8 @@ class LearnWidget(QWidget):
         layout.addWidget(self.versions)
         self.activate = button(
             "Use this version",
-            "Let the chosen version answer from the next object on",
+            "Let the chosen version answer from the next object on; "
+            f"{shown('go_back')} goes back to the one before, and forth again",
             self._activate_chosen,
         )
         layout.addWidget(self.activate)
@@ -194,8 +196,11 @@ class LearnWidget(QWidget):
         self.reason.setText("" if running else reason)
         self.reason.setVisible(bool(reason) and not running)
         self.cancel.setVisible(running)
-        allow(self.cancel, _CANCELLING if learning.is_cancelling else "")
+        ending = _CANCELLING if learning.is_cancelling else ""
+        allow(self.cancel, ending if running else "No training is running.")
         self.tools.show_chosen(self._chosen_id())
+        none = "There is no interrupted training to resume."
+        allow(self.resume, "" if desk.resumable else none)
         self.resume.setVisible(not running and desk.resumable is not None)
         self.bar.setVisible(running)
         self.message.setVisible(running)
@@ -264,13 +269,19 @@ class LearnWidget(QWidget):
     def _show_activate(self, *_: object) -> None:
         chosen = self._chosen_id()
         active = self._session.desk.active_version
-        allow(self.activate, f"{active} answers already." if chosen == active else "")
+        reason = "" if chosen else NONE_TRAINED
+        allow(
+            self.activate, f"{active} answers already." if chosen == active else reason
+        )
         self.activate.setText(f"Use {chosen}" if chosen else "Use this version")
         self.tools.show_chosen(chosen)
 
     def _chosen_id(self) -> str:
+        """Return the version that is chosen; '' while there is the base alone."""
         item = self.versions.currentItem()
-        return "" if item is None else str(item.data(_ID))
+        if item is None or self.versions.count() == 1:
+            return ""
+        return str(item.data(_ID))
 
     # ---------------------------------------------------------------- choose
     def _activate_chosen(self) -> None:

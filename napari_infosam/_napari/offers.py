@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,7 @@ class Offers:
     def __init__(self, min_score: float) -> None:
         self.min_score = min_score
         self._offers: dict[int, Offer] = {}
+        self._drawn: dict[int, NDArray[np.uint8]] = {}
         self._last = 0
 
     def __len__(self) -> int:
@@ -97,6 +98,21 @@ class Offers:
             part = offer.small.part
             image[offer.small.place][part] = dash_outlined(part, width)[part]
         return image
+
+    def crops(self) -> Iterator[tuple[NDArray[np.uint8], int, int]]:
+        """Yield `dash_outlined` masks of a huge picture, with row and column of each.
+
+        Their edges are as wide as in the tile in which they were found.
+        """
+        drawn, self._drawn = self._drawn, {}
+        for number, offer in self.shown().items():
+            small, tile = offer.small, offer.small.tile
+            if number not in drawn:
+                width = 1 if tile is None else tile.stride * edge_width(tile.shape)
+                drawn[number] = dash_outlined(small.part, width)
+            self._drawn[number] = drawn[number]
+            row, column = small.corner
+            yield drawn[number], row, column
 
     def number_at(self, row: float, column: float) -> int:
         """Return the number of what is shown at a pixel, the one on top; or 0."""

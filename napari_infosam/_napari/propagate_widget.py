@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
 
 from napari_infosam._napari.keys import shown
-from napari_infosam._napari.small_widgets import button, row
+from napari_infosam._napari.small_widgets import allow, button, row
 
 if TYPE_CHECKING:
     from napari_infosam._napari.session import Session
@@ -84,6 +84,12 @@ class PropagateWidget(QWidget):
         self._start.setVisible(not running)
         self._work.setVisible(running)
         self._decide.setVisible(pending > 0 and not running)
+        for made in (self.backwards, self.forwards):
+            allow(made, propagation.why_not())
+        allow(self.cancel, "" if running else "No object is being followed.")
+        none = "No proposals of a followed object wait."
+        for made in (self.accept_all, self.discard):
+            allow(made, "" if pending else none)
         self.progress.setMaximum(propagation.n_slices)
         self.progress.setValue(propagation.n_done)
         slices = "slice" if pending == 1 else "slices"

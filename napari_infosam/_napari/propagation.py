@@ -73,6 +73,18 @@ class Propagation:
         return self._run is not None
 
     # ----------------------------------------------------------------- follow
+    def why_not(self) -> str:
+        """Return why nothing can be followed now, in one sentence; '' if it can."""
+        source = self._session.source
+        if source is not None and source.is_huge:
+            return (
+                "Objects of huge images can not be followed: click on the object in "
+                "each slice."
+            )
+        if self.is_running:
+            return "An object is being followed already: wait, or cancel that."
+        return ""
+
     def start(self, sources: Sequence[ImageSource], number: int = 0) -> None:
         """Follow the proposal in sight, or an accepted object, through slices.
 
@@ -84,8 +96,8 @@ class Propagation:
             Of the accepted object; it counts where there is no proposal.
         """
         session, voice = self._session, self._session.voice
-        if self.is_running:
-            voice.say("An object is being followed already: wait, or cancel that.")
+        if reason := self.why_not():
+            voice.say(reason)
             return
         if not sources:
             voice.say("There is no further slice in this direction.")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from threading import Event
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_infosam._napari.undecided import Undecided
 from napari_infosam.core.cores import FreeCores
 from napari_infosam.core.small_masks import apart
@@ -21,6 +19,9 @@ if TYPE_CHECKING:
 
 LEAST_SCORE = 0.7
 """Proposals for all that is in view which the model trusts less are not made."""
+
+WIDEST = 8192
+"""Pixels along a side of what is in view of a huge picture: masks are whole there."""
 
 _STABILITY = 0.9
 
@@ -70,8 +71,6 @@ class Proposals(Undecided):
         """Return why nothing can be proposed now, in one sentence; '' if it can."""
         if self._source is None:
             return "Open an image first."
-        if self._source.is_huge:
-            return "Huge images are segmented one object at a time: click on one."
         if self.progress is not None:
             return "Proposals are being made: wait for them, or cancel."
         if self._session.engine.now() is None:
@@ -91,9 +90,14 @@ class Proposals(Undecided):
         if reason or now is None or source is None:
             self._session.voice.say(reason)
             return
+        if source.is_huge and (view is None or _extent(view) > WIDEST):
+            self._session.voice.say(
+                "Zoom in first: in a huge image, everything is proposed in at most "
+                f"{WIDEST} x {WIDEST} pixels."
+            )
+            return
         predictor, embedding = now
-        labels = self._session.labels
-        taken = np.zeros(source.shape, np.bool_) if labels is None else labels > 0
+        taken = self._session.objects.taken()
         n_side = self.points_per_side
         cancel, on_progress = self._begin()
         self._session.voice.say(
@@ -102,6 +106,7 @@ class Proposals(Undecided):
         )
 
         def work() -> list[SmallMask]:
+            from napari_infosam.models import TiledEmbedding
             from napari_infosam.models.automatic import (
                 AutomaticOptions,
                 point_grid,
@@ -110,12 +115,16 @@ class Proposals(Undecided):
 
             self._take_cores()
             options = AutomaticOptions(min_score=LEAST_SCORE, min_stability=_STABILITY)
-            points = point_grid(source.shape, view, n_side)
+            tile = None
+            if isinstance(embedding, TiledEmbedding) and view is not None:
+                tile = embedding.tile_of_view(view)
+            points = point_grid(source.shape, view, n_side, tile)
             found = propose(
                 predictor,
                 points,
                 options,
                 embedding=embedding,
+                tile=tile,
                 cancelled=cancel.is_set,
                 on_progress=on_progress,
             )
@@ -237,3 +246,8 @@ class Proposals(Undecided):
         self._cancel = Event()
         self.progress = None
         super()._let_go()
+
+
+def _extent(box: Box) -> float:
+    """Return the longer side of a box."""
+    return max(box.x1 - box.x0, box.y1 - box.y0)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
+from napari_infosam._napari.huge_picture import reader_of_crops
 from napari_infosam._napari.offers import Offer, Offers
 from napari_infosam._napari.proposal_history import Decision, ProposalHistory
 from napari_infosam.core.prompts import PromptSet
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_infosam._napari.huge_picture import Read
     from napari_infosam._napari.session import Session
     from napari_infosam.core.prompts import Box
     from napari_infosam.core.small_masks import SmallMask
@@ -113,13 +115,18 @@ class Undecided:
         """Whether there is nothing to accept or to clear."""
         return not self._offers and not self.boxes
 
-    def picture(self) -> NDArray[np.uint8] | None:
+    def picture(self) -> NDArray[np.uint8] | Read | None:
         """Return ``(H, W)`` dashed masks of what is offered; None without any.
 
-        Values as of `napari_infosam._napari.outlines.dash_outlined`.
+        Values as of `napari_infosam._napari.outlines.dash_outlined`. Of a huge picture
+        it is what reads parts of it.
         """
         source = self._source
-        return None if source is None else self._offers.picture(source.shape)
+        if source is None or not self.offered:
+            return None
+        if source.is_huge:
+            return reader_of_crops(self._offers.crops())
+        return self._offers.picture(source.shape)
 
     def number_at(self, row: float, column: float) -> int:
         """Return the number of what is offered at a pixel, or 0."""

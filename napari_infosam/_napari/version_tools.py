@@ -40,6 +40,7 @@ _PIN_TIP = (
     "A pinned version is never deleted, and while it answers, no training replaces it: "
     "better students are kept beside it"
 )
+NONE_TRAINED = "There is no trained version yet: fine-tune first."
 
 
 class VersionTools(QWidget):
@@ -88,13 +89,14 @@ class VersionTools(QWidget):
         layout.addWidget(self.name)
 
     def show_chosen(self, version_id: str) -> None:
-        """Take in which version is chosen in the list."""
+        """Take in which version is chosen in the list; '' where there is no choice."""
         if version_id != self._chosen:
             self.name.hide()
         self._chosen = version_id
         is_trained = version_id not in ("", "base")
         pinned = self._actions.is_pinned(version_id)
-        allow(self.pin, "" if version_id else "Choose a version first.")
+        for made in (self.pin, self.compare):
+            allow(made, "" if version_id else NONE_TRAINED)
         self.pin.setText("Unpin" if pinned else "Pin")
         allow(self.rename, "" if is_trained else "Only a trained version has a name.")
         reason = self._actions.why_not_delete(version_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
+import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
@@ -12,16 +13,17 @@ from napari_infosam._napari.difference import as_other, difference
 from napari_infosam._napari.outlines import outlined
 from napari_infosam.core.cores import half_of_the_cores
 from napari_infosam.core.metrics import iou
+from napari_infosam.core.placed import in_common
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from napari_infosam._napari.engine import Executor
     from napari_infosam._napari.session import Session
     from napari_infosam.core.masks import BoolArray
     from napari_infosam.models import Predictor, SamModel
     from napari_infosam.models.prediction import Prediction
     from napari_infosam.project import Project
+
+Picture = tuple[NDArray[np.uint8], tuple[int, int]]
 
 BASE, PREVIOUS = "base", "previous"
 """What can be compared with; previous is the version that the answering one began as
@@ -148,18 +150,20 @@ class Versus:
             return "The model is still being loaded: compare when it answers."
         return ""
 
-    def picture(self) -> NDArray[np.uint8] | None:
+    def picture(self) -> Picture | None:
         """Return what is shown in place of the proposal, or None.
 
-        ``(H, W)`` with the values of `napari_infosam._napari.difference.COLORS`.
+        ``(H, W)`` with the values of `napari_infosam._napari.difference.COLORS`, and
+        the (row, column) of its first pixel: of a huge picture it is a part.
         """
-        other = self._mask()
-        if other is None:
+        other, own = self._mask(), self._own_mask()
+        if other is None or (own is None and not self._held):
             return None
-        if self._held:
-            return as_other(outlined(other))
-        own = self._own_mask()
-        return None if own is None else difference(own, other)
+        if self._held or own is None:
+            (whole,), corner = in_common(other)
+            return as_other(outlined(whole)), corner
+        (mine, its), corner = in_common(own, other)
+        return difference(mine, its), corner
 
     @property
     def is_shown(self) -> bool:

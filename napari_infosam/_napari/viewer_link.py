@@ -147,6 +147,7 @@ class ViewerLink:
             "colors": self.objects.toggle_colors,
             "next": stepping.next_picture,
             "difference": versus.toggle_overlay,
+            "go_back": session.desk.go_back,
             "next_image": lambda: self.step_wanted.emit(1),
             "previous_image": lambda: self.step_wanted.emit(-1),
             "review": self.review_wanted.emit,
@@ -341,7 +342,7 @@ class ViewerLink:
         answer = session.proposal
         compared = self._versus.picture()
         if compared is not None:
-            self._layers.show_picture(compared)
+            self._layers.show_picture(*compared)
             return
         self._layers.show_proposal(None if answer is None else answer.prediction.mask)
 
@@ -388,15 +389,21 @@ class ViewerLink:
         self.tool.boxing = True
         self._layers.select()
 
-    def use_paint(self) -> None:
-        """Let a rough mask be painted, for the model to refine."""
-        if self._session.source is None:
-            self._session.voice.say("Open an image first, then paint on an object.")
-            return
-        if self._session.source.is_huge:
-            self._session.voice.say(
+    def why_not_paint(self) -> str:
+        """Return why no rough mask can be painted, in one sentence; '' if it can."""
+        source = self._session.source
+        if source is None:
+            return "Open an image first, then paint on an object."
+        if source.is_huge:
+            return (
                 "Huge images take no painted masks: click on the object, or draw a box."
             )
+        return ""
+
+    def use_paint(self) -> None:
+        """Let a rough mask be painted, for the model to refine."""
+        if reason := self.why_not_paint():
+            self._session.voice.say(reason)
             return
         self.tool.active = True
         self._layers.select_rough()

@@ -253,6 +253,10 @@ class InfoSAMWidget(QWidget):
             return
         make().show()
 
+    def bring_to_sight(self, part: QWidget) -> None:
+        """Scroll to a part of the panel."""
+        self._area.ensureWidgetVisible(part)
+
     def _on_theme(self, _event: Any = None) -> None:
         make_legible(self, str(self._viewer.theme))
         self.learn.curves.use_theme(str(self._viewer.theme))

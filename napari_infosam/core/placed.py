@@ -121,6 +121,37 @@ def overlap(one: PlacedMask, other: PlacedMask) -> int:
     return int(np.count_nonzero(parts[0] & parts[1]))
 
 
+def in_common(*masks: BoolArray) -> tuple[list[BoolArray], tuple[int, int]]:
+    """Return masks of one image as parts that lie on each other.
+
+    Returns
+    -------
+    parts
+        ``(h, w)`` bool each, as small as they can be; masks of the whole image as they
+        are.
+    corner
+        (row, column) of their first pixel in the image.
+    """
+    places = [place_of(mask) for mask in masks]
+    at = [(p.row, p.column) for p in places if p is not None]
+    if len(at) < len(masks):
+        return list(masks), (0, 0)
+    some = [(mask, corner) for mask, corner in zip(masks, at, strict=True) if mask.size]
+    row = min((row for _, (row, _) in some), default=0)
+    column = min((column for _, (_, column) in some), default=0)
+    bottom = max((at[0] + mask.shape[0] for mask, at in some), default=0)
+    right = max((at[1] + mask.shape[1] for mask, at in some), default=0)
+    parts = []
+    for mask, (top, left) in zip(masks, at, strict=True):
+        part = np.zeros((bottom - row, right - column), np.bool_)
+        if mask.size:
+            down, across = top - row, left - column
+            height, width = mask.shape
+            part[down : down + height, across : across + width] = mask
+        parts.append(part)
+    return parts, (row, column)
+
+
 def placed_runs(mask: PlacedMask) -> NDArray[np.int64]:
     """Return the runs of a mask in its full image, in column-major order.
 

@@ -170,6 +170,31 @@ def choose_tile(
     return Tile(row, column, height, width, stride)
 
 
+def tile_of_view(shape: tuple[int, int], view: Box, side: int = MODEL_SIDE) -> Tile:
+    """Return the finest tile that shows all that is in view.
+
+    Parameters
+    ----------
+    shape
+        (height, width) of the image.
+    view
+        What of it is in view.
+    side
+        Of the tile, in its own pixels.
+    """
+    extent = max(view.x1 - view.x0, view.y1 - view.y0)
+    stride = _power_of_two(max(1.0, min(extent, max(shape)) / side))
+    length = side * stride
+    (row, height), (column, width) = (
+        _within(round(((low + high) / 2 - length / 2) / stride) * stride, *of)
+        for low, high, of in (
+            (view.y0, view.y1, (shape[0], stride, side)),
+            (view.x0, view.x1, (shape[1], stride, side)),
+        )
+    )
+    return Tile(row, column, height, width, stride)
+
+
 def neighbours(
     tile: Tile, shape: tuple[int, int], near: Point, side: int = MODEL_SIDE
 ) -> list[Tile]:
@@ -214,6 +239,17 @@ def around(prompts: PromptSet, mask: Box | None = None) -> Box:
             xs += [box.x0, box.x1]
             ys += [box.y0, box.y1]
     return Box(min(xs), min(ys), max(xs), max(ys))
+
+
+def around_all(prompts: Iterable[PromptSet]) -> Box:
+    """Return the box around the prompts of several objects; of one at least."""
+    boxes = [around(one) for one in prompts]
+    return Box(
+        min(box.x0 for box in boxes),
+        min(box.y0 for box in boxes),
+        max(box.x1 for box in boxes),
+        max(box.y1 for box in boxes),
+    )
 
 
 def _power_of_two(least: float) -> int:

@@ -21,14 +21,16 @@ from torchvision.ops import nms
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.prompts import Point, PromptSet
-from napari_infosam.models.batch import Enlarger, cut_out
+from napari_infosam.models.batch import cut_out
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_infosam.core.prompts import Box
     from napari_infosam.core.small_masks import SmallMask
+    from napari_infosam.core.tiles import Tile
     from napari_infosam.models.batch import Chunk, Progress
+    from napari_infosam.models.drawing import Enlarger
     from napari_infosam.models.prediction import ImageEmbedding
     from napari_infosam.models.predictor import Predictor
     from napari_infosam.models.tiles import TiledEmbedding
@@ -100,7 +102,10 @@ class _Candidate:
 
 
 def point_grid(
-    shape: tuple[int, int], view: Box | None = None, points_per_side: int = 32
+    shape: tuple[int, int],
+    view: Box | None = None,
+    points_per_side: int = 32,
+    tile: Tile | None = None,
 ) -> NDArray[np.float64]:
     """Return the points of a grid over what is in view, ``(N, 2)`` in (x, y) order.
 
@@ -115,6 +120,8 @@ def point_grid(
         What is in view; by default the whole image.
     points_per_side
         Points along the longer side of the view.
+    tile
+        In which they are answered, of a huge image.
 
     Raises
     ------
@@ -129,7 +136,8 @@ def point_grid(
     size = high - low
     if (size <= 0).any():
         raise InfosamError("Nothing of the image is in view: zoom out to it first.")
-    step = max(size.max() / points_per_side, max(shape) / _FINEST)
+    longest = max(shape) if tile is None else max(tile.height, tile.width)
+    step = max(size.max() / points_per_side, longest / _FINEST)
     x, y = (
         start + (np.arange(number) + 0.5) * length / number
         for start, length, number in zip(
@@ -145,6 +153,7 @@ def propose(
     options: AutomaticOptions | None = None,
     *,
     embedding: ImageEmbedding | TiledEmbedding | None = None,
+    tile: Tile | None = None,
     cancelled: Callable[[], bool] = lambda: False,
     on_progress: Progress | None = None,
 ) -> list[Proposal]:
@@ -160,6 +169,9 @@ def propose(
         How proposals are chosen.
     embedding
         Another image than that of the predictor's last `set_image`.
+    tile
+        Where they are answered in a huge image; by default the finest tile in which
+        all of them lie.
     cancelled, on_progress
         Asked, and called with the number of points done and of all, now and then.
 
@@ -172,7 +184,8 @@ def propose(
     """
     options = options or AutomaticOptions()
     prompts = [PromptSet((Point(float(x), float(y)),)) for x, y in points]
-    decoder = predictor.batch_decoder(prompts, embedding)
+    decoder = predictor.batch_decoder(prompts, embedding, tile)
+    inside = decoder.inside(prompts)
     enlarger = decoder.enlarger
 
     def look(numbers: Sequence[int], chunk: Chunk) -> list[_Candidate]:
@@ -195,7 +208,7 @@ def propose(
         return found
 
     held: list[_Candidate] = []
-    for found in decoder.run(prompts, look, cancelled, on_progress):
+    for found in decoder.run(inside, look, cancelled, on_progress):
         held += found
         if len(held) > _MOST_HELD:
             held = _best(held, options)

@@ -15,18 +15,19 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from napari_infosam.core.geometry import MODEL_SIDE, model_shape, to_model_xy
-from napari_infosam.core.small_masks import SmallMask, trimmed
+from napari_infosam.core.geometry import MODEL_SIDE, to_model_xy
 from napari_infosam.models.decoder import LOW_RES, DecoderOutput, PromptTensors
+from napari_infosam.models.drawing import Enlarger
 from napari_infosam.models.image_side import TOKENS, WHOLE, ImageSide, Window
 from napari_infosam.models.threads import Workers
 from napari_infosam.models.tidy import tidied
 
 if TYPE_CHECKING:
     from napari_infosam.core.prompts import PromptSet
+    from napari_infosam.core.small_masks import SmallMask
+    from napari_infosam.core.tiles import Tile
     from napari_infosam.models.sam_model import SamModel
 
 T = TypeVar("T")
@@ -51,62 +52,6 @@ class Cancelled(Exception):
     """The work was stopped because it was asked to."""
 
 
-class Enlarger:
-    """Draws low-res logits as masks of the image's size, part by part.
-
-    The two steps of `upscale_logits` are linear along rows and along columns: each is
-    a matrix, and a part of the mask is the product of parts of them.
-
-    Parameters
-    ----------
-    shape
-        (height, width) of the image.
-    device
-        Where the logits are.
-    """
-
-    def __init__(self, shape: tuple[int, int], device: torch.device) -> None:
-        self.shape = shape
-        height, width = model_shape(shape)
-        self._rows = _interpolation(height, shape[0], device)
-        self._columns = _interpolation(width, shape[1], device)
-        self.low_res_shape = (
-            -(-height * LOW_RES // MODEL_SIDE),
-            -(-width * LOW_RES // MODEL_SIDE),
-        )
-        """(rows, columns) of the logits that lie in the image; the rest is padding."""
-
-    def mask(self, logits: Tensor, corner: tuple[int, int], score: float) -> SmallMask:
-        """Return the mask of a part of an object's low-res logits.
-
-        Parameters
-        ----------
-        logits
-            ``(h, w)`` float32; what lies around it is not above 0.
-        corner
-            (row, column) of its first one among the ``(256, 256)``.
-        score
-            Predicted IoU.
-        """
-        low = tuple(
-            slice(start, start + size)
-            for start, size in zip(corner, logits.shape, strict=True)
-        )
-        rows = self._reach(self._rows, low[0])
-        columns = self._reach(self._columns, low[1])
-        drawn = self._rows[rows, low[0]] @ logits @ self._columns[columns, low[1]].mT
-        part = (drawn > 0).cpu().numpy()
-        return trimmed(part, (rows.start, columns.start), self.shape, score)
-
-    @staticmethod
-    def _reach(matrix: Tensor, low: slice) -> slice:
-        """Return the pixels that depend on some of the logits."""
-        touched = matrix[:, low].any(dim=1).nonzero().flatten()
-        if not len(touched):
-            return slice(0, 0)
-        return slice(int(touched[0]), int(touched[-1]) + 1)
-
-
 class BatchDecoder:
     """Decodes prompts of one image in chunks.
 
@@ -122,6 +67,9 @@ class BatchDecoder:
         In which image tokens are multiplied; by default that of the model's encoder.
     leave_out_specks
         Draw masks without specks and pinholes, as `Predictor` does.
+    tile, frame
+        The tile that the image is, of a huge one of (height, width) ``frame``: prompts
+        and masks are in the pixels of that.
     """
 
     def __init__(
@@ -132,13 +80,16 @@ class BatchDecoder:
         dtype: torch.dtype | None = None,
         *,
         leave_out_specks: bool = False,
+        tile: Tile | None = None,
+        frame: tuple[int, int] | None = None,
     ) -> None:
+        self._tile = tile
         self._leave_out_specks = leave_out_specks
         self._model = model
         self._features = features.to(model.device).float()
         self._dtype = dtype or model.dtype or torch.float32
         self.shape = shape
-        self.enlarger = Enlarger(shape, model.device)
+        self.enlarger = Enlarger(shape, model.device, tile, frame)
 
     @cached_property
     def _side(self) -> ImageSide | None:
@@ -146,6 +97,11 @@ class BatchDecoder:
             return None  # its convolutions look beyond the pixels of one token
         with torch.inference_mode():
             return ImageSide(self._model.decoder, self._features, self._dtype)
+
+    def inside(self, prompts: Sequence[PromptSet]) -> Sequence[PromptSet]:
+        """Return prompts in pixels of what was embedded, as `run` takes them."""
+        tile = self._tile
+        return prompts if tile is None else [tile.prompts_inside(p) for p in prompts]
 
     @property
     def chunk(self) -> int:
@@ -165,7 +121,7 @@ class BatchDecoder:
         Parameters
         ----------
         prompts
-            One set an object.
+            One set an object, of `inside`.
         look
             Called on a worker for each chunk, with the numbers of its prompts.
         cancelled, on_progress
@@ -283,6 +239,7 @@ def predict_masks(
     cancelled, on_progress
         As in `BatchDecoder.run`.
     """
+    prompts = decoder.inside(prompts)
 
     def look(numbers: Sequence[int], chunk: Chunk) -> list[SmallMask]:
         masks = []
@@ -384,13 +341,3 @@ def _chunks(prompts: Sequence[PromptSet], size: int) -> Iterator[list[int]]:
         numbers = list(group)
         for start in range(0, len(numbers), size):
             yield numbers[start : start + size]
-
-
-def _interpolation(square: int, pixels: int, device: torch.device) -> Tensor:
-    """Return ``(pixels, 256)``: what each logit of a line adds to each pixel of it."""
-    unit = torch.eye(LOW_RES, device=device).unsqueeze(1)
-    middle = F.interpolate(unit, MODEL_SIDE, mode="linear", align_corners=False)
-    line = F.interpolate(
-        middle[..., :square], pixels, mode="linear", align_corners=False
-    )
-    return line[:, 0].mT.contiguous()

@@ -13,8 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.geometry import model_shape, to_model_xy
 from napari_infosam.core.rough_mask import with_rough_prompts
+from napari_infosam.core.tiles import around_all
 from napari_infosam.models.ambiguity import by_size
-from napari_infosam.models.batch import BatchDecoder, Progress, predict_masks
+from napari_infosam.models.batch import (
+    BatchDecoder,
+    Cancelled,
+    Progress,
+    predict_masks,
+)
 from napari_infosam.models.decoder import LOW_RES, DecoderOutput, PromptTensors
 from napari_infosam.models.embedder import Embedder
 from napari_infosam.models.prediction import (
@@ -30,15 +36,13 @@ from napari_infosam.models.tiles import TiledEmbedding
 if TYPE_CHECKING:
     from napari_infosam.core.prompts import PromptSet
     from napari_infosam.core.small_masks import SmallMask
+    from napari_infosam.core.tiles import Tile
     from napari_infosam.models.embeddings import EmbeddingCache
     from napari_infosam.models.sam_model import SamModel
 
 
 _NO_ROUGH = "Huge images take no painted masks: click on the object, or draw a box."
-_WHOLE_ONLY = (
-    "Many objects at once are for images that are embedded whole: prompt the objects "
-    "of a huge image one after the other."
-)
+_IN_TILES = "A huge image is answered tile by tile: ask answer() or predict()."
 
 
 class Predictor(Embedder):
@@ -240,6 +244,8 @@ class Predictor(Embedder):
         cancelled, on_progress
             Asked, and called with the number of boxes done and of all, now and then.
 
+        In a huge image each is answered in the tile of its own `predict`.
+
         Raises
         ------
         InfosamError
@@ -308,32 +314,60 @@ class Predictor(Embedder):
             Give a single positive click the best of its three ambiguity masks where
             the model's `first_click` says so; otherwise the single mask.
         """
-        decoder = self.batch_decoder(prompts, embedding)
         ambiguous &= self._model.first_click == "multimask"
-        return predict_masks(
-            decoder,
-            prompts,
-            ambiguous=ambiguous,
-            cancelled=cancelled,
-            on_progress=on_progress,
-        )
+        tiled = self._require(embedding)
+        parts: list[tuple[Tile | None, list[int]]] = [(None, [*range(len(prompts))])]
+        if isinstance(tiled, TiledEmbedding):
+            for one in prompts:
+                check_prompts(one, tiled.shape)
+            parts = [*tiled.shared_out(prompts).items()]
+        found: dict[int, SmallMask] = {}
+        for tile, places in parts:
+            if cancelled():
+                raise Cancelled
+            chosen = [prompts[place] for place in places]
+            masks = predict_masks(
+                self.batch_decoder(chosen, tiled, tile),
+                chosen,
+                ambiguous=ambiguous,
+                cancelled=cancelled,
+                on_progress=_continued(on_progress, len(found), len(prompts)),
+            )
+            found.update(zip(places, masks, strict=True))
+        return [found[place] for place in range(len(prompts))]
 
     def batch_decoder(
         self,
         prompts: Sequence[PromptSet],
         embedding: ImageEmbedding | TiledEmbedding | None = None,
+        tile: Tile | None = None,
     ) -> BatchDecoder:
-        """Return what decodes many prompts of an image, after these were checked."""
+        """Return what decodes many prompts of an image, after these were checked.
+
+        Parameters
+        ----------
+        prompts
+            One set an object.
+        embedding
+            Another image than that of the last `set_image`.
+        tile
+            Where they are answered in a huge image; by default the finest tile in
+            which all of them lie.
+        """
         whole = self._require(embedding)
-        if isinstance(whole, TiledEmbedding):
-            raise InfosamError(_WHOLE_ONLY)
         for one in prompts:
             check_prompts(one, whole.shape)
+        frame = whole.shape
+        if isinstance(whole, TiledEmbedding):
+            tile = tile or whole.tile_of_view(around_all(prompts))
+            whole = whole.embed(self, tile)
         return BatchDecoder(
             self._model,
             whole.features,
             whole.shape,
             leave_out_specks=self._leave_out_specks,
+            tile=tile,
+            frame=frame,
         )
 
     def _check(
@@ -355,7 +389,7 @@ class Predictor(Embedder):
     ) -> tuple[DecoderOutput, tuple[int, int]]:
         whole = self._check(prompts, embedding)
         if isinstance(whole, TiledEmbedding):
-            raise InfosamError(_WHOLE_ONLY)
+            raise InfosamError(_IN_TILES)
         model = self._model
         mask = None
         if mask_input is not None:
@@ -363,3 +397,13 @@ class Predictor(Embedder):
         tensors = PromptTensors.build([prompts], whole.shape, model.device, mask)
         features = whole.features.to(model.device).float()
         return model.decoder(features, tensors), whole.shape
+
+
+def _continued(
+    on_progress: Progress | None, n_before: int, n_all: int
+) -> Progress | None:
+    """Return the progress of a part of the work, as one of all of it."""
+    if on_progress is None:
+        return None
+    told = on_progress
+    return lambda done, _: told(n_before + done, n_all)

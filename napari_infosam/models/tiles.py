@@ -14,23 +14,22 @@ import torch.nn.functional as F
 from napari_infosam.core.geometry import MODEL_SIDE, model_shape
 from napari_infosam.core.placed import Place, PlacedMask, place_of, placed_box
 from napari_infosam.core.preprocess import Preprocessing
-from napari_infosam.core.tiles import Tile, choose_tile
+from napari_infosam.core.tiles import Tile, choose_tile, tile_of_view
 from napari_infosam.models.decoder import LOW_RES
-from napari_infosam.models.sam_model import upscale_logits
+from napari_infosam.models.drawing import full_resolution
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from napari_infosam.core.huge_image import HugeImage
-    from napari_infosam.core.prompts import PromptSet
+    from napari_infosam.core.prompts import Box, PromptSet
     from napari_infosam.models.prediction import ImageEmbedding, Prediction
     from napari_infosam.models.predictor import Predictor
 
 _RECENT = 16
 """Tiles whose embeddings are at hand: 2 MB each."""
-
-_BAND = 2**22
-"""So many pixels of a mask are brought to full resolution at once."""
 
 _OUTSIDE = 8.0
 """Minus this is the logit of what an earlier tile did not show."""
@@ -132,6 +131,33 @@ class TiledEmbedding:
         several = found if isinstance(found, list) else [found]
         return [self.placed(prediction, tile) for prediction in several]
 
+    def shared_out(self, prompts: Sequence[PromptSet]) -> dict[Tile, list[int]]:
+        """Return in which tiles the prompts of many objects are answered.
+
+        Each in the tile that it would be answered in alone; those that lie close have
+        one in common.
+
+        Returns
+        -------
+        dict
+            Which prompts go with a tile.
+        """
+        found: dict[Tile, list[int]] = {}
+        at_hand = self.at_hand()
+        for number, one in enumerate(prompts):
+            tile = choose_tile(
+                self.shape,
+                one,
+                seen_at=self.image.seen_at(),
+                recent=(*found, *at_hand),
+            )
+            found.setdefault(tile, []).append(number)
+        return found
+
+    def tile_of_view(self, view: Box) -> Tile:
+        """Return the finest tile that shows all that is in view."""
+        return tile_of_view(self.shape, view)
+
     def at_hand(self) -> list[Tile]:
         """Return the tiles whose embeddings are at hand, the last one first."""
         with self._lock:
@@ -158,53 +184,6 @@ class TiledEmbedding:
         crop, row, column = full_resolution(inside, tile)
         place = Place(row, column, self.shape, tile)
         return replace(inside, mask=PlacedMask(crop, place))
-
-
-def full_resolution(
-    inside: Prediction, tile: Tile
-) -> tuple[NDArray[np.bool_], int, int]:
-    """Return the mask of a tile at the resolution of the image, cut to the object.
-
-    Returns
-    -------
-    crop
-        ``(h, w)`` bool; ``(0, 0)`` of an empty mask.
-    row, column
-        Of its first pixel in the image.
-    """
-    rows = np.flatnonzero(inside.mask.any(axis=1))
-    columns = np.flatnonzero(inside.mask.any(axis=0))
-    if not rows.size:
-        return np.zeros((0, 0), np.bool_), tile.row, tile.column
-    step = tile.stride
-    # a pixel more on each side: the edge of the finer mask may lie in it
-    top, left = max(int(rows[0]) - 1, 0), max(int(columns[0]) - 1, 0)
-    bottom, right = int(rows[-1]) + 2, int(columns[-1]) + 2
-    row, column = tile.row + top * step, tile.column + left * step
-    height = min(bottom * step, tile.height) - top * step
-    width = min(right * step, tile.width) - left * step
-    if step == 1:
-        crop = inside.mask[top : top + height, left : left + width].copy()
-        return crop, row, column
-    low_res = torch.from_numpy(inside.low_res_logits)[None, None]
-    logits = upscale_logits(low_res, tile.shape)[0, 0]
-    band = max(1, _BAND // (width * step))
-    crop = np.empty((height, width), np.bool_)
-    right = min(right, tile.shape[1])
-    # one column more on each side than is kept, for the interpolation between them
-    before, after = int(left > 0), int(right < tile.shape[1])
-    for first in range(top, min(bottom, tile.shape[0]), band):
-        last = min(first + band, bottom, tile.shape[0])
-        above, below = int(first > 0), int(last < tile.shape[0])
-        part = logits[first - above : last + below, left - before : right + after]
-        fine = F.interpolate(
-            part[None, None], scale_factor=step, mode="bilinear", align_corners=False
-        )[0, 0]
-        fine = fine[above * step :, before * step :]
-        start = (first - top) * step
-        stop = min(start + (last - first) * step, height)
-        crop[start:stop] = (fine[: stop - start, :width] > 0).numpy()
-    return crop, row, column
 
 
 def moved_logits(

@@ -23,6 +23,12 @@ class ProjectVersions(OpenFolder):
         with self._database.read() as connection:
             return settings.get(connection, "active_version")
 
+    @property
+    def version_before(self) -> str:
+        """The version that answered before the active one; '' where none has."""
+        with self._database.read() as connection:
+            return versions.before(connection)
+
     def versions(self, *, with_deleted: bool = False) -> list[VersionRecord]:
         """Return all trained versions, oldest first."""
         with self._database.read() as connection:

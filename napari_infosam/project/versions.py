@@ -201,7 +201,23 @@ def activate(connection: sqlite3.Connection, folder: Path, version_id: str) -> N
                 f"The weights of version {version_id} are missing ({weights}): put "
                 f"them back, or choose one of {_choices(usable)}."
             )
-    settings.put(connection, "active_version", version_id)
+    now = settings.get(connection, "active_version")
+    if version_id != now:
+        settings.put(connection, "version_before", now)
+        settings.put(connection, "active_version", version_id)
+
+
+def before(connection: sqlite3.Connection) -> str:
+    """Return which version answered before the active one; '' where none has.
+
+    It is the base where that is not known, or the version is not there any more.
+    """
+    active = settings.get(connection, "active_version")
+    found = settings.get(connection, "version_before", BASE)
+    there = {record.id for record in select_versions(connection)}
+    if found == active or found not in there:
+        found = BASE
+    return "" if found == active else found
 
 
 def directory(folder: Path, version_id: str) -> Path:

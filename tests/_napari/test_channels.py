@@ -136,6 +136,8 @@ def test_a_single_channel_has_nothing_to_choose(window: Window) -> None:
     assert "one channel" in window.panel.annotate.channels.toolTip()
     assert not window.panel.annotate.channels.isEnabled()
     commands.channels()
+    assert "one channel" in window.panel.status.text()
+    window.panel.show_channels()
     (dialog,) = window.panel.findChildren(ChannelsDialog)
     assert not dialog.kind.isEnabled()
 

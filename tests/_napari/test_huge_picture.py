@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from qtpy.QtCore import Qt
 
 from napari_infosam._napari import layers
+from napari_infosam._napari.difference import BOTH
 from napari_infosam._napari.huge_picture import WindowedPicture, reader_of_crop
+from napari_infosam._napari.proposals import WIDEST
+from napari_infosam._napari.small_widgets import why_not
 from napari_infosam.core.huge_image import HugeImage
 from napari_infosam.core.metrics import iou
 from napari_infosam.core.placed import Place, PlacedMask
@@ -21,6 +24,7 @@ from napari_infosam.project import Project
 from napari_infosam.training.dataset import load_split
 
 from .helpers import picture
+from .test_versions_in_window import add_version
 from .window import Modifier, Window
 
 OpenWindow = Callable[..., Window]
@@ -119,6 +123,122 @@ def test_a_click_on_a_huge_picture_makes_an_object(open_window: OpenWindow) -> N
     samples = (*split.train, *split.validation)
     assert {sample.shape for sample in samples} == {(1024, 1024)}
     assert sum(len(sample.rles) for sample in samples) == 2
+
+
+def test_many_boxes_and_all_in_view_of_a_huge_picture(open_window: OpenWindow) -> None:
+    window = open_window(("slide", pyramid()), multiscale=True)
+    window.wait_ready()
+    proposals, many = window.panel.proposals, window.panel.annotate.many
+    many.fold.is_open = True
+    assert many.each.isEnabled()
+    assert many.propose.isEnabled()
+    look_at(window, 0)
+    window.key(Key.Key_B, Modifier.ShiftModifier)
+    reach = RADIUS + 2
+    for row, column in DISCS[:2]:
+        window.drag((row - reach, column - reach), (row + reach, column + reach))
+    window.wait(lambda: len(proposals.offered) == 2)
+    for number in range(2):
+        shown = shown_around(window, layers.PROPOSALS, number)
+        assert set(np.unique(shown)) == {0, 1, 2, 3}
+    assert iou(proposals.offered[1].small.mask(), disc(0)) > 0.9
+    # seen from afar, each is still there
+    coarse = window.layer(layers.PROPOSALS).data[3]
+    assert coarse[DISCS[1][0] // 8, DISCS[1][1] // 8] > 0
+    window.key(Key.Key_Z, Modifier.ControlModifier)
+    assert not shown_around(window, layers.PROPOSALS, 1).any()
+    window.key(Key.Key_Z, Modifier.ControlModifier | Modifier.ShiftModifier)
+    window.wait(lambda: len(proposals.offered) == 2)
+    window.key(Key.Key_C)
+
+    assert layers.PROPOSALS not in window.viewer.layers
+    for number in range(2):
+        shown = shown_around(window, layers.OBJECTS, number)
+        assert set(np.unique(shown)) == {0, number + 1}
+    project = window.session.desk.project
+    assert project is not None
+    (image,) = project.images()
+    assert len(project.tiles.stored(image.id)) == 1
+    split = load_split(project)
+    assert sum(len(s.rles) for s in (*split.train, *split.validation)) == 2
+    window.key(Key.Key_Z, Modifier.ControlModifier)
+    assert len(proposals.offered) == 2
+    assert project.n_objects() == 0
+    window.key(Key.Key_C)
+    window.session.delete_at(*DISCS[1])
+    assert project.n_objects() == 1
+
+    # what is accepted is not proposed again
+    window.panel.proposals.points_per_side = 12
+    window.key(Key.Key_G)
+    assert proposals.progress is not None
+    window.wait(lambda: proposals.offered)
+    (offer,) = proposals.offered.values()
+    assert iou(offer.small.mask(), disc(1)) > 0.9
+    window.session.objects.overlap = "keep"
+    window.point_at(*DISCS[1])
+    window.key(Key.Key_Y)
+    assert project.n_objects() == 2
+    assert len(np.unique(shown_around(window, layers.OBJECTS, 1))) == 2
+
+    window.viewer.fit_to_view()
+    window.wait(lambda: window.panel.link.many.in_view().x1 > 2 * WIDEST, 10)
+    window.key(Key.Key_G)
+    assert "Zoom in first" in window.panel.status.text()
+
+    # and a small picture has its own
+    window.viewer.add_image(picture(), name="discs")
+    window.wait(lambda: window.session.source.name == "discs")
+    window.wait_ready()
+    window.panel.proposals.points_per_side = 6
+    window.key(Key.Key_G)
+    window.wait(lambda: proposals.offered)
+    assert window.layer(layers.PROPOSALS).data.shape == picture().shape
+
+
+def test_versions_are_compared_in_a_huge_picture(open_window: OpenWindow) -> None:
+    window = open_window(("slide", pyramid()), multiscale=True)
+    window.wait_ready()
+    look_at(window, 0)
+    window.accept_at(DISCS[0])
+    desk = window.session.desk
+    assert desk.project is not None
+    add_version(desk.project)
+    desk.activate("v001")
+    window.wait(lambda: window.panel.versus.own == "v001")
+    window.wait_ready()
+    look_at(window, 1)
+    window.click(*DISCS[1])
+    window.wait_answer()
+    window.key(Key.Key_O, Modifier.ShiftModifier)
+    window.wait(lambda: window.panel.versus.is_shown)
+    shown = shown_around(window, layers.PROPOSAL, 1)
+    assert BOTH in shown
+    assert iou(shown > 0, np.hypot(*np.mgrid[-60:61, -60:61]) < RADIUS) > 0.9
+    window.key(Key.Key_O, Modifier.ShiftModifier)
+    assert set(np.unique(shown_around(window, layers.PROPOSAL, 1))) == {0, 1, 2}
+
+
+def test_what_a_huge_picture_does_not_take_says_so(open_window: OpenWindow) -> None:
+    window = open_window(("stack", np.zeros((2, 16, 16), np.uint8)))
+    window.wait_ready()
+    panel = window.panel
+    paint = panel.annotate.mode.buttons[2]
+    follow = (panel.annotate.propagate.forwards, panel.annotate.propagate.backwards)
+    assert all(button.isEnabled() for button in (paint, *follow))
+    huge = np.broadcast_to(np.uint8(0), (2, SIDE, SIDE))
+    window.viewer.add_image([huge, huge[:, ::40, ::40]], name="huge", multiscale=True)
+    window.wait(lambda: window.session.source.is_huge)
+    keys = Key.Key_P, Key.Key_X, Key.Key_Z
+    for button, key in zip((paint, *follow), keys, strict=True):
+        assert button.isVisible()
+        assert "uge images" in why_not(button)
+        window.key(key)
+        assert panel.status.text() == why_not(button)
+    assert "colours" in why_not(panel.annotate.channels)
+    window.viewer.layers.selection.active = window.layer("stack")
+    window.wait(lambda: not window.session.source.is_huge)
+    assert all(button.isEnabled() for button in (paint, *follow))
 
 
 def test_objects_are_found_again_and_small_pictures_are_as_always(

@@ -136,6 +136,37 @@ def test_versions_are_pinned_named_compared_and_deleted(window: Window) -> None:
     assert "pinned" in rows(window)[1]
 
 
+def test_a_key_goes_back_to_the_version_before_and_forth(window: Window) -> None:
+    session, learn = window.session, window.panel.learn
+
+    def answers(version: str) -> bool:
+        model = session.engine.model
+        return model is not None and model.version == version
+
+    window.key(Key.Key_U)
+    assert "No other version has answered yet" in window.panel.status.text()
+    window.accept_at(DISCS[0])
+    project = session.desk.project
+    assert project is not None
+    add_version(project)
+    add_version(project, "v001")
+    session.desk.changed.emit()
+    window.key(Key.Key_U)
+    assert "No other version has answered yet" in window.panel.status.text()
+    assert "U goes back" in learn.activate.toolTip()
+
+    for version in ("v001", "v002"):
+        learn.versions.setCurrentRow([row[:4] for row in rows(window)].index(version))
+        window.press(learn.activate)
+        window.wait(lambda v=version: answers(v))
+    for version in ("v001", "v002", "v001"):
+        window.key(Key.Key_U)
+        assert session.desk.active_version == version
+        window.wait(lambda v=version: answers(v))
+        assert f"{version} answers again" in window.panel.status.text()
+        assert learn.versions.currentItem().text().startswith(version)
+
+
 def test_a_pinned_version_answers_on_when_a_better_one_is_learnt(
     session: Session, said: list[tuple[str, bool]]
 ) -> None:

@@ -123,7 +123,7 @@ def test_held_it_shows_the_base_and_then_the_proposal_again(session, versus):
     versus.hold(True)
     base = mask_of_base(session)
     assert (base != own_mask(session)).any()
-    np.testing.assert_array_equal(versus.picture(), as_other(outlined(base)))
+    np.testing.assert_array_equal(versus.picture()[0], as_other(outlined(base)))
     assert versus.iou() == pytest.approx(iou(own_mask(session), base))
     assert (versus.own, versus.other) == (name, "base")
     versus.hold(True)  # as a key that is held down says again and again
@@ -151,7 +151,7 @@ def test_the_difference_follows_the_prompts(session, versus):
     versus.toggle_overlay()
     for prompt in (SECOND, Point(DISCS[2][1], DISCS[2][0], positive=False)):
         own, base = own_mask(session), mask_of_base(session)
-        np.testing.assert_array_equal(versus.picture(), difference(own, base))
+        np.testing.assert_array_equal(versus.picture()[0], difference(own, base))
         session.add_prompt(prompt)
     session.accept()
     assert versus.picture() is None
@@ -173,7 +173,7 @@ def test_answers_to_earlier_prompts_are_not_shown(session, versus, background):
     assert versus.picture() is None
     background.release()
     np.testing.assert_array_equal(
-        versus.picture(), as_other(outlined(mask_of_base(session)))
+        versus.picture()[0], as_other(outlined(mask_of_base(session)))
     )
     assert versus.activity == ""
 
@@ -199,7 +199,7 @@ def test_the_previous_version(session, versus):
     assert (versus.own, versus.other) == (second, first)
     session.add_prompt(FIRST)
     versus.hold(True)
-    np.testing.assert_array_equal(versus.picture(), as_other(outlined(its)))
+    np.testing.assert_array_equal(versus.picture()[0], as_other(outlined(its)))
     # a first version has none before it but the base
     session.clear()
     session.desk.activate(first)
@@ -213,7 +213,7 @@ def test_a_base_that_has_not_seen_the_picture_looks_at_it(session, versus):
     assert base.encoder_hash != own.encoder_hash
     versus.toggle_overlay()
     np.testing.assert_array_equal(
-        versus.picture(), difference(own_mask(session), mask_of_base(session))
+        versus.picture()[0], difference(own_mask(session), mask_of_base(session))
     )
 
 
@@ -328,4 +328,4 @@ def test_the_key_is_held_and_let_go(window: Window) -> None:
 def versus_picture(window: Window) -> np.ndarray:
     found = window.panel.versus.picture()
     assert found is not None
-    return found
+    return found[0]

@@ -12,6 +12,7 @@ from napari_infosam.core.metrics import iou
 from napari_infosam.core.placed import (
     Place,
     PlacedMask,
+    in_common,
     is_on,
     place_of,
     placed_box,
@@ -85,3 +86,29 @@ def test_the_mask_of_a_huge_image_takes_no_frame() -> None:
     box = placed_box(mask)
     assert box is not None
     assert (box.x0, box.y1) == (59_990, 59_999)
+
+
+@given(st.lists(placed_masks(), min_size=1, max_size=3))
+def test_crops_are_laid_on_each_other(
+    drawn: list[tuple[PlacedMask, np.ndarray]],
+) -> None:
+    parts, (row, column) = in_common(*(mask for mask, _ in drawn))
+    assert len({part.shape for part in parts}) == 1
+    for part, (_, full) in zip(parts, drawn, strict=True):
+        whole = np.zeros(FRAME, np.bool_)
+        whole[row : row + part.shape[0], column : column + part.shape[1]] = part
+        np.testing.assert_array_equal(whole, full)
+
+
+def test_whole_masks_and_empty_crops_are_in_common_as_they_are() -> None:
+    one = np.ones(FRAME, np.bool_)
+    parts, corner = in_common(one, one)
+    assert parts[0] is one
+    assert corner == (0, 0)
+    empty = PlacedMask(np.zeros((0, 0), np.bool_), Place(3, 4, FRAME))
+    assert in_common(empty)[0][0].shape == (0, 0)
+    mask = PlacedMask(np.ones((2, 3), np.bool_), Place(5, 6, FRAME))
+    (none, same), corner = in_common(empty, mask)
+    assert corner == (5, 6)
+    assert not none.any()
+    assert same.all()

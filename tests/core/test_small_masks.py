@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_infosam.core.masks import mask_box
-from napari_infosam.core.small_masks import SmallMask, apart, trimmed
+from napari_infosam.core.small_masks import SmallMask, TakenParts, apart, trimmed
 
 SHAPE = (12, 15)
 
@@ -45,3 +45,22 @@ def test_the_earlier_one_keeps_shared_pixels() -> None:
     assert not (kept[0].mask() & kept[1].mask()).any()
     assert taken.sum() == 6 * 20  # what was given is not changed
     assert [one is None for one in apart([first, cut, below], taken)] == [False] * 3
+
+
+@given(
+    arrays(np.bool_, (20, 20)),
+    st.lists(
+        st.tuples(*[st.integers(0, 12)] * 2, *[st.integers(1, 8)] * 2), max_size=6
+    ),
+)
+def test_parts_are_taken_as_pixels_of_a_whole(
+    before: np.ndarray, blocks: list[tuple[int, int, int, int]]
+) -> None:
+    masks = [block(one[:2], one[2:]) for one in blocks]
+    labels = before.astype(np.int32) * 3
+    parts = TakenParts(lambda rows, columns: labels[np.ix_(rows, columns)])
+    for _ in range(2):  # what was given is not changed
+        for one, other in zip(apart(masks, before), apart(masks, parts), strict=True):
+            assert (one is None) == (other is None)
+            if one is not None and other is not None:
+                np.testing.assert_array_equal(one.mask(), other.mask())

@@ -5,7 +5,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from napari_infosam.core.prompts import Box, Point, PromptSet
-from napari_infosam.core.tiles import Tile, around, choose_tile, is_huge, neighbours
+from napari_infosam.core.tiles import (
+    Tile,
+    around,
+    around_all,
+    choose_tile,
+    is_huge,
+    neighbours,
+    tile_of_view,
+)
 
 SIDE = 64
 
@@ -65,6 +73,24 @@ def test_an_earlier_tile_is_used_again_where_it_suits(
     tile = choose_tile(shape, prompts, seen_at=seen_at, side=SIDE)
     again = choose_tile(shape, prompts, seen_at=seen_at, recent=[tile], side=SIDE)
     assert again == tile
+
+
+@given(images(), images())
+def test_a_tile_shows_all_that_is_in_view(
+    one: tuple[tuple[int, int], PromptSet], other: tuple[tuple[int, int], PromptSet]
+) -> None:
+    view = around_all([one[1], other[1]])
+    shape = (max(one[0][0], other[0][0]), max(one[0][1], other[0][1]))
+    tile = tile_of_view(shape, view, SIDE)
+    assert tile.holds(view, -tile.stride, shape)
+    assert 0 <= tile.row < tile.row + tile.height <= shape[0]
+    assert 0 <= tile.column < tile.column + tile.width <= shape[1]
+    assert max(tile.shape) <= SIDE
+    assert tile.row % tile.stride == tile.column % tile.stride == 0
+    # a finer one would not do
+    assert tile.stride == 1 or max(view.x1 - view.x0, view.y1 - view.y0) > (
+        SIDE * tile.stride / 2
+    )
 
 
 def test_a_tile_covers_the_last_pixels_of_the_image() -> None:

@@ -8,13 +8,21 @@ from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.huge_image import HugeImage
 from napari_infosam.core.masks import decode_rle
 from napari_infosam.core.metrics import iou
-from napari_infosam.core.placed import Place, PlacedMask, placed_rle
+from napari_infosam.core.placed import (
+    Place,
+    PlacedMask,
+    placed_box,
+    placed_rle,
+)
 from napari_infosam.core.prompts import Box, Point, PromptSet
 from napari_infosam.core.tiles import Tile
 from napari_infosam.models import Predictor, SamModel, TiledEmbedding
+from napari_infosam.models.automatic import point_grid, propose
+from napari_infosam.models.batch import Cancelled
+from napari_infosam.models.drawing import full_resolution
 from napari_infosam.models.prediction import Prediction
 from napari_infosam.models.sam_model import upscale_logits
-from napari_infosam.models.tiles import full_resolution, moved_logits
+from napari_infosam.models.tiles import moved_logits
 
 SIDE = 6000
 CENTER = (3010, 2990)
@@ -158,3 +166,76 @@ def test_no_mask_is_an_empty_crop() -> None:
     empty = Prediction(np.zeros((64, 64), bool), 0.1, np.zeros((256, 256), np.float32))
     crop, row, column = full_resolution(empty, Tile(64, 128, 64, 64, 1))
     assert (crop.size, row, column) == (0, 64, 128)
+
+
+@pytest.fixture(scope="module")
+def many() -> tuple[HugeImage, list[PlacedMask]]:
+    """Return a huge image with discs: four side by side, and one far away."""
+    pixels = np.full((SIDE, SIDE), 40, np.uint8)
+    discs = []
+    for row, column, radius in (
+        (1000, 1000, 60),
+        (1000, 1180, 50),
+        (1170, 1010, 40),
+        (1200, 1200, 60),
+        (5000, 4600, 400),
+    ):
+        rows, columns = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+        place = Place(row - radius, column - radius, (SIDE, SIDE))
+        discs.append(PlacedMask(np.hypot(rows, columns) < radius, place))
+        here = np.s_[row - radius : row + radius + 1, column - radius :]
+        pixels[here][:, : 2 * radius + 1][np.asarray(discs[-1])] = 200
+    return HugeImage([pixels]).prepare(), discs
+
+
+def test_many_boxes_are_answered_in_their_tiles(
+    predictor: Predictor, many: tuple[HugeImage, list[PlacedMask]]
+) -> None:
+    image, discs = many
+    embedding = predictor.embed(image)
+    assert isinstance(embedding, TiledEmbedding)
+    boxes = [placed_box(disc) for disc in discs]
+    corners = [box.as_array() for box in boxes if box is not None]
+    told: list[tuple[int, int]] = []
+    found = predictor.predict_boxes(
+        corners, embedding=embedding, on_progress=lambda *now: told.append(now)
+    )
+    assert told[-1] == (5, 5)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    tiles = {small.tile for small in found}
+    assert {tile.stride for tile in tiles if tile is not None} == {1, 2}
+    for small, disc, box in zip(found, discs, boxes, strict=True):
+        mask = small.mask()
+        assert isinstance(mask, PlacedMask)
+        assert iou(mask, disc) > 0.9
+        alone = predictor.answer(PromptSet(box=box), None, embedding)
+        assert iou(mask, alone.mask) > 0.99
+
+    assert predictor.predict_boxes([], embedding=embedding) == []
+    with pytest.raises(Cancelled):
+        predictor.predict_boxes(corners, embedding=embedding, cancelled=lambda: True)
+    with pytest.raises(InfosamError, match="outside"):
+        predictor.predict_boxes([[-90, -90, -30, -30]], embedding=embedding)
+
+
+@pytest.mark.parametrize("extent", [600, 1100])
+def test_everything_in_view_is_proposed_in_one_tile(
+    predictor: Predictor, many: tuple[HugeImage, list[PlacedMask]], extent: int
+) -> None:
+    image, discs = many
+    embedding = predictor.embed(image)
+    assert isinstance(embedding, TiledEmbedding)
+    view = Box(*[1100 - extent / 2] * 2, *[1100 + extent / 2] * 2)
+    tile = embedding.tile_of_view(view)
+    assert tile.stride == (1 if extent < 1024 else 2)
+    n_side = extent // 70
+    points = point_grid(image.plane, view, n_side, tile)
+    assert len(points) == n_side**2
+    found = propose(predictor, points, embedding=embedding, tile=tile)
+    for disc in discs[:4]:
+        assert max(iou(one.small.mask(), disc) for one in found) > 0.9
+    for one in found:
+        assert one.small.tile == tile
+        assert one.small.mask().shape != image.plane
+        x, y = tile.point_inside(one.point.x, one.point.y)
+        assert max(x, y) < 1024

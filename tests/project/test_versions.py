@@ -57,6 +57,31 @@ def test_reserve_add_activate(project: Project) -> None:
     assert project.active_version == "v001"
 
 
+def test_the_version_that_answered_before_is_known(project: Project) -> None:
+    assert project.version_before == ""
+    first, second = make_version(project), make_version(project)
+    assert project.version_before == ""
+    project.activate(first.id)
+    project.activate(first.id)
+    assert project.version_before == "base"
+    project.activate(second.id)
+    with Project.open(project.path, lock=False) as again:
+        assert again.version_before == first.id
+    # and in turn
+    for now, before in ((first, second), (second, first)):
+        project.activate(project.version_before)
+        assert project.active_version == now.id
+        assert project.version_before == before.id
+    # one that is not there any more, or that nobody noted, is the base
+    project.shelf.delete(first.id)
+    assert project.version_before == "base"
+    project.activate("base")
+    project.shelf.delete(second.id)
+    assert project.version_before == ""
+    assert make_version(project, status="active").id == project.active_version
+    assert project.version_before == "base"
+
+
 def test_a_version_added_as_active_is_active(project: Project) -> None:
     record = make_version(project, status="active")
     assert project.active_version == record.id
