@@ -15,7 +15,6 @@ from qtpy.QtCore import QPoint, QRect, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QApplication,
-    QComboBox,
     QDockWidget,
     QScrollArea,
     QWidget,
@@ -109,11 +108,6 @@ class Person(Window):
         """Place a point and wait for its answer."""
         self.click(row, column, **how)
         self.wait_answer()
-
-    def choose(self, box: QComboBox, title: str) -> None:
-        """Go down a list of choices by the arrow key."""
-        while box.currentText() != title:
-            self.key(Key.Key_Down, at=box)
 
     def go_to_slice(self, number: int) -> None:
         """Look at one slice of a stack."""

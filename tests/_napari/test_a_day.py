@@ -4,206 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pytest
+import tifffile
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication
 from skimage import io
 
-from napari_infosam._napari import layers
+from napari_infosam._napari import preview
+from napari_infosam._napari.images_model import NAME, OBJECTS, STATE
+from napari_infosam._napari.objects_dialogs import ExportDialog
 from napari_infosam.core.metrics import iou
-from napari_infosam.project import Project
-from napari_infosam.project.formats.export import export_project
+from napari_infosam.core.prompts import CHOICES
 
-from .window import Button, Modifier, Window
+from . import labelling
+from .annotator import SHIFT, Annotator, Key
+from .cells import BESIDE, CENTRES, faint, nested, plain
+from .labelling import CLASSES
+from .window import choose_folder
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
     from numpy.typing import NDArray
     from pytestqt.qtbot import QtBot
 
-Key = Qt.Key
-N_IMAGES = 10
-CENTRES = tuple((row, column) for row in (50, 150) for column in (50, 150, 250))
-"""(row, column) of the six cells of an image."""
-RADIUS = 26
-GOOD = 0.8
-
-
-def scan(number: int) -> NDArray[np.uint8]:
-    """Return ``(200, 300)`` with six cells on a noisy ground."""
-    image = np.random.default_rng(number).integers(25, 45, (200, 300))
-    for cell in range(6):
-        image[truth(cell)] = 150 + 15 * cell
-    return image.astype(np.uint8)
-
-
-def truth(cell: int) -> NDArray[np.bool_]:
-    rows, columns = np.mgrid[:200, :300]
-    row, column = CENTRES[cell]
-    return np.hypot(rows - row, columns - column) < RADIUS
+Picture: TypeAlias = "Callable[[int], NDArray[np.uint8]]"
+Deed: TypeAlias = "Callable[[Annotator], None]"
+Labels: TypeAlias = "NDArray[Any]"
+DAY: tuple[tuple[Picture, Deed, Deed], ...] = (
+    (plain, labelling.one_by_one, labelling.delete_and_undo),
+    (plain, labelling.in_boxes_and_painted, labelling.undo_and_redo_everything),
+    (plain, labelling.proposed_one_by_one, labelling.delete_and_label_again),
+    (nested, labelling.meanings, labelling.merge_and_split),
+    (plain, labelling.otherwise, labelling.paint_a_correction),
+    (faint, labelling.proposed_above_a_score, labelling.erase_a_correction),
+    (plain, labelling.in_boxes, labelling.go_on_with_an_accepted_one),
+    (plain, labelling.painted, labelling.relabel_by_key),
+    (plain, labelling.one_by_one, labelling.change_in_the_list),
+    (plain, labelling.otherwise, labelling.reject),
+)
+"""What each image is, how it is labelled, and what is changed then."""
+GOOD = 0.9
+GRID = 9
+"""Points along an image for proposals; the usual 32 would take a minute each time."""
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    """Return a folder with an image for each line of `DAY`."""
     made = tmp_path / "scans"
     made.mkdir()
-    for number in range(N_IMAGES):
-        io.imsave(made / f"scan{number}.png", scan(number), check_contrast=False)
+    for number, (picture, _, _) in enumerate(DAY):
+        path = made / f"scan{number}.png"
+        io.imsave(path, picture(number), check_contrast=False)
     return made
-
-
-class Day:
-    """What a person does in the window, by mouse and keys."""
-
-    def __init__(self, window: Window) -> None:
-        self.window = window
-        self.accepts = (self._by_key, self._by_enter, self._by_button)
-        self.n_accepted = 0
-
-    # --------------------------------------------------------------- prompts
-    def click(self, cell: int) -> None:
-        self.window.click(*CENTRES[cell])
-
-    def click_and_exclude(self, cell: int) -> None:
-        row, column = CENTRES[cell]
-        self.window.click(row, column)
-        self.window.wait_answer()
-        self.window.click(row, column + RADIUS + 14, Button.RightButton)
-
-    def click_twice(self, cell: int) -> None:
-        row, column = CENTRES[cell]
-        self.window.click(row - 8, column - 8)
-        self.window.wait_answer()
-        self.window.click(row + 10, column + 10)
-
-    def exclude_by_polarity(self, cell: int) -> None:
-        row, column = CENTRES[cell]
-        self.window.click(row, column)
-        self.window.wait_answer()
-        self.window.key(Key.Key_T)
-        self.window.click(row - RADIUS - 14, column)
-        self.window.key(Key.Key_T)
-
-    def box(self, cell: int) -> None:
-        row, column = CENTRES[cell]
-        self.window.key(Key.Key_B)
-        self.window.drag(
-            (row - RADIUS - 2, column - RADIUS - 2),
-            (row + RADIUS + 2, column + RADIUS + 2),
-        )
-        self.window.key(Key.Key_S)
-
-    def box_and_click(self, cell: int) -> None:
-        self.box(cell)
-        self.window.wait_answer()
-        self.window.click(*CENTRES[cell])
-
-    # --------------------------------------------------------------- accept
-    def accept(self) -> None:
-        before = self.window.session.objects_here()
-        self.window.wait_answer()
-        self.accepts[self.n_accepted % len(self.accepts)]()
-        self.n_accepted += 1
-        self.window.wait(lambda: self.window.session.objects_here() == before + 1)
-
-    def _by_key(self) -> None:
-        self.window.key(Key.Key_C)
-
-    def _by_enter(self) -> None:
-        self.window.key(Key.Key_Return)
-
-    def _by_button(self) -> None:
-        self.window.press(self.window.panel.annotate.accept)
-
-    # ---------------------------------------------------------- corrections
-    def undo(self) -> None:
-        self.window.key(Key.Key_Z, Modifier.ControlModifier)
-
-    def redo(self) -> None:
-        self.window.key(Key.Key_Z, Modifier.ControlModifier | Modifier.ShiftModifier)
-
-    def over(self, cell: int, key: Key) -> None:
-        """Press a key with the pointer over a cell."""
-        self.window.point_at(*CENTRES[cell])
-        self.window.key(key)
-
-    def undo_and_redo(self) -> None:
-        before = self.labels()
-        self.undo()
-        self.window.wait(lambda: self.window.session.objects_here() == 5, 10)
-        self.redo()
-        np.testing.assert_array_equal(self.labels(), before)
-
-    def delete_and_undo(self) -> None:
-        before = self.labels()
-        self.over(3, Key.Key_D)
-        self.window.wait(lambda: self.window.session.objects_here() == 5, 10)
-        self.undo()
-        np.testing.assert_array_equal(self.labels(), before)
-
-    def delete_and_label_again(self) -> None:
-        self.over(2, Key.Key_D)
-        self.click(2)
-        self.accept()
-
-    def merge_and_split(self) -> None:
-        self.over(0, Key.Key_A)
-        self.over(1, Key.Key_A)
-        self.window.key(Key.Key_J)
-        self.window.wait(lambda: self.window.session.objects_here() == 5, 10)
-        self.over(0, Key.Key_K)
-        self.window.wait(lambda: self.window.session.objects_here() == 6, 10)
-
-    def paint_a_correction(self) -> None:
-        row, column = CENTRES[4]
-        objects = self.window.layer(layers.OBJECTS)
-        self.window.viewer.layers.selection.active = objects
-        objects.mode = "paint"
-        objects.brush_size = 8
-        objects.selected_label = int(self.labels()[row, column])
-        self.window.drag((row, column), (row, column + RADIUS + 8))
-        self.window.wait(lambda: self.labels()[row, column + RADIUS + 6] != 0)
-        self.window.viewer.layers.selection.active = self.window.panel.link.image
-
-    def reject_a_proposal(self) -> None:
-        self.window.click(100, 100)
-        self.window.wait_answer()
-        self.window.key(Key.Key_Escape)
-        assert self.window.proposal_area() == 0
-
-    def prompt_again(self) -> None:
-        self.over(5, Key.Key_W)
-        self.window.wait_answer()
-        row, column = CENTRES[5]
-        self.window.click(row + 6, column + 6)
-        self.window.wait_answer()
-        self.window.key(Key.Key_C)
-        self.window.wait(lambda: not self.window.session.prompts)
-        self.window.wait(lambda: self.window.session.objects_here() == 6, 10)
-
-    def other_class(self) -> None:
-        self.window.session.desk.add_class("mitosis")
-        self.window.session.class_name = "mitosis"
-        self.over(1, Key.Key_R)
-        self.window.session.class_name = self.window.session.desk.classes()[0]
-
-    def labels(self) -> NDArray[Any]:
-        """Return what is seen, after a look that it is on disk."""
-        QApplication.processEvents()
-        project, image = (
-            self.window.session.desk.project,
-            self.window.session.objects.image_id,
-        )
-        assert project is not None
-        assert image is not None
-        stored = project.label_image(image)
-        np.testing.assert_array_equal(self.window.layer(layers.OBJECTS).data, stored)
-        return stored
 
 
 @pytest.mark.slow
@@ -214,77 +70,152 @@ def test_a_day_of_labelling(
     qtbot: QtBot,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    viewer = make_napari_viewer(show=True)
-    viewer.open(sorted(folder.glob("*.png")), stack=False)
-    window = Window(qtbot, viewer)
-    day = Day(window)
-    prompts = (
-        day.click,
-        day.box,
-        day.click_and_exclude,
-        day.click_twice,
-        day.box_and_click,
-        day.exclude_by_polarity,
+    # the machine that tests may be a busy one
+    monkeypatch.setattr(preview, "SLOW_SECONDS", 60.0)
+    day = Annotator(qtbot, make_napari_viewer(show=True))
+    day.add_folder(folder, monkeypatch)
+    day.wait(lambda: day.session.source is not None)
+    day.wait_ready()
+    for name in CLASSES:
+        day.add_class(name)
+    seen = label_all(day)
+    choose_folder(tmp_path, monkeypatch)
+    check_labels(export(day, "Label images"), seen)
+    check_coco(export(day, "COCO"), day, seen)
+    day.click(*BESIDE)  # it is not accepted before the evening
+    day.wait_answer()
+    project = day.session.desk.path
+    close(day)
+
+    again = Annotator(qtbot, make_napari_viewer(show=True))
+    choose_folder(project, monkeypatch)
+    again.choose_in_menu(again.annotate.project_menu.menu(), "Open project …")
+    check_reopened(again, day, seen)
+    again.close()
+
+
+def label_all(day: Annotator) -> dict[str, Labels]:
+    """Label image after image; return what is seen in the end, by their names."""
+    day.proposals.points_per_side = GRID
+    steps = (
+        lambda: day.key(Key.Key_N),
+        lambda: day.key(Key.Key_PageDown),
+        lambda: day.press(day.images.next),
     )
-    corrections = (
-        day.undo_and_redo,
-        day.delete_and_undo,
-        day.delete_and_label_again,
-        day.merge_and_split,
-        day.paint_a_correction,
-        day.reject_a_proposal,
-        day.prompt_again,
-        day.other_class,
-    )
-    seen: dict[str, NDArray[Any]] = {}
-    for number in range(N_IMAGES):
-        window.wait_ready()
-        for cell in range(6):
-            prompts[(number + cell) % len(prompts)](cell)
-            day.accept()
-        corrections[number % len(corrections)]()
-        source = window.session.source
-        assert source is not None
-        seen[source.name] = day.labels()
-        window.key(Key.Key_N)
-        window.wait(lambda name=source.name: window.session.source.name != name)
-    assert len(seen) == N_IMAGES
-    assert window.session.desk.project is not None
-    path = window.session.desk.project.path
+    seen: dict[str, Labels] = {}
+    for number, (_, label, correct) in enumerate(DAY):
+        assert day.name == f"scan{number}.png"
+        day.choose_class(CLASSES[number % len(CLASSES)])
+        label(day)
+        correct(day)
+        seen[day.name] = labels = day.labels()
+        assert len(np.unique(labels)) == len(CENTRES) + 1
+        for cell, (_, mask) in day.here.items():
+            assert iou(labels == labels[CENTRES[cell]], mask) > GOOD
+        if number == len(DAY) - 1:
+            break
+        day.key(Key.Key_R, SHIFT)
+        day.go(steps[number % len(steps)])
+        if number == 5:  # a look back
+            day.go(lambda: day.key(Key.Key_PageUp))
+            np.testing.assert_array_equal(day.labels(), seen[day.name])
+            day.go(lambda: day.key(Key.Key_PageDown))
+    return seen
+
+
+def export(day: Annotator, title: str) -> Path:
+    """Export by the window for it; return the folder that it made."""
+    day.choose_in_menu(day.annotate.project_menu.menu(), "Export objects …")
+    (dialog,) = day.panel.findChildren(ExportDialog)
+    day.wait(dialog.isVisible)
+    day.choose(dialog.kind, title)
+    folder, *_ = dialog.out.parentWidget().findChildren(type(dialog.go))
+    day.press(folder)
+    day.press(dialog.go)
+    day.wait(lambda: dialog.outcome.text())
+    out = dialog.out_path
+    said = f"{6 * len(DAY)} objects in {len(DAY)} images exported to {out}."
+    assert dialog.outcome.text() == said
+    day.press(dialog.leave)
+    day.wait(lambda: not day.panel.findChildren(ExportDialog))
+    return out
+
+
+def close(day: Annotator) -> None:
+    """Close the window, as by a click on its cross; the program ends then."""
+    window = day.panel.window()
     window.close()
+    day.wait(lambda: not window.isVisible())
+    day.close()
 
-    with Project.open(path) as project:
-        assert project.n_objects() == 6 * N_IMAGES
-        for image in project.images():
-            labels = project.label_image(image.id)
-            np.testing.assert_array_equal(labels, seen[image.name])
-            for cell in range(6):
-                row, column = CENTRES[cell]
-                assert iou(labels == labels[row, column], truth(cell)) > GOOD
-        export_project(project, "coco", tmp_path / "day.json")
-    coco = COCO(str(tmp_path / "day.json"))
-    assert len(coco.imgs) == N_IMAGES
-    assert len(coco.anns) == 6 * N_IMAGES
-    names = {image["id"]: Path(image["file_name"]).stem for image in coco.imgs.values()}
-    for annotation in coco.anns.values():
-        mask = coco_mask.decode(coco.annToRLE(annotation)).astype(bool)
-        shown = seen[names[annotation["image_id"]]]
-        (value,) = np.unique(shown[mask])
-        np.testing.assert_array_equal(mask, shown == value)
 
-    again = make_napari_viewer(show=True)
-    again.open(sorted(folder.glob("*.png")), stack=False)
-    monkeypatch.setenv("INFOSAM_PROJECTS", str(path.parent))
-    reopened = Window(qtbot, again)
-    for _ in range(N_IMAGES):
-        reopened.wait(lambda: len(reopened.shown_objects()) == 6)
-        source = reopened.session.source
-        assert source is not None
-        np.testing.assert_array_equal(
-            reopened.layer(layers.OBJECTS).data, seen.pop(source.name)
-        )
-        reopened.key(Key.Key_N)
-        if seen:
-            reopened.wait(lambda name=source.name: reopened.session.source.name != name)
-    assert not seen
-    reopened.panel.close_down()
+# ------------------------------------------------------------------------ checks
+def check_labels(out: Path, seen: dict[str, Labels]) -> None:
+    files = {path.stem: path for path in out.glob("*.tif")}
+    assert {*files} == {Path(name).stem for name in seen}
+    for name, labels in seen.items():
+        np.testing.assert_array_equal(tifffile.imread(files[Path(name).stem]), labels)
+
+
+def check_coco(out: Path, day: Annotator, seen: dict[str, Labels]) -> None:
+    coco = COCO(str(out / "annotations.json"))
+    assert len(coco.imgs) == len(DAY)
+    assert len(coco.anns) == 6 * len(DAY)
+    for image in coco.imgs.values():
+        labels, meant = seen[image["file_name"]], day.meant[image["file_name"]]
+        numbers = {int(labels[CENTRES[cell]]): cell for cell in meant}
+        for annotation in coco.imgToAnns[image["id"]]:
+            mask = coco_mask.decode(coco.annToRLE(annotation)).astype(bool)
+            (number,) = np.unique(labels[mask])
+            np.testing.assert_array_equal(mask, labels == number)
+            category = coco.cats[annotation["category_id"]]["name"]
+            assert category == meant[numbers.pop(int(number))][0]
+        assert not numbers
+
+
+def check_reopened(again: Annotator, day: Annotator, seen: dict[str, Labels]) -> None:
+    """Everything is where it was left: images, objects, classes, and what was begun."""
+    names = list(seen)
+    again.wait(lambda: again.name == names[-1])
+    again.wait(lambda: again.n_points == 1)
+    again.wait(lambda: again.proposal_area() > 0)
+    check_undo(again)
+    model = again.images.model
+    rows = range(model.rowCount())
+    assert [model.index(row, NAME).data() for row in rows] == names
+    assert [model.index(row, OBJECTS).data() for row in rows] == ["6"] * len(names)
+    states = [model.index(row, STATE).data() for row in rows]
+    assert states == ["reviewed"] * (len(names) - 1) + ["in work"]
+    check_prompts(again)
+    for name in reversed(names):
+        assert again.name == name
+        again.wait_objects(len(CENTRES))
+        np.testing.assert_array_equal(again.labels(), seen[name])
+        listed = again.session.objects.summaries()
+        classes = {one.instance_id: one.class_name for one in listed}
+        for cell, (class_name, _) in day.meant[name].items():
+            assert classes[again.number(cell)] == class_name
+        if name != names[0]:
+            again.go(lambda: again.key(Key.Key_PageUp))
+
+
+def check_undo(again: Annotator) -> None:
+    """What was accepted before the window was closed is undone and redone."""
+    again.key(Key.Key_Escape)
+    while again.session.objects_here() == len(CENTRES):
+        again.undo()
+    while again.annotate.redo.isEnabled():
+        again.redo()
+    again.wait_objects(len(CENTRES))
+    assert again.n_points == 0
+
+
+def check_prompts(again: Annotator) -> None:
+    """Each object has the prompts that it was labelled with."""
+    prompts = [one.prompts for one in again.session.desk.require().objects()]
+    points = [point for one in prompts for point in one.points]
+    assert {point.positive for point in points} == {True, False}
+    assert {one.choice for one in prompts} >= {CHOICES.index("part"), len(CHOICES) - 1}
+    assert any(one.box for one in prompts)
+    assert any(one.rough for one in prompts)
+    assert any(not one for one in prompts)  # nobody prompted for what was proposed

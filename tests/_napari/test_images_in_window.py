@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog
 
@@ -48,7 +48,7 @@ def listed(
 ) -> Window:
     """Return a window in which the folder was added with the mouse."""
     window = open_window()
-    add(window, folder, monkeypatch)
+    window.add_folder(folder, monkeypatch)
     window.wait(lambda: names(window) == ["0.npy"])
     window.wait_ready()
     return window
@@ -102,18 +102,6 @@ def test_undo_names_the_image_and_counts_those_with_objects(listed: Window) -> N
     for _ in range(2):  # prompts of the object in work come first
         window.key(Key.Key_Z, Modifier.ControlModifier | Modifier.ShiftModifier)
     assert counts.text() == "0 objects here, 1 in 1 image"
-
-
-def add(window: Window, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unfold the list, press Add and choose Folder …, and a folder in its dialog."""
-    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
-    if not view(window).section.is_open:
-        window.press(view(window).section.button)
-    menu = view(window).add.menu()
-    menu.popup(view(window).add.mapToGlobal(QPoint(0, 20)))
-    window.wait(menu.isVisible)
-    place = menu.actionGeometry(menu.actions()[0]).center()
-    window.qtbot.mouseClick(menu, Qt.MouseButton.LeftButton, pos=place)
 
 
 def names(window: Window) -> list[str]:
@@ -222,7 +210,7 @@ def test_an_image_of_another_size_is_fitted_into_the_view(
     for number in (1, 2):
         np.save(folder / f"{number}.npy", np.tile(picture(180), (2, 3)))
     window = open_window()
-    add(window, folder, monkeypatch)
+    window.add_folder(folder, monkeypatch)
     window.wait(lambda: names(window) == ["0.npy"])
     window.wait_ready()
     camera = window.viewer.scene.camera
@@ -363,7 +351,7 @@ def test_the_slice_of_a_stack_comes_back(
     np.save(stacks / "a.npy", np.stack([picture(90 + 30 * n) for n in range(4)]))
     np.save(stacks / "b.npy", picture())
     window = open_window()
-    add(window, stacks, monkeypatch)
+    window.add_folder(stacks, monkeypatch)
     window.wait(lambda: names(window) == ["a.npy"])
     window.viewer.dims.set_current_step(0, 2)
     window.wait_ready()
@@ -515,7 +503,7 @@ def test_axes_that_a_file_names_are_channels_and_slices(
     window = listed
     pixels = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
     tifffile.imwrite(folder / "more.tif", pixels, ome=True, metadata={"axes": axes})
-    add(window, folder, monkeypatch)
+    window.add_folder(folder, monkeypatch)
     window.wait(lambda: "more.tif" in cells(window, NAME))
     double_click(window, 3)
     window.wait(lambda: names(window) == ["more.tif"])
@@ -643,7 +631,7 @@ def test_open_layers_are_listed_and_never_put_away(
     window.accept_at(DISCS[0])
     assert cells(window, OBJECTS) == ["1"]
 
-    add(window, folder, monkeypatch)
+    window.add_folder(folder, monkeypatch)
     window.wait(lambda: len(cells(window, NAME)) == 4)
     assert names(window) == ["discs"]  # it is what the person looks at
     double_click(window, 2)
@@ -668,7 +656,7 @@ def test_long_adding_shows_a_bar_and_can_be_cancelled(
         raise CancelledError
 
     monkeypatch.setattr(list_changes, "find_images", endless)
-    add(window, folder, monkeypatch)
+    window.add_folder(folder, monkeypatch)
     widget = view(window)
     assert not widget.work.isVisible()
     window.wait(widget.work.isVisible)
@@ -695,7 +683,7 @@ def test_thumbnails_come_for_the_rows_in_sight(
         tifffile.imwrite(more / f"z{number:02}.tif", picture(255 - number))
     said: list[bool] = []
     window.session.voice.said.connect(lambda _, failed: said.append(failed))
-    add(window, more, monkeypatch)
+    window.add_folder(more, monkeypatch)
     window.wait(lambda: widget.model.rowCount() == 25)
     known = widget.model._thumbnails._known
 

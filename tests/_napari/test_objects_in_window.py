@@ -66,9 +66,7 @@ def listed(window: Window) -> ObjectsWidget:
 def click_row(
     window: Window, row: int, modifier: Modifier = Modifier.NoModifier
 ) -> None:
-    table = window.panel.annotate.objects.table
-    where = table.visualRect(table.model().index(row, 1)).center()
-    window.qtbot.mouseClick(table.viewport(), Button.LeftButton, modifier, where)
+    window.click_row(window.panel.annotate.objects.table, row, 1, modifier)
 
 
 def click_title(window: Window, column: int) -> None:

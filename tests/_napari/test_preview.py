@@ -112,37 +112,32 @@ def test_dashes_lie_on_the_edge() -> None:
     assert not len(dashes(np.zeros((5, 5), bool), 1.0))
 
 
-def n_dashes(window: Window) -> int:
-    names = [layer.name for layer in window.viewer.layers]
-    return len(window.layer(layers.PREVIEW).data) if layers.PREVIEW in names else 0
-
-
 def test_the_pointer_previews_what_a_click_gives(window: Window) -> None:
     window.point_at(*DISCS[0])
-    window.wait(lambda: n_dashes(window))
+    window.wait(window.n_dashes)
     found = window.layer(layers.PREVIEW).data[:, 0]
     assert np.abs(found.mean(axis=0) - DISCS[0]).max() < 4
     assert window.proposal_area() == 0
     window.click(*DISCS[0])
     window.wait_answer()
-    window.wait(lambda: n_dashes(window) == 0)
+    window.wait(lambda: window.n_dashes() == 0)
     window.point_at(DISCS[1][0], DISCS[1][1])  # what both points give
-    window.wait(lambda: n_dashes(window))
+    window.wait(window.n_dashes)
     window.qtbot.wait(50)
     window.key(Key.Key_Escape)
 
     window.point_at(*DISCS[2])
-    window.wait(lambda: n_dashes(window))
+    window.wait(window.n_dashes)
     window.viewer.mouse_over_canvas = True  # as napari does where the pointer enters
     QApplication.sendEvent(window.canvas, QEvent(QEvent.Type.Leave))
-    window.wait(lambda: n_dashes(window) == 0)
+    window.wait(lambda: window.n_dashes() == 0)
     window.qtbot.wait(100)
     window.point_at(*DISCS[2])
-    window.wait(lambda: n_dashes(window))
+    window.wait(window.n_dashes)
     window.point_at(2, -20)  # beside the image
-    window.wait(lambda: n_dashes(window) == 0)
+    window.wait(lambda: window.n_dashes() == 0)
     window.point_at(*DISCS[2])
-    window.wait(lambda: n_dashes(window))
+    window.wait(window.n_dashes)
     window.viewer.layers.remove("discs")
     window.wait(lambda: layers.PREVIEW not in window.viewer.layers)
 
@@ -151,23 +146,23 @@ def test_a_box_is_previewed_while_it_is_drawn(window: Window) -> None:
     window.key(Key.Key_B)
     row, column = DISCS[1]
     window.drag_on((row - 20, column - 20), (row + 20, column + 20))
-    window.wait(lambda: n_dashes(window))
+    window.wait(window.n_dashes)
     assert not window.session.prompts
     window.release_at(row + 20, column + 20)
     assert window.session.prompts.box is not None
-    window.wait(lambda: n_dashes(window) == 0)
+    window.wait(lambda: window.n_dashes() == 0)
 
 
 def test_h_ends_previews_for_good(open_window: OpenWindow) -> None:
     window = open_window(("discs", picture()))
     window.wait_ready()
     window.point_at(*DISCS[0])
-    window.wait(lambda: n_dashes(window))
+    window.wait(window.n_dashes)
     window.key(Key.Key_P)  # a brush is in hand
-    window.wait(lambda: n_dashes(window) == 0)
+    window.wait(lambda: window.n_dashes() == 0)
     window.key(Key.Key_S)
     window.point_at(*DISCS[1])
-    window.wait(lambda: n_dashes(window))
+    window.wait(window.n_dashes)
     window.key(Key.Key_H)
     assert layers.PREVIEW not in window.viewer.layers
     window.point_at(*DISCS[2])

@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import pytest
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QPushButton, QWidget
+from qtpy.QtWidgets import QApplication, QFileDialog, QPushButton, QWidget
 from skimage.io import imread, imsave
 
 from napari_infosam._napari import commands
@@ -37,9 +37,7 @@ Key = Qt.Key
 
 def open_by_menu(window: Window, title: str) -> Any:
     """Choose an entry of the menu beside the project; return the dialog."""
-    menu: QMenu = window.panel.annotate.project_menu.menu()
-    (action,) = [one for one in menu.actions() if one.text() == title]
-    action.trigger()
+    window.choose_in_menu(window.panel.annotate.project_menu.menu(), title)
     kind = ExportDialog if title.startswith("Export") else ImportDialog
     (dialog,) = window.panel.findChildren(kind)
     window.wait(dialog.isVisible)

@@ -8,11 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QCursor, QMouseEvent
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QApplication,
+    QComboBox,
+    QFileDialog,
+    QMenu,
+    QWidget,
+)
 
 from napari_infosam._napari import layers
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
     from napari.layers import Layer
     from napari.viewer import Viewer
     from pytestqt.qtbot import QtBot
@@ -86,6 +96,11 @@ class Window:
     def proposal_area(self) -> int:
         """Return how many pixels of the proposal are shown."""
         return int(np.count_nonzero(self.layer(layers.PROPOSAL).data))
+
+    def n_dashes(self) -> int:
+        """Return of how many dashes the preview is."""
+        names = [layer.name for layer in self.viewer.layers]
+        return len(self.layer(layers.PREVIEW).data) if layers.PREVIEW in names else 0
 
     def shown_objects(self) -> set[int]:
         """Return the values in the objects layer."""
@@ -188,3 +203,45 @@ class Window:
 
     def press(self, button: QWidget) -> None:
         self.qtbot.mouseClick(button, Button.LeftButton)
+
+    def choose(self, box: QComboBox, title: str) -> None:
+        """Go along a list of choices by the arrow keys."""
+        steps = box.findText(title) - box.currentIndex()
+        for _ in range(abs(steps)):
+            self.key(Qt.Key.Key_Down if steps > 0 else Qt.Key.Key_Up, at=box)
+        assert box.currentText() == title
+
+    def choose_in_menu(self, menu: QMenu, title: str) -> None:
+        """Open a menu and click on one of its lines."""
+        # a menu that its button opens would not return before something is chosen
+        menu.popup(self.panel.mapToGlobal(QPoint(0, 20)))
+        self.wait(menu.isVisible)
+        (action,) = [one for one in menu.actions() if one.text() == title]
+        place = menu.actionGeometry(action).center()
+        self.qtbot.mouseClick(menu, Button.LeftButton, pos=place)
+
+    def add_folder(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        """Unfold the list of images, press Add and choose Folder …, and a folder."""
+        choose_folder(folder, patch)
+        images = self.panel.images_view
+        if not images.section.is_open:
+            self.press(images.section.button)
+        self.choose_in_menu(images.add.menu(), "Folder …")
+
+    def click_row(
+        self,
+        table: QAbstractItemView,
+        row: int,
+        column: int = 0,
+        modifier: Modifier = Modifier.NoModifier,
+    ) -> None:
+        """Click on a row of a list."""
+        index = table.model().index(row, column)
+        table.scrollTo(index)
+        at = table.visualRect(index).center()
+        self.qtbot.mouseClick(table.viewport(), Button.LeftButton, modifier, at)
+
+
+def choose_folder(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Have a folder chosen whenever the system's dialog would ask for one."""
+    patch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
