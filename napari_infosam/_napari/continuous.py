@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
-from napari_infosam._napari.learning import CANCELLED, duration
+from napari_infosam._napari.learning import duration
 from napari_infosam.training.continuous import (
     Situation,
     decide,
@@ -24,6 +24,7 @@ _AFTER_FAILURES = (
     "Off, since {} trainings in a row failed. Switch it on again to try once more."
 )
 _RETRY = "The training failed: it is tried again in {}."
+_ELSEWHERE = "Waits until the training in the project {} is over."
 
 
 class Continuous:
@@ -121,7 +122,7 @@ class Continuous:
         learning = self._session.learning
         if learning.has_failed:
             self._hold_off()
-        elif self._is_on and learning.outcome == CANCELLED:
+        elif self._is_on and learning.was_cancelled:
             self._set(False, _AFTER_CANCEL)
         else:
             self._forget_failures()
@@ -151,6 +152,11 @@ class Continuous:
             return
         if self._is_holding_off:
             return
+        if desk.elsewhere:
+            waits = _ELSEWHERE.format(desk.elsewhere)
+            if self.reason != waits:
+                self._say(waits)
+            return
         if project is None:
             self._say(decide(Situation(0, 0)).reason)
             return
@@ -172,8 +178,9 @@ class Continuous:
 
     def _act(self, now: Situation) -> None:
         desk = self._session.desk
+        desk.look_around()  # another window may have started one just now
         busy = self._is_holding_off or self._session.learning.is_running
-        if busy or not self._is_on:
+        if busy or desk.elsewhere or not self._is_on:
             return
         if desk.resumable is not None:
             self._say("The training that was interrupted goes on.")
@@ -188,5 +195,6 @@ class Continuous:
 
     def _expect_training(self) -> None:
         """Take a training that could not even start for one that failed."""
-        if not self._session.learning.is_running:
+        waits = self._session.learning.is_running or self._session.desk.elsewhere
+        if not waits:
             self._hold_off()

@@ -197,6 +197,7 @@ class LearnWidget(QWidget):
         allow(self.cancel, _CANCELLING if learning.is_cancelling else "")
         self.tools.show_chosen(self._chosen_id())
         self.resume.setVisible(not running and desk.resumable is not None)
+        allow(self.resume, desk.why_busy())
         self.bar.setVisible(running)
         self.message.setVisible(running)
         self.message.setText("\n".join([learning.message, *learning.notices]))
