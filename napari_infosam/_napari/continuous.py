@@ -13,6 +13,7 @@ from napari_infosam.training.continuous import (
     options_for,
     retry_after,
 )
+from napari_infosam.training.history import failed_in_vain
 
 if TYPE_CHECKING:
     from napari_infosam._napari.engine import Executor
@@ -162,10 +163,16 @@ class Continuous:
             return
         self._is_looking, self._is_stale = True, False
 
-        def done(now: Situation) -> None:
+        interrupted = desk.resumable
+
+        def look() -> tuple[Situation, bool]:
+            in_vain = interrupted is not None and failed_in_vain(interrupted)
+            return Situation.of(project), in_vain
+
+        def done(found: tuple[Situation, bool]) -> None:
             self._is_looking = False
             if project is desk.project and not self._is_stale:
-                self._act(now)
+                self._act(*found)
             else:
                 self._consider()
 
@@ -174,15 +181,16 @@ class Continuous:
             if project is desk.project:  # and was not closed meanwhile
                 self._session.voice.report(error, "looking for something to learn")
 
-        self._executor.submit(lambda: Situation.of(project), done, failed)
+        self._executor.submit(look, done, failed)
 
-    def _act(self, now: Situation) -> None:
+    def _act(self, now: Situation, in_vain: bool) -> None:
+        """Train if it pays; an interrupted training goes on unless that is in vain."""
         desk = self._session.desk
         desk.look_around()  # another window may have started one just now
         busy = self._is_holding_off or self._session.learning.is_running
         if busy or desk.elsewhere or not self._is_on:
             return
-        if desk.resumable is not None:
+        if desk.resumable is not None and not in_vain:
             self._say("The training that was interrupted goes on.")
             desk.resume()
             self._expect_training()

@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
-from pydantic import ValidationError
 
 from napari_infosam.core import events
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.core.events import TrainingEvent, parse_event
 from napari_infosam.project import Project, VersionRecord
+from napari_infosam.training.history import close_cancelled, parse_lines
 from napari_infosam.training.living import (
     PROCESS_FILE,
     is_alive,
@@ -40,6 +39,7 @@ from napari_infosam.training.reporter import (
 )
 
 if TYPE_CHECKING:
+    from napari_infosam.core.events import TrainingEvent
     from napari_infosam.core.options import FinetuneOptions
 
 CANCEL_SECONDS = 1.5
@@ -103,7 +103,9 @@ class TrainingJob:
         if _is_under_way(run_dir):
             raise InfosamError("This run is still under way.")
         _require_alone(run_dir.parent.glob("r*"))
-        (run_dir / CANCEL_FILE).unlink(missing_ok=True)
+        if (run_dir / CANCEL_FILE).exists():
+            close_cancelled(run_dir)
+            (run_dir / CANCEL_FILE).unlink(missing_ok=True)
         return cls._spawn(run_dir)
 
     @classmethod
@@ -194,13 +196,7 @@ class TrainingJob:
         # a line may be half written
         complete = data[: data.rfind(b"\n") + 1]
         self._position += len(complete)
-        found = []
-        for line in complete.splitlines():
-            try:
-                found.append(parse_event(line))
-            except ValidationError:
-                continue
-        return found
+        return parse_lines(complete)
 
     def _obituary(self) -> TrainingEvent:
         if self._cancelled or (self.run_dir / CANCEL_FILE).exists():

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 import psutil
 import pytest
 
+from napari_infosam._napari import continuous as continuous_module
 from napari_infosam._napari.continuous import Continuous
 from napari_infosam._napari.learning import Learning
 from napari_infosam.core import events
@@ -209,6 +210,47 @@ def test_the_button_follows_what_somebody_else_has_begun(
     assert session.learning.run_dir == run_dir
     assert begun == []
     assert not said or not said[-1][1]
+
+
+def test_what_fails_in_vain_is_begun_anew(
+    session: Session,
+    continuous: Continuous,
+    project: Project,
+    begun: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resumed: list[Path] = []
+    monkeypatch.setattr(Learning, "resume", lambda _, run_dir: resumed.append(run_dir))
+    run_dir = project.new_run(FinetuneOptions())
+    (run_dir / "checkpoint.pt").touch()
+    session.learning.ended.emit()  # it was interrupted
+    assert session.desk.resumable == run_dir
+    monkeypatch.setattr(continuous_module, "failed_in_vain", lambda path: True)
+    continuous.switch(True)
+    assert (resumed, begun) == ([], [project.path])
+    session.learning.leave()
+    monkeypatch.setattr(continuous_module, "failed_in_vain", lambda path: False)
+    continuous.switch(True)
+    assert resumed == [run_dir]
+
+
+def test_what_a_training_said_stays_until_the_next(
+    window: Window, train: Start, tmp_path: Path
+) -> None:
+    window.accept_at(DISCS[0])
+    learning, learn = window.session.learning, window.panel.learn
+    project = window.session.desk.require()
+    for said in ("An image was left out.", "A smaller batch."):
+        run_dir = project.new_run(FinetuneOptions())
+        process = train(run_dir)
+        window.wait(lambda: learning.is_running)
+        assert not learn.notices.isVisible()
+        say(run_dir, events.Notice(message=said), events.Failed(message="Over."))
+        window.wait(lambda: not learning.is_running)
+        end(process)
+        assert learn.notices.isVisible()
+        assert learn.notices.text() == said
+        assert learn.outcome.text() == "Over."
 
 
 def test_another_project_in_the_same_window_waits_for_the_first(
