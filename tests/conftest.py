@@ -41,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "XDG_STATE_HOME",
     ):
         os.environ[name] = str(Path(home.name, name.lower()))
+    os.environ["INFOSAM_TRAININGS"] = str(Path(home.name, "trainings"))
     if "XDG_RUNTIME_DIR" not in os.environ:  # Qt wants one; a desktop has its own
         os.environ["XDG_RUNTIME_DIR"] = home.name
     os.environ["NAPARI_CONFIG"] = str(Path(home.name, "napari.yaml"))

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_infosam.core.channels import MOST_SEEN, PLAIN, ChannelChoice
-from napari_infosam.core.preprocess import Preprocessing
 from napari_infosam.core.tiles import is_huge
 
 if TYPE_CHECKING:
@@ -93,11 +92,24 @@ def choice_of(layer: Image, layers: Sequence[Image]) -> ChannelChoice:
         numbers = range(len(kind.names)) if kind else ()
         if kind and all(c in numbers for c in chosen.seen or ()):
             return chosen
-    labels = [str(name).lower() for name in layer.axis_labels]
-    for kind in kinds:
-        axis = kind.choice.axis
-        if chosen is None and axis is not None and labels[axis] in _AXIS_NAMES:
-            return kind.choice
+    if chosen is None and len(kinds) > 1:
+        return usual_choice(tuple(finest(layer).shape), layer.axis_labels)
+    return PLAIN
+
+
+def usual_choice(shape: tuple[int, ...], names: Sequence[str]) -> ChannelChoice:
+    """Return what is taken for channels where nobody has chosen: an axis named so.
+
+    Parameters
+    ----------
+    shape
+        ``(..., Y, X)`` of an image that has no colours on its last axis.
+    names
+        Of its axes; empty where they have none.
+    """
+    for axis, (number, name) in enumerate(zip(shape[:-2], names, strict=False)):
+        if str(name).lower() in _AXIS_NAMES and 2 <= number <= _MOST_CHANNELS:
+            return ChannelChoice(axis=axis, seen=_first(int(number)))
     return PLAIN
 
 
@@ -151,37 +163,6 @@ def reader_of(
     by_name = {other.name: finest(other) for other in layers}
     parts = [by_name[name] for name in choice.layers]
     return lambda: np.stack([np.asarray(p[slice_index]) for p in parts], axis=-1)
-
-
-def shown_of(
-    array: NDArray[Any], *, rgb: bool, choice: ChannelChoice
-) -> tuple[NDArray[Any], Preprocessing] | None:
-    """Return what the model will be shown of an array that is not in a layer yet.
-
-    Parameters
-    ----------
-    array
-        As it goes into an image layer.
-    rgb
-        Whether its last axis is colour.
-    choice
-        What was chosen for its file.
-
-    Returns
-    -------
-    tuple or None
-        The pixels, ``(Y, X)`` or ``(Y, X, C)``, and how they are preprocessed. None
-        where that depends on what is in view: the slice of a stack, or other layers.
-    """
-    n_channels = array.shape[-1] if rgb else 0
-    if choice.axis == 0 and array.ndim == 3 and not rgb:
-        array, n_channels = np.moveaxis(array, 0, -1), array.shape[0]
-    elif choice.is_own_picture or array.ndim != 2 + rgb:
-        return None
-    seen = choice.seen
-    if any(channel >= n_channels for channel in seen or ()):
-        return None
-    return array, Preprocessing(channels=seen)
 
 
 def finest(layer: Image) -> Any:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
-from napari_infosam._napari.learning import CANCELLED, duration
+from napari_infosam._napari.learning import duration
 from napari_infosam.training.continuous import (
     Situation,
     decide,
     options_for,
     retry_after,
 )
+from napari_infosam.training.history import failed_in_vain
 
 if TYPE_CHECKING:
     from napari_infosam._napari.engine import Executor
@@ -24,6 +25,7 @@ _AFTER_FAILURES = (
     "Off, since {} trainings in a row failed. Switch it on again to try once more."
 )
 _RETRY = "The training failed: it is tried again in {}."
+_ELSEWHERE = "Waits until the training in the project {} is over."
 
 
 class Continuous:
@@ -121,7 +123,7 @@ class Continuous:
         learning = self._session.learning
         if learning.has_failed:
             self._hold_off()
-        elif self._is_on and learning.outcome == CANCELLED:
+        elif self._is_on and learning.was_cancelled:
             self._set(False, _AFTER_CANCEL)
         else:
             self._forget_failures()
@@ -151,15 +153,26 @@ class Continuous:
             return
         if self._is_holding_off:
             return
+        if desk.elsewhere:
+            waits = _ELSEWHERE.format(desk.elsewhere)
+            if self.reason != waits:
+                self._say(waits)
+            return
         if project is None:
             self._say(decide(Situation(0, 0)).reason)
             return
         self._is_looking, self._is_stale = True, False
 
-        def done(now: Situation) -> None:
+        interrupted = desk.resumable
+
+        def look() -> tuple[Situation, bool]:
+            in_vain = interrupted is not None and failed_in_vain(interrupted)
+            return Situation.of(project), in_vain
+
+        def done(found: tuple[Situation, bool]) -> None:
             self._is_looking = False
             if project is desk.project and not self._is_stale:
-                self._act(now)
+                self._act(*found)
             else:
                 self._consider()
 
@@ -168,14 +181,16 @@ class Continuous:
             if project is desk.project:  # and was not closed meanwhile
                 self._session.voice.report(error, "looking for something to learn")
 
-        self._executor.submit(lambda: Situation.of(project), done, failed)
+        self._executor.submit(look, done, failed)
 
-    def _act(self, now: Situation) -> None:
+    def _act(self, now: Situation, in_vain: bool) -> None:
+        """Train if it pays; an interrupted training goes on unless that is in vain."""
         desk = self._session.desk
+        desk.look_around()  # another window may have started one just now
         busy = self._is_holding_off or self._session.learning.is_running
-        if busy or not self._is_on:
+        if busy or desk.elsewhere or not self._is_on:
             return
-        if desk.resumable is not None:
+        if desk.resumable is not None and not in_vain:
             self._say("The training that was interrupted goes on.")
             desk.resume()
             self._expect_training()
@@ -188,5 +203,6 @@ class Continuous:
 
     def _expect_training(self) -> None:
         """Take a training that could not even start for one that failed."""
-        if not self._session.learning.is_running:
+        waits = self._session.learning.is_running or self._session.desk.elsewhere
+        if not waits:
             self._hold_off()

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 DEFAULT_CLASS = "object"
 NOTHING_ACCEPTED = "Accept at least two objects first (C)."
+_BUSY = (
+    "Another training runs, in the project {}: wait until it is over, or open that "
+    "project and cancel it."
+)
 _FEWEST = 2
 
 
@@ -48,6 +52,9 @@ class Desk:
         The project that could not be opened, so that another can be offered.
     resumable
         Folder of a training run that was interrupted and can go on, or None.
+    elsewhere
+        Name of another project in which a training of this user runs on this machine;
+        '' if none does. As of the last `look_around`.
     options
         How fine-tuning is done.
     """
@@ -73,6 +80,7 @@ class Desk:
         self.project: Project | None = None
         self.refused: Path | None = None
         self.resumable: Path | None = None
+        self.elsewhere = ""
         self.options = FinetuneOptions()
         engine.load_failed.connect(self._on_load_failed)
         learning.learned.connect(self._on_learned)
@@ -159,6 +167,7 @@ class Desk:
     def close(self) -> None:
         """Let go of the project; a running training goes on by itself."""
         self._learning.leave()
+        self.elsewhere = ""
         if self.project is not None:
             self.project.close()
             self.project = None
@@ -342,39 +351,87 @@ class Desk:
             return "Training is running; annotate on, or cancel it."
         if self.project is None or self.project.n_objects() < _FEWEST:
             return NOTHING_ACCEPTED
-        return ""
+        return self.why_busy()
+
+    def why_busy(self) -> str:
+        """Return that another project is being trained, in one sentence, or ''."""
+        return _BUSY.format(self.elsewhere) if self.elsewhere else ""
+
+    def look_around(self) -> None:
+        """Take in which trainings others have started; cheap, for now and then.
+
+        One of the open project, as of a terminal, is followed from now on.
+        """
+        from napari_infosam.training.living import running
+
+        project = self.project
+        if project is None or self._learning.is_running:
+            return
+        here = project.path.resolve()
+        found = {run_dir.parent.parent for run_dir in running()}
+        others = sorted(path.stem for path in found - {here})
+        before, self.elsewhere = self.elsewhere, others[0] if others else ""
+        joined = False
+        if here in found:
+            with self._voice.guard("following the training"):
+                joined = self._join(project)
+        if joined or before != self.elsewhere:
+            self.changed.emit()
 
     def finetune(self, options: FinetuneOptions | None = None) -> None:
-        """Start to train in the background, as the person has chosen or otherwise."""
+        """Start to train in the background, as the person has chosen or otherwise.
+
+        Where somebody else has just started a training of the project, that is
+        followed instead.
+        """
+        self.look_around()
+        if self._learning.is_running:
+            return
         reason = self.why_not_finetune()
         if reason or self.project is None:
             self._voice.complain(reason)
             return
         with self._voice.guard("starting the training"):
-            own = {"model": self.project.model, "device": self._device}
-            chosen = (options or self.options).model_copy(update=own)
-            self._learning.start(self.project.path, chosen)
+            if not self._join(self.project):
+                own = {"model": self.project.model, "device": self._device}
+                chosen = (options or self.options).model_copy(update=own)
+                self._learning.start(self.project.path, chosen)
         self.changed.emit()
 
     def resume(self) -> None:
-        """Continue the training that was interrupted last."""
-        if self.resumable is None:
+        """Continue the training that was interrupted last, or follow who does it."""
+        self.look_around()
+        if self._learning.is_running:
+            return
+        if self.resumable is None or self.project is None:
             self._voice.complain("There is no interrupted training to resume.")
             return
+        if self.elsewhere:
+            self._voice.complain(self.why_busy())
+            return
         with self._voice.guard("resuming the training"):
-            self._learning.resume(self.resumable)
+            if not self._join(self.project):
+                self._learning.resume(self.resumable)
             self.resumable = None
         self.changed.emit()
 
     def _follow_living_run(self, project: Project) -> None:
         """Attach to a training that outlived its window."""
+        self.resumable, self.elsewhere = None, ""
+        with self._voice.guard("looking for earlier training"):
+            if not self._join(project):
+                self._find_resumable()
+        self.look_around()
+
+    def _join(self, project: Project) -> bool:
+        """Follow the training of a project that is under way, if one is."""
         from napari_infosam.training.job import find_running
 
+        running = find_running(project.path)
+        if running is None or not self._learning.attach(running):
+            return False
         self.resumable = None
-        with self._voice.guard("looking for earlier training"):
-            running = find_running(project.path)
-            if running is None or not self._learning.attach(running):
-                self._find_resumable()
+        return True
 
     def _find_resumable(self) -> None:
         from napari_infosam.training.job import find_resumable

@@ -28,6 +28,7 @@ STAGES = {
 
 
 CANCELLED = "Training was cancelled; what it has learned so far is kept."
+CANCELLED_EARLY = "Training was cancelled before it had learned anything."
 LOST = "The training process is gone; nothing you accepted is lost. Train again."
 
 
@@ -52,6 +53,8 @@ class Learning:
         How the last run ended, in one sentence.
     has_failed
         Whether that was because something went wrong.
+    was_cancelled
+        Whether that was because somebody cancelled it.
     """
 
     changed = Signal()
@@ -63,7 +66,7 @@ class Learning:
     def __init__(self) -> None:
         self._job: TrainingJob | None = None
         self.outcome = ""
-        self.has_failed = False
+        self.has_failed = self.was_cancelled = False
         self._reset()
 
     def _reset(self) -> None:
@@ -127,7 +130,7 @@ class Learning:
     def _follow(self, job: TrainingJob, message: str) -> None:
         self._reset()
         self._job = job
-        self.outcome, self.has_failed = "", False
+        self.outcome, self.has_failed, self.was_cancelled = "", False, False
         self.message = message
         self.changed.emit()
 
@@ -196,6 +199,7 @@ class Learning:
 
     def _end(self, closing: events.Finished | events.Failed) -> None:
         """Come to rest, with every button alive again."""
+        is_kept = self._job is not None and self._job.has_checkpoint
         self._job = self._closing = None
         self.is_cancelling = False
         self.message, self.seconds_left = "", None
@@ -205,7 +209,8 @@ class Learning:
                 logger.error("Training failed: %s", closing.details)
             self.outcome = closing.message
         elif closing.cancelled:
-            self.outcome = CANCELLED
+            self.was_cancelled = True
+            self.outcome = CANCELLED if is_kept else CANCELLED_EARLY
         self.ended.emit()
         self.changed.emit()
         if isinstance(closing, events.Failed):

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_infosam.core.channels import ChannelChoice
+from napari_infosam._napari.channels import usual_choice
+from napari_infosam.core.channels import PLAIN, ChannelChoice
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.overview import pyramid, read_overview
+from napari_infosam.core.preprocess import Preprocessing
+from napari_infosam.core.tiles import is_huge
 from napari_infosam.project.formats.pictures import SkipError, read_array, tiff_axes
 from napari_infosam.project.formats.pixel_size import pixel_sizes
-from napari_infosam.project.huge_files import open_huge
+from napari_infosam.project.huge_files import has_colours, open_huge
 from napari_infosam.project.image_files import FOLDERS
 from napari_infosam.project.split import stack_of
 
@@ -67,6 +70,8 @@ def read_listed(
     project: Project,
     report: Callable[[float], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
+    *,
+    huge_too: bool = True,
 ) -> Pixels:
     """Return the pixels of an image; runs on a worker.
 
@@ -76,6 +81,9 @@ def read_listed(
         Called with the part that is read of a huge image without coarse levels.
     cancelled
         Asked meanwhile whether nobody waits for it any more.
+    huge_too
+        Whether a huge image is opened, for which all of it may have to be read;
+        otherwise it has no array, and no levels either.
 
     Raises
     ------
@@ -86,6 +94,8 @@ def read_listed(
     if path is not None and path.exists():
         huge, sizes = open_huge(path), pixel_sizes(path)
         if huge is not None and not huge.is_ngff:
+            if not huge_too:
+                return Pixels(None)
             levels = _with_overview(huge, report, cancelled)
             return Pixels(None, huge.rgb or None, levels=levels, sizes=sizes)
         if path.suffix.lower() in FOLDERS or os.path.getsize(path) > _TOO_LARGE:
@@ -117,6 +127,56 @@ def read_listed(
         choice = ChannelChoice(axis=0, seen=record.preprocessing.channels)
         return Pixels(np.moveaxis(pixels, -1, 0), False, path is not None, choice)
     return Pixels(pixels, record.axes == "YXC", path is not None)
+
+
+def shown_of(
+    pixels: Pixels, chosen: ChannelChoice | None, *, any_slice: bool = False
+) -> tuple[NDArray[Any], Preprocessing] | None:
+    """Return what the model will be shown of an image that is not in a layer yet.
+
+    Parameters
+    ----------
+    pixels
+        What was read.
+    chosen
+        Which channels a person chose for its file, or None.
+    any_slice
+        Whether the middle slice may stand for a stack.
+
+    Returns
+    -------
+    tuple or None
+        The pixels, ``(Y, X)`` or ``(Y, X, C)``, and how they are preprocessed. None
+        where that depends on what is in view (the slice of a stack, other layers), and
+        for huge images.
+    """
+    array = pixels.array
+    if array is None:
+        return None
+    rgb = pixels.rgb
+    if rgb is None:
+        rgb = not pixels.axes and has_colours(array.shape)
+    choice = pixels.choice or chosen or _usual(array.shape, pixels.axes, rgb=rgb)
+    n_channels = array.shape[-1] if rgb else 0
+    axis = choice.axis
+    if axis is not None and axis < array.ndim - 2 and not rgb:
+        array, n_channels = np.moveaxis(array, axis, -1), array.shape[axis]
+    elif choice.is_own_picture:
+        return None
+    leading = array.shape[: array.ndim - 2 - bool(n_channels)]
+    if leading and not any_slice:
+        return None
+    array = array[tuple(number // 2 for number in leading)]
+    seen = choice.seen
+    if is_huge(array.shape) or any(channel >= n_channels for channel in seen or ()):
+        return None
+    return array, Preprocessing(channels=seen)
+
+
+def _usual(
+    shape: tuple[int, ...], axes: tuple[str, ...], *, rgb: bool
+) -> ChannelChoice:
+    return PLAIN if rgb else usual_choice(shape, axes)
 
 
 def _named_axes(axes: str, ndim: int) -> tuple[str, ...]:

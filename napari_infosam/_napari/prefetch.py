@@ -9,16 +9,12 @@ import threading
 from threading import Event
 from typing import TYPE_CHECKING
 
-from napari_infosam._napari.channels import shown_of
-from napari_infosam._napari.listed_pixels import Pixels, read_listed
-from napari_infosam.core.channels import PLAIN
+from napari_infosam._napari.listed_pixels import Pixels, read_listed, shown_of
 
 if TYPE_CHECKING:
     from napari_infosam._napari.engine import Executor
     from napari_infosam._napari.image_list import ImageList
     from napari_infosam._napari.session import Session
-    from napari_infosam.core.channels import ChannelChoice
-    from napari_infosam.models import Predictor
 
 logger = logging.getLogger(__name__)
 
@@ -97,8 +93,9 @@ class Prefetch:
                 return
             pixels = read_listed(row, project, cancelled=stop.is_set)
             self._executor.post(lambda: keep(pixels))
-            if not stop.is_set():
-                _embed(predictor, pixels, project.channels.get(row.path or ""))
+            shown = shown_of(pixels, project.channels.get(row.path or ""))
+            if shown is not None and not stop.is_set():
+                predictor.embed(*shown)
 
         def keep(pixels: Pixels) -> None:
             if not stop.is_set():
@@ -109,16 +106,6 @@ class Prefetch:
             logger.info("%s was not read ahead: %s", row.name, error)
 
         self._executor.submit(work, lambda _: None, failed)
-
-
-def _embed(predictor: Predictor, pixels: Pixels, chosen: ChannelChoice | None) -> None:
-    """Embed an image that is one picture, with the channels chosen for its file."""
-    if pixels.array is None:
-        return
-    choice = pixels.choice or chosen or PLAIN
-    shown = shown_of(pixels.array, rgb=bool(pixels.rgb), choice=choice)
-    if shown is not None:
-        predictor.embed(*shown)
 
 
 def give_way() -> None:

@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from napari_infosam._napari.session import Session
 
 _INTERVAL_MS = 200
+_LOOK_AROUND_MS = 2000
 
 
 class QTrainingJob(QObject):
-    """Polls the training of a session while one runs.
+    """Polls the training of a session while one runs, and looks for others.
 
     Parameters
     ----------
@@ -29,12 +30,17 @@ class QTrainingJob(QObject):
         self._timer = QTimer(self)
         self._timer.setInterval(_INTERVAL_MS)
         self._timer.timeout.connect(self._poll)
+        self._watch = QTimer(self)
+        self._watch.setInterval(_LOOK_AROUND_MS)
+        self._watch.timeout.connect(session.desk.look_around)
+        self._watch.start()
         session.learning.changed.connect(self._on_changed)
         self._on_changed()
 
     def stop(self) -> None:
         """Stop polling and listening."""
         self._timer.stop()
+        self._watch.stop()
         self._session.learning.changed.disconnect(self._on_changed)
 
     def _on_changed(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
-from napari_infosam._napari.listed_pixels import read_listed
+from napari_infosam._napari.listed_pixels import read_listed, shown_of
 from napari_infosam._napari.prefetch import give_way
 from napari_infosam.training.suggest import RANDOM_IMAGES, draw, suggest
 
@@ -28,6 +28,8 @@ class WhatNext:
 
     Once ten images have objects and a version answers, that version and the base are
     compared on some of the others while nobody waits, with one core and low priority.
+    They are shown what a click would show them, and of a stack its middle slice; huge
+    images are passed over.
 
     Parameters
     ----------
@@ -71,9 +73,8 @@ class WhatNext:
         """Open the image that is suggested, and note the reason."""
         images = self._images
         candidates = self._candidates()
-        known = {one: value for one, value in self._found.items() if value is not None}
         version = self._session.desk.active_version
-        found = suggest(candidates, self._n_annotated(), known, version)
+        found = suggest(candidates, self._n_annotated(), self._found, version)
         if found is None:
             self._session.voice.say(
                 "Every image of the list is begun: add images, or go through them with "
@@ -121,7 +122,8 @@ class WhatNext:
         if self._n_annotated() < RANDOM_IMAGES:
             return
         names = self._candidates()
-        chosen = sorted(names, key=lambda one: draw(names[one]))[:_LOOKED_AT]
+        possible = [one for one in names if self._found.get(one, 0.0) is not None]
+        chosen = sorted(possible, key=lambda one: draw(names[one]))[:_LOOKED_AT]
         left = [one for one in chosen if one not in self._found]
         if not left:
             return
@@ -132,10 +134,12 @@ class WhatNext:
             from napari_infosam.training.disagreement import disagreement
 
             give_way()
-            pixels = read_listed(row, project).array
-            if pixels is None or pixels.ndim > 3 or stop.is_set():
+            pixels = read_listed(row, project, huge_too=False)
+            chosen = project.channels.get(row.path or "")
+            shown = shown_of(pixels, chosen, any_slice=True)
+            if shown is None or stop.is_set():
                 return None
-            return disagreement(base, now, pixels, paused=stop.is_set)
+            return disagreement(base, now, *shown, paused=stop.is_set)
 
         def done(value: float | None) -> None:
             self._is_working = False

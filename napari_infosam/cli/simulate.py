@@ -28,7 +28,7 @@ def simulate(
     ],
     out: Annotated[
         Path, typer.Option(help="Folder of results, table, plot and projects.")
-    ],
+    ] = Path("infosam-simulation"),
     images: Annotated[int, typer.Option(help="Images to annotate.", min=1)] = 20,
     policy: Annotated[
         str,

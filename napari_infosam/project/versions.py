@@ -228,7 +228,11 @@ def directory(folder: Path, version_id: str) -> Path:
 def new_run(
     connection: sqlite3.Connection, folder: Path, options: FinetuneOptions
 ) -> Path:
-    """Make the folder of a training run, with everything its process needs."""
+    """Make the folder of a training run, with everything its process needs.
+
+    ``project`` in ``config.json`` is for people and for earlier releases: where the
+    project was when the run was made.
+    """
     chosen = options.model_dump(mode="json")
     last = connection.execute("SELECT coalesce(max(id), 0) FROM runs").fetchone()[0]
     run = numbered_directory(folder / "runs", _run_name, last + 1)

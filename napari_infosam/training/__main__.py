@@ -17,12 +17,12 @@ import psutil
 from napari_infosam.core import events
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.training.failures import failure_sentence
+from napari_infosam.training.living import write_process
 from napari_infosam.training.reporter import (
     CANCEL_FILE,
     CancelledError,
     Reporter,
     events_size,
-    write_process,
 )
 
 if TYPE_CHECKING:

@@ -68,9 +68,12 @@ class Situation:
 
     @classmethod
     def of(cls, project: Project) -> Situation:
-        """Return the situation of a project; reads all its objects."""
+        """Return the situation of a project; reads all its objects.
+
+        What deleted versions have tried is not tried again.
+        """
         found = project.objects(reviewed=True)
-        versions = project.versions()
+        versions = project.versions(with_deleted=True)
         newest = versions[-1] if versions else None
         new = found if newest is None else [o for o in found if not may_know(newest, o)]
         return cls(

@@ -6,7 +6,6 @@ closed, or killed, finds its run again.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -16,26 +15,31 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
-from pydantic import ValidationError
 
 from napari_infosam.core import events
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.core.events import TrainingEvent, parse_event
 from napari_infosam.project import Project, VersionRecord
+from napari_infosam.training.history import close_cancelled, parse_lines
+from napari_infosam.training.living import (
+    PROCESS_FILE,
+    is_alive,
+    noted_process,
+    read_note,
+    write_process,
+)
 from napari_infosam.training.reporter import (
     CANCEL_FILE,
     CHECKPOINT_FILE,
     EVENTS_FILE,
     LOG_FILE,
-    PROCESS_FILE,
     events_size,
-    write_process,
 )
 
 if TYPE_CHECKING:
+    from napari_infosam.core.events import TrainingEvent
     from napari_infosam.core.options import FinetuneOptions
 
 CANCEL_SECONDS = 1.5
@@ -99,13 +103,15 @@ class TrainingJob:
         if _is_under_way(run_dir):
             raise InfosamError("This run is still under way.")
         _require_alone(run_dir.parent.glob("r*"))
-        (run_dir / CANCEL_FILE).unlink(missing_ok=True)
+        if (run_dir / CANCEL_FILE).exists():
+            close_cancelled(run_dir)
+            (run_dir / CANCEL_FILE).unlink(missing_ok=True)
         return cls._spawn(run_dir)
 
     @classmethod
     def attach(cls, run_dir: Path) -> TrainingJob:
         """Follow a run that another window has started; replays its events."""
-        return cls(run_dir, _live_process(run_dir))
+        return cls(run_dir, noted_process(run_dir / PROCESS_FILE))
 
     @classmethod
     def _spawn(cls, run_dir: Path) -> TrainingJob:
@@ -138,7 +144,12 @@ class TrainingJob:
     @property
     def running(self) -> bool:
         """Whether the process is alive."""
-        return _is_alive(self._process)
+        return is_alive(self._process)
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether the run has learnt something that `resume` would go on from."""
+        return (self.run_dir / CHECKPOINT_FILE).is_file()
 
     def poll(self) -> list[TrainingEvent]:
         """Return the events since the last call; cheap, and never waits."""
@@ -185,13 +196,7 @@ class TrainingJob:
         # a line may be half written
         complete = data[: data.rfind(b"\n") + 1]
         self._position += len(complete)
-        found = []
-        for line in complete.splitlines():
-            try:
-                found.append(parse_event(line))
-            except ValidationError:
-                continue
-        return found
+        return parse_lines(complete)
 
     def _obituary(self) -> TrainingEvent:
         if self._cancelled or (self.run_dir / CANCEL_FILE).exists():
@@ -204,10 +209,10 @@ class TrainingJob:
             # the process could not say so: what it says is written to this disk
             if shutil.disk_usage(self.run_dir).free < LEAST_SPACE:
                 return events.Failed(message=_full_sentence(self.run_dir))
-        there = (self.run_dir / CHECKPOINT_FILE).is_file()
+        way = "Resume it" if self.has_checkpoint else "Train again"
         return events.Failed(
-            message="The training process ended unexpectedly; nothing you accepted is "
-            f"lost. {'Resume it' if there else 'Train again'}, or look into "
+            message="The training process ended unexpectedly, perhaps because memory "
+            f"ran out; nothing you accepted is lost. {way}, or look into "
             f"{self.run_dir / LOG_FILE}."
         )
 
@@ -306,10 +311,10 @@ def _wait(job: TrainingJob, seconds: float) -> None:
 
 def _is_under_way(run_dir: Path) -> bool:
     """Return whether a process works on a run, and has not said its last word."""
-    job = TrainingJob(run_dir, _live_process(run_dir))
+    job = TrainingJob(run_dir, noted_process(run_dir / PROCESS_FILE))
     if not job.running:
         return False
-    job._position = _read_note(run_dir).get("position", 0)
+    job._position = read_note(run_dir / PROCESS_FILE).get("position", 0)
     job.poll()
     return not job._closed
 
@@ -320,29 +325,3 @@ def _require_alone(runs: Iterable[Path]) -> None:
         raise InfosamError(
             "This project is being fine-tuned already: wait, or cancel that run."
         )
-
-
-def _read_note(run_dir: Path) -> dict[str, Any]:
-    note: dict[str, Any] = json.loads((run_dir / PROCESS_FILE).read_text("utf-8"))
-    return note
-
-
-def _live_process(run_dir: Path) -> psutil.Process | None:
-    """Return the process of a run if it is alive; pids are reused, so compare times."""
-    try:
-        known = _read_note(run_dir)
-        process = psutil.Process(known["pid"])
-        same = abs(process.create_time() - known["created"]) < 1
-    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
-        return None
-    return process if same and _is_alive(process) else None
-
-
-def _is_alive(process: psutil.Process | None) -> bool:
-    if process is None:
-        return False
-    try:
-        status: str = process.status()
-        return status != psutil.STATUS_ZOMBIE and bool(process.is_running())
-    except psutil.NoSuchProcess:
-        return False

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.events import Heartbeat, TrainingEvent
-
-if TYPE_CHECKING:
-    import psutil
 
 EVENTS_FILE = "events.jsonl"
 CANCEL_FILE = "cancel"
 CONFIG_FILE = "config.json"
 CHECKPOINT_FILE = "checkpoint.pt"
-PROCESS_FILE = "process.json"
 LOG_FILE = "log.txt"
 
 HEARTBEAT_SECONDS = 5.0
@@ -28,28 +22,6 @@ HEARTBEAT_SECONDS = 5.0
 
 class CancelledError(Exception):
     """The person has cancelled the run."""
-
-
-def write_process(run_dir: Path, process: psutil.Process, position: int) -> None:
-    """Note which process does a run; its owner and the process itself both do.
-
-    Parameters
-    ----------
-    run_dir
-        Folder of the run.
-    process
-        The training process.
-    position
-        Size in bytes of the events file when the process began.
-    """
-    note = {
-        "pid": process.pid,
-        "created": process.create_time(),
-        "position": position,
-    }
-    temporary = run_dir / f"{PROCESS_FILE}.{os.getpid()}"
-    temporary.write_text(json.dumps(note), "utf-8")
-    temporary.replace(run_dir / PROCESS_FILE)
 
 
 class Reporter:

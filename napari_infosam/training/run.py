@@ -34,6 +34,7 @@ from napari_infosam.training.dataset import (
 )
 from napari_infosam.training.features import FrozenFeatures
 from napari_infosam.training.held_out import HeldOut
+from napari_infosam.training.history import count_deaths
 from napari_infosam.training.known_results import read_results
 from napari_infosam.training.register import Origin, register
 from napari_infosam.training.reporter import CONFIG_FILE, Reporter
@@ -63,7 +64,8 @@ class Run:
     Parameters
     ----------
     run_dir
-        Folder with ``config.json``; everything the run writes goes there.
+        Folder with ``config.json``, in ``runs`` of its project; everything the run
+        writes goes there.
     reporter
         Where events go.
     started
@@ -76,7 +78,8 @@ class Run:
         self.reporter = reporter
         self.started = started
         self.options = FinetuneOptions.model_validate(config["options"])
-        self.project = Project.open(config["project"], lock=False)
+        # not by the path in the file: the project may have been moved, or copied
+        self.project = Project.open(run_dir.resolve().parent.parent, lock=False)
         self._known = read_results(self.project.cache_dir)
         self._seconds_per_model = 0.0
 
@@ -113,6 +116,7 @@ class Run:
         found = self.project.objects(reviewed=True)
         _check(split, self.options, self.project)
         checkpoint = load_checkpoint(self.run_dir)
+        deaths = count_deaths(self._runs_so_far())
         base = load_model(self.project.model, self.options.device)
         parent = self.project.active_version
         if checkpoint is None:
@@ -147,8 +151,15 @@ class Run:
             max(LEAST_SHARE * budget, budget - spent - gate_seconds),
             checkpoint,
             begin=begin,
+            deaths=deaths,
         )
         return self._judge(stage, features, held_out, rivals, origin)
+
+    def _runs_so_far(self) -> list[Path]:
+        """Return the folders of this run and of those before it, the newest first."""
+        names = sorted((path.name for path in self.project.runs()), reverse=True)
+        here = self.run_dir.name
+        return [self.run_dir.with_name(name) for name in names if name <= here]
 
     def _features(self, base: SamModel, cache: EmbeddingCache) -> FrozenFeatures:
         """Return the features that the student of the last stage needs."""

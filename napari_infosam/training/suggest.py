@@ -35,8 +35,8 @@ class Suggestion(Generic[Key]):
 def suggest(
     candidates: Mapping[Key, str],
     n_reviewed: int,
-    disagreements: Mapping[Key, float],
-    version: str = "",
+    disagreements: Mapping[Key, float | None],
+    version: str = "base",
 ) -> Suggestion[Key] | None:
     """Return the candidate to annotate next, or None if there is none.
 
@@ -52,20 +52,24 @@ def suggest(
         Number of images that have some.
     disagreements
         Of the candidates that have been looked at, see
-        `napari_infosam.training.disagreement`; others are left for later.
+        `napari_infosam.training.disagreement`; None where it can not be known. Others
+        are left for later.
     version
-        The version that was compared with the base.
+        The version that answers, and was compared with the base.
     """
     if not candidates:
         return None
-    known = {key: disagreements[key] for key in candidates if key in disagreements}
+    seen = {key: disagreements[key] for key in candidates if key in disagreements}
+    known = {key: value for key, value in seen.items() if value is not None}
     if n_reviewed < RANDOM_IMAGES:
         reason = (
             f"drawn at random, as the first {RANDOM_IMAGES} images are "
             f"({n_reviewed} {'has' if n_reviewed == 1 else 'have'} objects so far)"
         )
     elif not known:
-        reason = "drawn at random: no version has been compared with the base yet"
+        reason = (
+            f"drawn at random: {_why_unknown(version, len(seen) < len(candidates))}"
+        )
     else:
         chosen = max(known, key=lambda key: (known[key], draw(candidates[key])))
         return Suggestion(
@@ -75,6 +79,17 @@ def suggest(
             f"{counted(len(known), 'image')}: {sum(known.values()) / len(known):.0%})",
         )
     return Suggestion(min(candidates, key=lambda key: draw(candidates[key])), reason)
+
+
+def _why_unknown(version: str, more_to_come: bool) -> str:
+    if version == "base":
+        return "no version answers that could be compared with the base"
+    if more_to_come:
+        return f"{version} has not been compared with the base on a new image yet"
+    return (
+        f"{version} can not be compared with the base on the images that are left, "
+        "which are huge, have their channels in several layers, or could not be read"
+    )
 
 
 def draw(name: str) -> str:

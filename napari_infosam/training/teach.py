@@ -91,6 +91,7 @@ class Teaching:
         checkpoint: dict[str, Any] | None = None,
         *,
         begin: Beginning = FROM_BASE,
+        deaths: int = 0,
     ) -> Stage:
         """Return the trained student.
 
@@ -108,6 +109,9 @@ class Teaching:
         begin
             Weights of the first step; with others than those of the base only the last
             stage is run. A checkpoint goes before them.
+        deaths
+            So many processes that trained the same have vanished before: the batches
+            are smaller from the beginning, but for those of the published recipe.
         """
         self._begun_with = begin.version
         names = self.options.stages
@@ -116,6 +120,10 @@ class Teaching:
             first = names.index(checkpoint["stage"])
         elif begin.weights is not None:
             first = len(names) - 1
+        if deaths and self.options.recipe == "default":
+            sentence = self._portions.begin_smaller(names[first], deaths)
+            if sentence is not None:
+                self._say(sentence)
         stage: Stage | None = None
         for name in names[first:]:
             share = QUICK_SHARE if name != names[-1] else 1.0

@@ -51,6 +51,30 @@ class Portions:
             )
         return None
 
+    def begin_smaller(self, stage: StageName, deaths: int) -> str | None:
+        """Take less from the beginning, since processes have vanished before.
+
+        Parameters
+        ----------
+        stage
+            The first one.
+        deaths
+            So many processes, in a row.
+
+        Returns
+        -------
+        str or None
+            What is taken, in one sentence; None if that is no less than otherwise.
+        """
+        shrunk = [self.shrink(stage) for _ in range(deaths)]
+        if not any(shrunk):
+            return None
+        return (
+            "The training process vanished, probably because memory ran out: now it "
+            f"trains with {counted(self.images(stage), 'image')} in a batch, and "
+            f"{counted(self.objects, 'object')} of each at a time."
+        )
+
 
 def fits(work: Callable[[], None]) -> bool:
     """Do some work, and return whether there was enough memory for it.

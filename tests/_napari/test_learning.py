@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from napari_infosam._napari.learning import CANCELLED, LOST, Learning
+import pytest
+
+from napari_infosam._napari.learning import CANCELLED, CANCELLED_EARLY, LOST, Learning
 from napari_infosam.core import events
 from napari_infosam.core.events import Metrics, TrainingEvent
-
-if TYPE_CHECKING:
-    import pytest
 
 STARTED = events.Started(
     time=100,
@@ -31,6 +30,7 @@ class Job:
         self.polls = list(polls)
         self.running = running
         self.cancelled = 0
+        self.has_checkpoint = False
 
     def poll(self) -> list[TrainingEvent]:
         return self.polls.pop(0) if self.polls else []
@@ -120,8 +120,10 @@ def test_a_rejected_version_is_not_learned_and_says_why() -> None:
     assert learning.outcome == "v001 was rejected: worse by boxes"
 
 
-def test_a_cancelled_run_says_so() -> None:
+@pytest.mark.parametrize("has_checkpoint", [True, False])
+def test_a_cancelled_run_says_so(has_checkpoint: bool) -> None:
     learning, job = follow([STARTED], [step(1), CANCEL])
+    job.has_checkpoint = has_checkpoint
     learning.poll()
     learning.cancel()
     learning.cancel()
@@ -129,7 +131,8 @@ def test_a_cancelled_run_says_so() -> None:
     assert learning.is_cancelling
     learning.poll()
     assert not learning.is_running
-    assert learning.outcome == CANCELLED
+    assert learning.was_cancelled
+    assert learning.outcome == (CANCELLED if has_checkpoint else CANCELLED_EARLY)
 
 
 def test_a_failure_is_one_sentence_and_leaves_nothing_running(

@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt
 
 from napari_infosam._napari.session import Session
 from napari_infosam.training import continuous
-from napari_infosam.training.reporter import PROCESS_FILE
+from napari_infosam.training.living import PROCESS_FILE
 
 from .helpers import DISCS, AtOnce, picture, source
 from .test_versions_in_window import add_version

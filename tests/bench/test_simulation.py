@@ -17,7 +17,7 @@ from napari_infosam.bench import policies as policies_module
 from napari_infosam.bench import simulation as simulation_module
 from napari_infosam.bench.data import read_data_set
 from napari_infosam.bench.loop_report import draw, markdown, running_mean, summary
-from napari_infosam.bench.policies import Plan, parse_policy, run_simulations
+from napari_infosam.bench.policies import TABLE, Plan, parse_policy, run_simulations
 from napari_infosam.bench.rows import Row
 from napari_infosam.bench.simulation import Person, Simulation
 from napari_infosam.cli import app
@@ -433,3 +433,24 @@ def test_the_real_loop_on_synthetic_cells(tmp_path):
         ]
         assert {v.options["distill"] for v in made} == {"infosam"}
     assert len((tmp_path / "out" / "loop.md").read_text().splitlines()) == 4
+
+
+def test_the_command_has_a_place_for_its_results(tmp_path, monkeypatch):
+    """`infosam simulate --data DIR --images 20 --policy ...`, and nothing else."""
+    places = []
+
+    def run_simulations(_plan, out, **_):
+        places.append(out)
+        (out / TABLE).parent.mkdir()
+        (out / TABLE).write_text("a table")
+        return []
+
+    monkeypatch.setattr(
+        "napari_infosam.bench.policies.run_simulations", run_simulations
+    )
+    monkeypatch.setattr("napari_infosam.bench.data.read_data_set", lambda _: None)
+    monkeypatch.chdir(tmp_path)
+    command = ["simulate", "--data", "cells", "--images", "20", "--policy", "none"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert places == [Path("infosam-simulation")]

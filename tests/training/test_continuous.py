@@ -188,3 +188,17 @@ def test_students_that_hardly_gain_are_a_plateau(tmp_path: Path) -> None:
         assert decide(Situation.of(project)).stage == "quick"
         add_version(project, "accepted", "full")
         assert Situation.of(project).stale == 0
+
+
+def test_deleting_a_weak_student_does_not_try_it_again(tmp_path: Path) -> None:
+    with Project.create(tmp_path / "cells") as project:
+        image = project.add_image(np.zeros((20, 40), np.uint8), "first")
+        for column in (0, 10):
+            project.commit(image.id, mask(column))
+        add_version(project, "rejected", "quick")
+        add_version(project, "rejected", "full")
+        paused = decide(Situation.of(project))
+        assert paused.reason.startswith("Paused: the last 2 students were rejected")
+        for version in ("v002", "v001"):
+            project.shelf.delete(version)
+            assert decide(Situation.of(project)) == paused

@@ -25,6 +25,7 @@ from napari_infosam.training.dataset import count_objects
 from napari_infosam.training.evaluate import Evaluation, ObjectResult
 from napari_infosam.training.failures import failure_sentence, is_out_of_memory
 from napari_infosam.training.job import TrainingJob, find_resumable
+from napari_infosam.training.reporter import Reporter
 from napari_infosam.training.stages import Stage, StepLoss
 from napari_infosam.training.thrift import Portions, fits
 
@@ -38,6 +39,7 @@ def end_of(project, run_dir=None, cancel_at=lambda _event: False, **options):
     listener = Listener(run_dir, cancel_at)
     try:
         outcome = process._run(run_dir, listener, time.monotonic())
+        Reporter.emit(listener, outcome)
     finally:
         listener.close()
     return listener.events, outcome
@@ -125,6 +127,15 @@ def test_what_says_that_memory_is_short(error, is_memory):
     assert (failure_sentence(error) is not None) is is_memory
 
 
+def test_smaller_from_the_beginning():
+    assert Portions().begin_smaller("full", 0) is None
+    once, often = Portions(), Portions()
+    assert "2 images in a batch, and 2 objects" in once.begin_smaller("full", 1)
+    assert (once.images("full"), once.images("quick")) == (2, 2)
+    assert "1 image in a batch, and 1 object" in often.begin_smaller("quick", 9)
+    assert (often.images("quick"), often.objects) == (1, 1)
+
+
 def test_portions_shrink_to_one_object_of_one_image():
     portions, said = Portions(), []
     assert (portions.images("full"), portions.objects) == (4, 2)
@@ -182,6 +193,26 @@ def memory(accepting, monkeypatch):
     monkeypatch.setattr(run_module, "resolve_device", torch.device)
     monkeypatch.setattr(Stage, "step", weigh)
     return room, tried
+
+
+def test_what_was_killed_goes_on_with_less(project_of, accepting):
+    """As the system does where memory runs out; nobody could say so."""
+    with project_of([2, 2]) as project:
+        found, _ = end_of(project, max_steps=1)
+        run_dir = project.new_run(FinetuneOptions(**ONE_EPOCH, max_steps=1))
+        started = next(e for e in found if isinstance(e, events.Started))
+        (run_dir / "events.jsonl").write_text(started.model_dump_json() + "\n")
+        # gone before there was a checkpoint: another run takes less, too
+        for again in (project.new_run(FinetuneOptions(**ONE_EPOCH)), run_dir):
+            found, outcome = end_of(project, again)
+            (said,) = notices(found)
+            assert said == (
+                "The training process vanished, probably because memory ran out: now "
+                "it trains with 1 image in a batch, and 2 objects of each at a time."
+            )
+            assert project.active_version == outcome.version_id
+        found, _ = end_of(project, max_steps=1)
+        assert notices(found) == []
 
 
 def test_a_gpu_that_is_too_small_for_anything(project_of, memory):

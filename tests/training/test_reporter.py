@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 import threading
 
-import psutil
 import pytest
 
 from napari_infosam.core.errors import InfosamError
@@ -15,10 +13,8 @@ from napari_infosam.training import reporter as reporter_module
 from napari_infosam.training.reporter import (
     CANCEL_FILE,
     EVENTS_FILE,
-    PROCESS_FILE,
     CancelledError,
     Reporter,
-    write_process,
 )
 
 
@@ -122,11 +118,3 @@ def test_the_heart_beats_and_stops(tmp_path, monkeypatch):
     found = lines(tmp_path)
     assert {parse_event(line).kind for line in found} == {"heartbeat"}
     assert not reporter._heart.is_alive()
-
-
-def test_the_note_of_a_process(tmp_path):
-    me = psutil.Process()
-    write_process(tmp_path, me, 12)
-    note = json.loads((tmp_path / PROCESS_FILE).read_text("utf-8"))
-    assert note == {"pid": os.getpid(), "created": me.create_time(), "position": 12}
-    assert [p.name for p in tmp_path.iterdir()] == [PROCESS_FILE]

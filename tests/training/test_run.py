@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ from napari_infosam.training.job import find_resumable
 from napari_infosam.training.relation import RELATION_FILE, RelationModule
 from napari_infosam.training.reporter import CANCEL_FILE
 
-from .runs import execute, kinds
+from .runs import ONE_EPOCH, execute, kinds
 
 
 @pytest.mark.usefixtures("frugal")
@@ -367,3 +368,19 @@ def test_a_run_by_the_published_recipe(tmp_path, base):
         before, now = found[-1].candidate, later[-1].active
         assert now.iou_1 == pytest.approx(before.iou_1, abs=0.01)
         assert later[-1].base == found[-1].base
+
+
+@pytest.mark.usefixtures("frugal")
+def test_a_project_that_was_moved_or_copied_trains_itself(project_of):
+    with project_of([2, 2]) as project:
+        before = project.path
+        run_dir = project.new_run(FinetuneOptions(**ONE_EPOCH))
+        execute(project, run_dir, lambda e: e.kind == "step" and e.stage == "quick")
+    copy = shutil.copytree(before, before.with_name("copy"))
+    moved = before.rename(before.with_name("moved"))
+    for path in (copy, moved):
+        with Project.open(path) as project:
+            assert find_resumable(path) == path / "runs" / run_dir.name
+            _, outcome, _ = execute(project, project.runs()[-1])
+            assert [v.id for v in project.versions()] == [outcome.version_id]
+    assert not before.exists()

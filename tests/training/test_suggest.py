@@ -40,10 +40,29 @@ def test_then_the_image_that_base_and_student_disagree_on_most() -> None:
     assert "mean of 2 images: 35%" in found.reason
 
 
-def test_without_a_comparison_it_is_drawn_later_too() -> None:
-    found = suggest(NAMES, 30, {}, "base")
+@pytest.mark.parametrize(
+    ("version", "found", "says"),
+    [
+        ("base", {}, "no version answers"),
+        ("v002", {}, "v002 has not been compared with the base on a new image yet"),
+        ("v002", {1: None}, "has not been compared"),
+        ("v002", dict.fromkeys(NAMES), "v002 can not be compared with the base on the"),
+    ],
+)
+def test_without_a_comparison_it_is_drawn_and_the_reason_is_true(
+    version: str, found: dict[int, float | None], says: str
+) -> None:
+    drawn = suggest(NAMES, 30, found, version)
+    assert drawn is not None
+    assert drawn.reason.startswith("drawn at random")
+    assert says in drawn.reason
+
+
+def test_what_can_not_be_compared_is_passed_over() -> None:
+    found = suggest(NAMES, RANDOM_IMAGES, {1: None, 4: 0.5, 5: 0.0}, "v003")
     assert found is not None
-    assert "no version has been compared" in found.reason
+    assert found.image == 4
+    assert "mean of 2 images" in found.reason
 
 
 @given(st.sets(st.text(max_size=5), min_size=1), st.integers(0, 20))

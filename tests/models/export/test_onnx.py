@@ -24,7 +24,7 @@ from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.geometry import model_shape
 from napari_infosam.core.prompts import Box, Point, PromptSet
 from napari_infosam.models import Prediction, SamModel
-from napari_infosam.models.export import onnx_graphs
+from napari_infosam.models.export import onnx_check, onnx_graphs
 from napari_infosam.models.export.files import all_or_none
 from napari_infosam.models.export.onnx_check import OnnxPair, check_pair, decoder_inputs
 from napari_infosam.models.export.onnx_graphs import write_decoder
@@ -268,6 +268,19 @@ def test_pairs_that_segment_anything_can_not_run(
 
 
 # ------------------------------------------------------------------------- the check
+@pytest.mark.parametrize(("by", "passes"), [(9e-4, True), (2e-3, False)])
+def test_large_values_may_differ_no_more_than_small_ones(base, by, passes):
+    values = np.array([0.0, 50.0])
+    if passes:
+        found = onnx_check._difference(base, "low_res_logits", values + by, values)
+        assert found == pytest.approx(by)
+    else:
+        with pytest.raises(InfosamError, match=r"low res logits differ by 0\.002"):
+            onnx_check._difference(base, "low_res_logits", values + by, values)
+    with pytest.raises(InfosamError, match="differ by nan"):
+        onnx_check._difference(base, "embedding", values * np.nan, values)
+
+
 def test_a_decoder_of_another_model_is_noticed(
     base, make_student, encoder_file, decoder_file, tmp_path, monkeypatch
 ):
