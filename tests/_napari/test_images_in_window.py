@@ -387,7 +387,7 @@ def test_what_is_unfinished_in_any_slice_and_image_comes_back(
     np.save(stacks / "a.npy", np.stack([picture(90 + 30 * n) for n in range(4)]))
     np.save(stacks / "b.npy", picture())
     window = open_window()
-    add(window, stacks, monkeypatch)
+    window.add_folder(stacks, monkeypatch)
     window.wait(lambda: names(window) == ["a.npy"])
     for place, number in ((0, 0), (2, 1), (3, 2)):
         to_slice(window, place)
