@@ -9,6 +9,8 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_infosam._napari import layers, undoing
+from napari_infosam._napari.session import Session
+from napari_infosam._napari.unfinished import Unfinished
 from napari_infosam.core.metrics import iou
 from napari_infosam.core.prompts import Point
 from napari_infosam.core.rough_mask import RoughMask
@@ -19,7 +21,6 @@ from .window import Modifier, Window
 
 if TYPE_CHECKING:
     from napari_infosam._napari.image_source import ImageSource
-    from napari_infosam._napari.session import Session
 
 Key = Qt.Key
 ROW, COLUMN = DISCS[0]
@@ -232,6 +233,38 @@ def test_what_is_being_accepted_is_written_when_the_window_closes(
     with Project.open(project.path) as again:
         assert {(o.instance_id, o.class_name) for o in again.objects()} == {(1, "cell")}
         assert again.n_objects() == N_SEEN
+
+
+def test_what_was_followed_waits_again_after_the_night(
+    session: Session, slices: list[ImageSource]
+) -> None:
+    session.propagation.start(slices[1:])
+    kept = [
+        (one, Unfinished.of(one.slice_index, work))
+        for one, work in session.propagation.waiting.pending
+    ]
+    masks = [
+        work.answer.prediction.mask
+        for _, work in session.propagation.waiting.pending
+        if work.answer is not None
+    ]
+    again = Session(AtOnce())
+    again.start()
+    again.set_image(slices[0])
+    waiting = again.propagation.waiting
+    for one, unfinished in kept:
+        waiting.add(one, unfinished.work())
+    for number in (2, 1):
+        again.set_image(slices[number])
+        assert again.work.answer is not None
+        np.testing.assert_array_equal(again.work.answer.prediction.mask, masks[number])
+    again.undo()  # takes back the click in the first slice, not what was found
+    assert again.is_answered
+    # what was seen again
+    assert [one.name for one, _ in waiting.pending] == ["s [1]", "s [2]"]
+    waiting.accept_all()
+    assert sorted(numbers(again)) == [("s [1]", 1), ("s [2]", 1)]
+    again.close()
 
 
 def test_slices_that_were_accepted_long_ago_do_not_wait_again(
