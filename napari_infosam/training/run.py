@@ -82,6 +82,8 @@ class Run:
         self.project = Project.open(run_dir.resolve().parent.parent, lock=False)
         self._known = read_results(self.project.cache_dir)
         self._seconds_per_model = 0.0
+        # now: once it has said that it started, it would count itself
+        self._deaths = count_deaths(self._runs_so_far())
 
     def execute(self) -> events.Finished:
         """Train, judge and register a student.
@@ -116,7 +118,6 @@ class Run:
         found = self.project.objects(reviewed=True)
         _check(split, self.options, self.project)
         checkpoint = load_checkpoint(self.run_dir)
-        deaths = count_deaths(self._runs_so_far())
         base = load_model(self.project.model, self.options.device)
         parent = self.project.active_version
         if checkpoint is None:
@@ -151,7 +152,7 @@ class Run:
             max(LEAST_SHARE * budget, budget - spent - gate_seconds),
             checkpoint,
             begin=begin,
-            deaths=deaths,
+            deaths=self._deaths,
         )
         return self._judge(stage, features, held_out, rivals, origin)
 
