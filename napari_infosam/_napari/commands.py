@@ -242,7 +242,7 @@ def add_layers() -> None:
 
 def finetune() -> None:
     """Start to fine-tune in the background."""
-    panel().session.desk.finetune()
+    panel().session.desk.trainer.finetune()
 
 
 def suggest_image() -> None:

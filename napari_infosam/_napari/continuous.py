@@ -153,8 +153,8 @@ class Continuous:
             return
         if self._is_holding_off:
             return
-        if desk.elsewhere:
-            waits = _ELSEWHERE.format(desk.elsewhere)
+        if desk.trainer.elsewhere:
+            waits = _ELSEWHERE.format(desk.trainer.elsewhere)
             if self.reason != waits:
                 self._say(waits)
             return
@@ -163,7 +163,7 @@ class Continuous:
             return
         self._is_looking, self._is_stale = True, False
 
-        interrupted = desk.resumable
+        interrupted = desk.trainer.resumable
 
         def look() -> tuple[Situation, bool]:
             in_vain = interrupted is not None and failed_in_vain(interrupted)
@@ -186,23 +186,25 @@ class Continuous:
     def _act(self, now: Situation, in_vain: bool) -> None:
         """Train if it pays; an interrupted training goes on unless that is in vain."""
         desk = self._session.desk
-        desk.look_around()  # another window may have started one just now
+        desk.trainer.look_around()  # another window may have started one just now
         busy = self._is_holding_off or self._session.learning.is_running
-        if busy or desk.elsewhere or not self._is_on:
+        if busy or desk.trainer.elsewhere or not self._is_on:
             return
-        if desk.resumable is not None and not in_vain:
+        if desk.trainer.resumable is not None and not in_vain:
             self._say("The training that was interrupted goes on.")
-            desk.resume()
+            desk.trainer.resume()
             self._expect_training()
             return
-        decision = decide(now, desk.options.method)
+        decision = decide(now, desk.trainer.options.method)
         self._say(decision.reason)
         if decision.stage:
-            desk.finetune(options_for(decision.stage, desk.options))
+            desk.trainer.finetune(options_for(decision.stage, desk.trainer.options))
             self._expect_training()
 
     def _expect_training(self) -> None:
         """Take a training that could not even start for one that failed."""
-        waits = self._session.learning.is_running or self._session.desk.elsewhere
+        waits = (
+            self._session.learning.is_running or self._session.desk.trainer.elsewhere
+        )
         if not waits:
             self._hold_off()

@@ -1,4 +1,4 @@
-"""The project on the desk: its model, classes and versions, and what it learns."""
+"""The project on the desk: its model, classes and versions."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from psygnal import Signal
 
 from napari_infosam._napari.engine import ModelRequest
 from napari_infosam._napari.places import SUFFIX, default_project
+from napari_infosam._napari.trainer import Trainer
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.core.options import FinetuneOptions
 from napari_infosam.project import Project
 from napari_infosam.project.files import make_folder
 from napari_infosam.project.shelf import kept_sentence
@@ -22,16 +22,10 @@ if TYPE_CHECKING:
     from napari_infosam.project import ClassRecord, VersionRecord
 
 DEFAULT_CLASS = "object"
-NOTHING_ACCEPTED = "Accept at least two objects first (C)."
-_BUSY = (
-    "Another training runs, in the project {}: wait until it is over, or open that "
-    "project and cancel it."
-)
-_FEWEST = 2
 
 
 class Desk:
-    """Opens and makes projects and starts training in them.
+    """Opens and makes projects, with their classes and versions.
 
     Every public method says what goes wrong instead of raising it.
 
@@ -50,13 +44,8 @@ class Desk:
         The open project, or None until the first object is accepted.
     refused
         The project that could not be opened, so that another can be offered.
-    resumable
-        Folder of a training run that was interrupted and can go on, or None.
-    elsewhere
-        Name of another project in which a training of this user runs on this machine;
-        '' if none does. As of the last `look_around`.
-    options
-        How fine-tuning is done.
+    trainer
+        Starts training in it.
     """
 
     changed = Signal()
@@ -68,7 +57,6 @@ class Desk:
         self, engine: Engine, learning: Learning, voice: Voice, model: str, device: str
     ) -> None:
         self._engine = engine
-        self._learning = learning
         self._voice = voice
         self._model = model
         self._device = device
@@ -79,13 +67,9 @@ class Desk:
         self._new_classes = [DEFAULT_CLASS]
         self.project: Project | None = None
         self.refused: Path | None = None
-        self.resumable: Path | None = None
-        self.elsewhere = ""
-        self.options = FinetuneOptions()
+        self.trainer = Trainer(self, learning, voice)
         engine.load_failed.connect(self._on_load_failed)
         learning.learned.connect(self._on_learned)
-        learning.ended.connect(self._on_training_ended)
-        learning.failed.connect(voice.complain)
 
     # ----------------------------------------------------------------- project
     @property
@@ -166,8 +150,7 @@ class Desk:
 
     def close(self) -> None:
         """Let go of the project; a running training goes on by itself."""
-        self._learning.leave()
-        self.elsewhere = ""
+        self.trainer.leave()
         if self.project is not None:
             self.project.close()
             self.project = None
@@ -188,10 +171,10 @@ class Desk:
         new_classes, self._new_classes = self._new_classes, []
         for name in new_classes:
             project.add_class(name)
-        self._learning.leave()
+        self.trainer.leave()
         self._engine.keep_embeddings_in(project.cache_dir)
         self._load(project.active_version)
-        self._follow_living_run(project)
+        self.trainer.enter()
         self.entered.emit()
         self.changed.emit()
 
@@ -227,6 +210,11 @@ class Desk:
                 )
         self._load(self.active_version)
         self.changed.emit()
+
+    @property
+    def device(self) -> str:
+        """Where models run, as it was chosen."""
+        return self._device
 
     def set_device(self, device: str) -> None:
         """Let models run elsewhere from now on; what answers answers until then."""
@@ -343,105 +331,6 @@ class Desk:
                 else kept_sentence(self.project, version_id)
             )
             self.changed.emit()
-
-    # ---------------------------------------------------------------- training
-    def why_not_finetune(self) -> str:
-        """Return why training can not start now, in one sentence; '' if it can."""
-        if self._learning.is_running:
-            return "Training is running; annotate on, or cancel it."
-        if self.project is None or self.project.n_objects() < _FEWEST:
-            return NOTHING_ACCEPTED
-        return self.why_busy()
-
-    def why_busy(self) -> str:
-        """Return that another project is being trained, in one sentence, or ''."""
-        return _BUSY.format(self.elsewhere) if self.elsewhere else ""
-
-    def look_around(self) -> None:
-        """Take in which trainings others have started; cheap, for now and then.
-
-        One of the open project, as of a terminal, is followed from now on.
-        """
-        from napari_infosam.training.living import running
-
-        project = self.project
-        if project is None or self._learning.is_running:
-            return
-        here = project.path.resolve()
-        found = {run_dir.parent.parent for run_dir in running()}
-        others = sorted(path.stem for path in found - {here})
-        before, self.elsewhere = self.elsewhere, others[0] if others else ""
-        joined = False
-        if here in found:
-            with self._voice.guard("following the training"):
-                joined = self._join(project)
-        if joined or before != self.elsewhere:
-            self.changed.emit()
-
-    def finetune(self, options: FinetuneOptions | None = None) -> None:
-        """Start to train in the background, as the person has chosen or otherwise.
-
-        Where somebody else has just started a training of the project, that is
-        followed instead.
-        """
-        self.look_around()
-        if self._learning.is_running:
-            return
-        reason = self.why_not_finetune()
-        if reason or self.project is None:
-            self._voice.complain(reason)
-            return
-        with self._voice.guard("starting the training"):
-            if not self._join(self.project):
-                own = {"model": self.project.model, "device": self._device}
-                chosen = (options or self.options).model_copy(update=own)
-                self._learning.start(self.project.path, chosen)
-        self.changed.emit()
-
-    def resume(self) -> None:
-        """Continue the training that was interrupted last, or follow who does it."""
-        self.look_around()
-        if self._learning.is_running:
-            return
-        if self.resumable is None or self.project is None:
-            self._voice.complain("There is no interrupted training to resume.")
-            return
-        if self.elsewhere:
-            self._voice.complain(self.why_busy())
-            return
-        with self._voice.guard("resuming the training"):
-            if not self._join(self.project):
-                self._learning.resume(self.resumable)
-            self.resumable = None
-        self.changed.emit()
-
-    def _follow_living_run(self, project: Project) -> None:
-        """Attach to a training that outlived its window."""
-        self.resumable, self.elsewhere = None, ""
-        with self._voice.guard("looking for earlier training"):
-            if not self._join(project):
-                self._find_resumable()
-        self.look_around()
-
-    def _join(self, project: Project) -> bool:
-        """Follow the training of a project that is under way, if one is."""
-        from napari_infosam.training.job import find_running
-
-        running = find_running(project.path)
-        if running is None or not self._learning.attach(running):
-            return False
-        self.resumable = None
-        return True
-
-    def _find_resumable(self) -> None:
-        from napari_infosam.training.job import find_resumable
-
-        self.resumable = find_resumable(self.project.path) if self.project else None
-
-    def _on_training_ended(self) -> None:
-        with self._voice.guard("looking at the training that ended"):
-            self._find_resumable()
-        self.changed.emit()
 
 
 def _own_name(stem: str, old_model: str, new_model: str) -> str:

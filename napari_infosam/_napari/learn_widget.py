@@ -111,7 +111,7 @@ class LearnWidget(QWidget):
         self.finetune = button(
             "Fine-tune",
             "Let the model learn from everything you accepted, in the background",
-            lambda: desk.finetune(),
+            lambda: desk.trainer.finetune(),
         )
         self.finetune.setObjectName("finetune")
         self.cancel = button(
@@ -120,7 +120,9 @@ class LearnWidget(QWidget):
             learning.cancel,
         )
         self.resume = button(
-            "Resume", "Go on with the training that was interrupted", desk.resume
+            "Resume",
+            "Go on with the training that was interrupted",
+            desk.trainer.resume,
         )
         layout.addWidget(
             row(self.finetune, self.resume, self.cancel, stretch=(2, 1, 1))
@@ -180,7 +182,9 @@ class LearnWidget(QWidget):
         layout.addWidget(self.tools)
 
     def _advanced(self) -> QWidget:
-        self.options = options_form(self._session.desk.options, self._take_options)
+        self.options = options_form(
+            self._session.desk.trainer.options, self._take_options
+        )
         rows = in_two_columns(self.options)
         for box in rows.findChildren(QComboBox):
             tame(box)
@@ -194,7 +198,7 @@ class LearnWidget(QWidget):
 
     def _show_run(self) -> None:
         learning, desk = self._session.learning, self._session.desk
-        running, reason = learning.is_running, desk.why_not_finetune()
+        running, reason = learning.is_running, desk.trainer.why_not_finetune()
         allow(self.finetune, reason)
         self.reason.setText("" if running else reason)
         self.reason.setVisible(bool(reason) and not running)
@@ -202,10 +206,8 @@ class LearnWidget(QWidget):
         ending = _CANCELLING if learning.is_cancelling else ""
         allow(self.cancel, ending if running else "No training is running.")
         self.tools.show_chosen(self._chosen_id())
-        none = "There is no interrupted training to resume."
-        allow(self.resume, "" if desk.resumable else none)
-        self.resume.setVisible(not running and desk.resumable is not None)
-        allow(self.resume, desk.why_busy())
+        self.resume.setVisible(not running and desk.trainer.resumable is not None)
+        allow(self.resume, desk.trainer.why_not_resume())
         self.bar.setVisible(running)
         self.message.setVisible(running)
         self.message.setText("\n".join([learning.message, *learning.notices]))
@@ -298,4 +300,4 @@ class LearnWidget(QWidget):
 
     def _take_options(self, values: dict[str, Any]) -> None:
         desk = self._session.desk
-        desk.options = desk.options.model_copy(update=values)
+        desk.trainer.options = desk.trainer.options.model_copy(update=values)

@@ -32,7 +32,7 @@ class QTrainingJob(QObject):
         self._timer.timeout.connect(self._poll)
         self._watch = QTimer(self)
         self._watch.setInterval(_LOOK_AROUND_MS)
-        self._watch.timeout.connect(session.desk.look_around)
+        self._watch.timeout.connect(session.desk.trainer.look_around)
         self._watch.start()
         session.learning.changed.connect(self._on_changed)
         self._on_changed()

@@ -50,7 +50,9 @@ def take(folder: Path, home: Path) -> None:
         one.shoot("loop_advanced", panel.learn.advanced)
         panel.learn.advanced.is_open = False
         desk = one.session.desk
-        desk.options = desk.options.model_copy(update={"max_epochs": _PASSES})
+        desk.trainer.options = desk.trainer.options.model_copy(
+            update={"max_epochs": _PASSES}
+        )
         one.press(panel.learn.by_itself.box)
         one.wait(lambda: learning.is_running)
         _click(one, _truth(one, truths))

@@ -123,15 +123,15 @@ def test_it_waits_for_the_training_of_another_project(
         continuous.reason == "Waits until the training in the project leaves is over."
     )
     assert "another training runs, in the project leaves" in (
-        session.desk.why_not_finetune().lower()
+        session.desk.trainer.why_not_finetune().lower()
     )
-    session.desk.finetune()
-    session.desk.look_around()
+    session.desk.trainer.finetune()
+    session.desk.trainer.look_around()
     assert begun == []
     end(process)
-    session.desk.look_around()
+    session.desk.trainer.look_around()
     assert begun == [session.desk.path]
-    assert session.desk.why_busy() == ""
+    assert session.desk.trainer.why_busy() == ""
 
 
 def test_another_training_is_seen_at_the_last_moment(
@@ -183,7 +183,7 @@ def test_a_training_of_a_terminal_is_followed_and_its_version_answers(
     continuous.switch(False)
     session.learning.leave()
     # the process has said its last word, but takes a while to go
-    session.desk.look_around()
+    session.desk.trainer.look_around()
     assert not session.learning.is_running
     end(process)
     session.add_prompt(Point(DISCS[1][1], DISCS[1][0]))
@@ -204,9 +204,9 @@ def test_the_button_follows_what_somebody_else_has_begun(
     run_dir = project.new_run(FinetuneOptions())
     monkeypatch.setenv(FOLDER_VARIABLE, os.devnull)
     train(run_dir)
-    session.desk.look_around()
+    session.desk.trainer.look_around()
     assert not session.learning.is_running
-    session.desk.finetune()
+    session.desk.trainer.finetune()
     assert session.learning.run_dir == run_dir
     assert begun == []
     assert not said or not said[-1][1]
@@ -224,7 +224,7 @@ def test_what_fails_in_vain_is_begun_anew(
     run_dir = project.new_run(FinetuneOptions())
     (run_dir / "checkpoint.pt").touch()
     session.learning.ended.emit()  # it was interrupted
-    assert session.desk.resumable == run_dir
+    assert session.desk.trainer.resumable == run_dir
     monkeypatch.setattr(continuous_module, "failed_in_vain", lambda path: True)
     continuous.switch(True)
     assert (resumed, begun) == ([], [project.path])
@@ -262,14 +262,14 @@ def test_another_project_in_the_same_window_waits_for_the_first(
 ) -> None:
     run_dir = project.new_run(FinetuneOptions())
     process = train(run_dir)
-    session.desk.look_around()
+    session.desk.trainer.look_around()
     assert session.learning.run_dir == run_dir
     session.desk.new(tmp_path / "next.infosam")
     assert not session.learning.is_running
-    assert session.desk.elsewhere == project.path.stem
+    assert session.desk.trainer.elsewhere == project.path.stem
     session.desk.open(project.path)
     assert session.learning.run_dir == run_dir
-    assert session.desk.elsewhere == ""
+    assert session.desk.trainer.elsewhere == ""
     end(process)
 
 
@@ -299,7 +299,7 @@ def test_the_command_beside_the_window(session: Session, project: Project) -> No
         while not session.learning.is_running:
             assert terminal.poll() is None
             time.sleep(0.1)
-            session.desk.look_around()
+            session.desk.trainer.look_around()
         terminal.send_signal(signal.SIGINT)
         while session.learning.is_running:
             time.sleep(0.1)

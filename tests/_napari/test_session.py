@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_infosam._napari.desk import NOTHING_ACCEPTED
 from napari_infosam._napari.session import Session
+from napari_infosam._napari.trainer import NOTHING_ACCEPTED
 from napari_infosam.core.metrics import iou
 from napari_infosam.core.prompts import Box, Point, PromptSet
 from napari_infosam.models.student import (
@@ -443,8 +443,8 @@ def test_classes_are_kept_until_there_is_a_project(session: Session) -> None:
 
 
 def test_fine_tuning_nothing_says_why(session: Session, said: Said) -> None:
-    assert session.desk.why_not_finetune() == NOTHING_ACCEPTED
-    session.desk.finetune()
+    assert session.desk.trainer.why_not_finetune() == NOTHING_ACCEPTED
+    session.desk.trainer.finetune()
     assert failures(said) == [NOTHING_ACCEPTED]
     assert not session.learning.is_running
 

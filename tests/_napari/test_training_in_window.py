@@ -150,7 +150,7 @@ def test_a_training_that_outlived_its_window_is_found_again(
     window.qtbot.waitUntil(
         lambda: again.learning.poll() or not again.learning.is_running
     )
-    assert again.desk.why_not_finetune() == ""
+    assert again.desk.trainer.why_not_finetune() == ""
     again.close()
 
 

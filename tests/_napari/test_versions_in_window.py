@@ -198,7 +198,7 @@ def test_a_student_that_a_real_training_made_is_offered_beside_a_pinned_version(
     pinned = add_version(project)
     session.desk.activate(pinned)
     project.shelf.pin(pinned)
-    session.desk.finetune(FinetuneOptions(max_epochs=12, learning_rate=5e-4))
+    session.desk.trainer.finetune(FinetuneOptions(max_epochs=12, learning_rate=5e-4))
     while learning.is_running:
         learning.poll()
         time.sleep(0.05)

@@ -18,8 +18,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_infosam._napari import commands, layers
-from napari_infosam._napari.desk import NOTHING_ACCEPTED
 from napari_infosam._napari.small_widgets import TallArea
+from napari_infosam._napari.trainer import NOTHING_ACCEPTED
 from napari_infosam.project import Project
 
 from .helpers import DISCS, picture
