@@ -51,8 +51,9 @@ def add_slice(
     name = f"{how.get('name', 'stack')} [{place}]"
     image = project.add_image(pixels, name, source=source and str(source))
     described = [(mask, origin(**more)) for mask, more in objects]
-    classes = {one.class_name: None for _, one in described}
-    project.commit_each(image.id, described, classes)
+    for _, one in described:
+        project.add_class(one.class_name)
+    project.commit_each(image.id, described)
 
 
 def export(project: Project, folder: Path) -> Path:
