@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_infosam.core.geometry import box_around
+from napari_infosam._napari.placing import in_view
 
 if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
     from napari_infosam._napari.proposals import Proposals
     from napari_infosam._napari.session import Session
     from napari_infosam._napari.viewer_link import ViewerLink
@@ -22,11 +24,18 @@ class ManyActions:
         The object in work, and those that are proposed.
     link
         Who has the tool and the image.
+    viewer
+        Whose view it is.
     """
 
     def __init__(
-        self, session: Session, proposals: Proposals, link: ViewerLink
+        self,
+        session: Session,
+        proposals: Proposals,
+        link: ViewerLink,
+        viewer: Viewer,
     ) -> None:
+        self._viewer = viewer
         self._session = session
         self._proposals = proposals
         self._link = link
@@ -78,11 +87,4 @@ class ManyActions:
     def in_view(self) -> Box | None:
         """Return the part of the picture that the canvas shows, in its pixels."""
         image = self._link.image
-        if image is None:
-            return None
-        corners = image.corner_pixels[:, -2:].astype(float)
-        if image.multiscale:
-            corners *= image.downsample_factors[image.data_level][-2:]
-        if (corners[0] >= corners[1]).any():
-            return None  # not drawn yet
-        return box_around(corners)
+        return None if image is None else in_view(self._viewer, image)

@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_infosam.core.geometry import box_around
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from napari.layers import Image, Layer
     from napari.viewer import Viewer
+
+    from napari_infosam.core.prompts import Box
 
 
 _PLACED_BY = ("scale", "translate", "rotate", "shear", "affine", "units")
@@ -21,6 +25,26 @@ _UNIT = "micrometer"
 def seen_at(viewer: Viewer, image: Image) -> float:
     """Return how many pixels of an image are one pixel of the screen."""
     return float(1 / (viewer.scene.camera.zoom * abs(image.scale[-1])))
+
+
+def in_view(viewer: Viewer, image: Image) -> Box | None:
+    """Return the part of an image that the canvas shows, in its pixels.
+
+    None while it was not drawn yet, or where nothing of it is in view.
+    """
+    corners = image.corner_pixels[:, -2:].astype(float)
+    if image.multiscale:
+        # of what is drawn in chunks napari keeps those around the view, too
+        corners *= image.downsample_factors[image.data_level][-2:]
+        camera = viewer.scene.camera
+        reach = np.array(viewer.canvas.viewbox_size(viewer.layers)) / camera.zoom / 2
+        place = np.array(viewer.dims.point, float)
+        ends = []
+        for sign in (-1, 1):
+            place[list(viewer.dims.displayed[-2:])] = camera.center[-2:] + sign * reach
+            ends.append(image.world_to_data(place)[-2:])
+        corners = np.clip(np.sort(ends, axis=0), corners[0], corners[1])
+    return box_around(corners) if (corners[0] < corners[1]).all() else None
 
 
 def place(layer: Layer, image: Image) -> None:

@@ -118,7 +118,7 @@ class ViewerLink:
             lambda: self._image,
             parent,
         )
-        self.many = many = ManyActions(session, proposals, self)
+        self.many = many = ManyActions(session, proposals, self, viewer)
         self.stepping = stepping = Stepping(viewer, session, self, self._pointer)
         actions: dict[str, Callable[[], object]] = {
             "points": self.use_points,

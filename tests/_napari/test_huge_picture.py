@@ -11,10 +11,12 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 
 from napari_infosam._napari import layers
 from napari_infosam._napari.difference import BOTH
 from napari_infosam._napari.huge_picture import WindowedPicture, reader_of_crop
+from napari_infosam._napari.placing import in_view
 from napari_infosam._napari.proposals import WIDEST
 from napari_infosam._napari.small_widgets import why_not
 from napari_infosam.core.huge_image import HugeImage
@@ -125,6 +127,28 @@ def test_a_click_on_a_huge_picture_makes_an_object(open_window: OpenWindow) -> N
     assert sum(len(sample.rles) for sample in samples) == 2
 
 
+@pytest.mark.parametrize("angle", [0, 90])
+def test_what_is_in_view_is_what_is_seen(open_window: OpenWindow, angle: int) -> None:
+    """Also where napari has drawn more before it was zoomed in."""
+    plain = np.zeros((2048, 1024), np.uint8)
+    window = open_window(("plain", plain))
+    levels = [plain, plain[::4, ::4]]
+    window.viewer.add_image(levels, name="levels", multiscale=True)
+    images = window.viewer.layers["plain"], window.viewer.layers["levels"]
+    for image in images:
+        image.scale, image.translate, image.rotate = (0.5, 0.25), (30, -20), angle
+    camera = window.viewer.scene.camera
+    for n_zoomed in (1, 8, 40):
+        camera.zoom = 4.0 * n_zoomed
+        camera.center = images[0].data_to_world((700, 600))
+        window.wait(lambda: in_view(window.viewer, images[0]) is not None)
+        QTest.qWait(200)
+        one, other = (in_view(window.viewer, image) for image in images)
+        assert (other.x0, other.y0) == pytest.approx((one.x0, one.y0), abs=2)
+        assert (other.x1, other.y1) == pytest.approx((one.x1, one.y1), abs=2)
+    assert one.x1 - one.x0 < 200
+
+
 def test_many_boxes_and_all_in_view_of_a_huge_picture(open_window: OpenWindow) -> None:
     window = open_window(("slide", pyramid()), multiscale=True)
     window.wait_ready()
@@ -169,6 +193,7 @@ def test_many_boxes_and_all_in_view_of_a_huge_picture(open_window: OpenWindow) -
     assert project.n_objects() == 1
 
     # what is accepted is not proposed again
+    look_at(window, 0, 0.5)
     window.panel.proposals.points_per_side = 12
     window.key(Key.Key_G)
     assert proposals.progress is not None
