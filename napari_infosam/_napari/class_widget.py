@@ -1,4 +1,4 @@
-"""The class of the next object: which one, its colour, and a new one."""
+"""The class of the next object: which one, its name and colour, and a new one."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ from napari_infosam._napari.small_widgets import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_infosam._napari.session import Session
 
-_NO_PROJECT = "Accept an object first: colours of classes are kept in the project."
+_NO_PROJECT = "Accept an object first: classes are kept in the project."
 _BUTTON_PIXELS = 28
 
 
 class ClassWidget(QWidget):
-    """Chooses, adds and colours classes; the project keeps them.
+    """Chooses, adds, renames and colours classes; the project keeps them.
 
     A name is typed where the choice is otherwise, so that nothing below moves.
 
@@ -45,20 +47,25 @@ class ClassWidget(QWidget):
         )
         self.choice.activated.connect(self._on_chosen)
         self.name = NameField()
-        self.name.setPlaceholderText("New class, then Enter")
+        self._take_name: Callable[[str], bool] = self._add
         self.name.setToolTip("Type a name and press Enter; Esc leaves it")
         self.name.returnPressed.connect(self._finish)
         self.name.escaped.connect(self._leave)
         self.name.hide()
         self.color = button("", "Change the colour of the class", self._ask_color)
         self.color.setIconSize(QSize(12, 12))
-        self.add = button("+", "Add a class", self._begin)
+        self.rename = button(
+            "\N{LOWER RIGHT PENCIL}",
+            "Rename the class, and with it all its objects",
+            self._begin_rename,
+        )
+        self.add = button("+", "Add a class", self._begin_new)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addWidget(self.choice, 1)
         layout.addWidget(self.name, 1)
-        for made in (self.color, self.add):
+        for made in (self.color, self.rename, self.add):
             made.setFixedWidth(_BUTTON_PIXELS)
             layout.addWidget(made)
         session.desk.changed.connect(self.show_classes)
@@ -84,22 +91,41 @@ class ClassWidget(QWidget):
 
     def _show_color(self) -> None:
         self.color.setIcon(swatch(self._session.objects.next_color()))
-        allow(self.color, "" if self._session.desk.project else _NO_PROJECT)
+        for made in (self.color, self.rename):
+            allow(made, "" if self._session.desk.project else _NO_PROJECT)
 
     def _on_chosen(self, number: int) -> None:
         self._session.class_name = self.choice.itemText(number)
         self._show_color()
 
-    # --------------------------------------------------------------- new one
-    def _begin(self) -> None:
+    # ------------------------------------------------------------------ name
+    def _begin_new(self) -> None:
+        self._begin(self._add, "New class, then Enter", "")
+
+    def _begin_rename(self) -> None:
+        name = self._session.class_name
+        self._begin(self._rename, "New name, then Enter", name)
+
+    def _begin(self, take: Callable[[str], bool], asks: str, name: str) -> None:
+        self._take_name = take
+        self.name.setPlaceholderText(asks)
+        self.name.setText(name)
+        self.name.selectAll()
         self.choice.hide()
         self.name.show()
         self.name.setFocus()
 
+    def _add(self, name: str) -> bool:
+        if not self._session.desk.add_class(name):
+            return False
+        self._session.class_name = name
+        return True
+
+    def _rename(self, name: str) -> bool:
+        return self._session.objects.rename_class(name)
+
     def _finish(self) -> None:
-        name = self.name.text().strip()
-        if self._session.desk.add_class(name):
-            self._session.class_name = name
+        if self._take_name(self.name.text().strip()):
             self.show_classes()
             self._leave()
 

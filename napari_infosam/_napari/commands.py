@@ -323,6 +323,13 @@ def add_class() -> None:
     opened.bring_to_sight(opened.annotate.classes)
 
 
+def rename_class() -> None:
+    """Let another name of the chosen class be typed."""
+    opened = panel()
+    _press(lambda opened: opened.annotate.classes.rename)
+    opened.bring_to_sight(opened.annotate.classes)
+
+
 def class_color() -> None:
     """Ask for another colour of the chosen class."""
     _press(lambda opened: opened.annotate.classes.color)

@@ -170,7 +170,8 @@ class Desk:
         self.refused = self._chosen = None
         new_classes, self._new_classes = self._new_classes, []
         for name in new_classes:
-            project.add_class(name)
+            if name != DEFAULT_CLASS:  # which was made with the project, or renamed
+                project.add_class(name)
         self.trainer.leave()
         self._engine.keep_embeddings_in(project.cache_dir)
         self._load(project.active_version)
@@ -271,6 +272,17 @@ class Desk:
             added = True
         self.changed.emit()
         return added
+
+    def rename_class(self, name: str, new: str) -> bool:
+        """Give a class of the open project another name; False if that failed."""
+        if self.project is None:
+            return False
+        renamed = False
+        with self._voice.guard("renaming the class"):
+            self.project.rename_class(name, new)
+            renamed = True
+        self.changed.emit()
+        return renamed
 
     def set_class_color(self, name: str, color: str) -> None:
         """Change the colour of a class of the open project, #rrggbb."""

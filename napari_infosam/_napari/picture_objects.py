@@ -127,11 +127,20 @@ class PictureObjects:
 
     def _find_class(self) -> None:
         project = self._desk.project
-        if self.class_name not in self._desk.classes():
-            self.class_name = DEFAULT_CLASS
+        if (known := self._desk.classes()) and self.class_name not in known:
+            self.class_name = known[0]
         if self.class_name == DEFAULT_CLASS and project is not None:
             # nobody has chosen one: go on with what was accepted last
             self.class_name = project.last_class() or DEFAULT_CLASS
+
+    def rename_class(self, new: str) -> bool:
+        """Give the class of the next object another name; False if that failed."""
+        old, new = self.class_name, new.strip()
+        if not self._desk.rename_class(old, new):
+            return False
+        self.class_name = new
+        self.changed.emit()
+        return True
 
     def _forget(self) -> None:
         self._image_id = self._looked_up = None

@@ -268,9 +268,7 @@ def insert_class(
     connection: sqlite3.Connection, name: str, color: str | None
 ) -> ClassRecord:
     """Add a class, or return the one of this name."""
-    name = name.strip()
-    if not name:
-        raise InfosamError("A class needs a name: type at least one letter.")
+    name = _class_name(name)
     if color is not None and not COLOUR.fullmatch(color):
         raise InfosamError(f"{color!r} is not a colour: give it as #rrggbb.")
     known = select_classes(connection)
@@ -284,16 +282,42 @@ def insert_class(
     return ClassRecord(cursor.fetchone()["id"], name, color)
 
 
+def update_class_name(connection: sqlite3.Connection, name: str, new: str) -> None:
+    """Give a class another name, which none has yet."""
+    new = _class_name(new)
+    known = _check_class(connection, name)
+    if new == name:
+        return
+    if new in known:
+        raise InfosamError(
+            f"There is a class {new!r} already: choose objects and give them that one."
+        )
+    connection.execute("UPDATE classes SET name = ? WHERE name = ?", (new, name))
+
+
 def update_class_color(connection: sqlite3.Connection, name: str, color: str) -> None:
     """Change the colour of a class."""
     if not COLOUR.fullmatch(color):
         raise InfosamError(f"{color!r} is not a colour: give it as #rrggbb.")
+    _check_class(connection, name)
+    connection.execute("UPDATE classes SET color = ? WHERE name = ?", (color, name))
+
+
+def _class_name(name: str) -> str:
+    name = name.strip()
+    if not name:
+        raise InfosamError("A class needs a name: type at least one letter.")
+    return name
+
+
+def _check_class(connection: sqlite3.Connection, name: str) -> list[str]:
+    """Return the names of all classes, among which this one must be."""
     known = [record.name for record in select_classes(connection)]
     if name not in known:
         raise InfosamError(
             f"The project has no class {name!r}: choose one of {', '.join(known)}."
         )
-    connection.execute("UPDATE classes SET color = ? WHERE name = ?", (color, name))
+    return known
 
 
 def _text(name: str) -> str:

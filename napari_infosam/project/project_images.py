@@ -142,6 +142,18 @@ class ProjectImages(OpenFolder):
         with self._database.write() as connection:
             return images.insert_class(connection, name, color)
 
+    def rename_class(self, name: str, new: str) -> None:
+        """Give a class, and with it its objects, another name.
+
+        Raises
+        ------
+        InfosamError
+            If there is no such class, or one of the new name already.
+        """
+        self._require_lock()
+        with self._database.write() as connection:
+            images.update_class_name(connection, name, new)
+
     def set_class_color(self, name: str, color: str) -> None:
         """Change the colour, ``#rrggbb``, that the objects of a class are shown in."""
         self._require_lock()

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_infosam._napari import commands
 from napari_infosam._napari.small_widgets import Fold, allow, why_not
+from napari_infosam.project import Project
 
 from .helpers import DISCS, picture
 from .test_help import inner
@@ -34,6 +35,7 @@ SAME = {
     "annotate.cancel_download": "cancel_download",
     "annotate.other_project": "other_project",
     "annotate.classes.color": "class_color",
+    "annotate.classes.rename": "rename_class",
     "annotate.many.cancel": "cancel_proposing",
     "annotate.propagate.cancel": "cancel_following",
     "annotate.propagate.discard": "discard",
@@ -237,6 +239,28 @@ def test_classes_by_commands(window: Window, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(QColorDialog, "getColor", lambda *_: QColor("#123456"))
     commands.class_color()
     assert window.session.objects.next_color() == "#123456"
+    commands.rename_class()
+    assert classes.name.text() == "nucleus"
+    window.qtbot.keyClicks(classes.name, "object")  # the old one is selected
+    window.key(Key.Key_Return, at=classes.name)
+    assert "class 'object' already" in window.panel.status.text()
+    classes.name.selectAll()
+    window.qtbot.keyClicks(classes.name, "mitosis")
+    window.key(Key.Key_Return, at=classes.name)
+    assert not classes.name.isVisible()
+    assert classes.choice.currentText() == "mitosis"
+    assert [o.class_name for o in window.session.objects.summaries()] == ["mitosis"]
+    assert window.session.objects.next_color() == "#123456"
+    window.accept_at(DISCS[1])
+    path = window.session.desk.project.path
+    classes.choice.setCurrentText("object")
+    classes.choice.activated.emit(0)
+    commands.rename_class()
+    window.qtbot.keyClicks(classes.name, "cell")
+    window.key(Key.Key_Return, at=classes.name)
+    assert window.session.desk.classes() == ["cell", "mitosis"]
+    with Project.open(path, lock=False) as project:
+        assert [o.class_name for o in project.objects()] == ["mitosis"] * 2
 
 
 def test_clicks_are_left_to_napari_by_a_command(window: Window) -> None:

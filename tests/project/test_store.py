@@ -282,6 +282,29 @@ def test_classes(project: Project) -> None:
         project.set_class_color("cell", "red")
 
 
+def test_a_class_is_renamed_with_its_objects(
+    project: Project, image: ImageRecord
+) -> None:
+    project.add_class("cell", "#010203")
+    first = project.commit(image.id, square(1, 1), class_name="cell")
+    project.commit(image.id, square(9, 9))
+    project.delete(first.id)
+    project.rename_class("cell", " nucleus ")
+    project.rename_class("object", "object")
+    assert [(c.name, c.color) for c in project.classes()][1:] == [
+        ("nucleus", "#010203")
+    ]
+    project.undo()
+    assert [o.class_name for o in project.objects()] == ["nucleus", "object"]
+    for name, new, reason in (
+        ("cell", "blood", "no class 'cell'"),
+        ("nucleus", "object", "class 'object' already"),
+        ("nucleus", " ", "needs a name"),
+    ):
+        with pytest.raises(InfosamError, match=reason):
+            project.rename_class(name, new)
+
+
 def test_a_project_opened_for_reading_changes_no_annotations(
     project: Project, image: ImageRecord
 ) -> None:
@@ -297,6 +320,7 @@ def test_a_project_opened_for_reading_changes_no_annotations(
             lambda: reader.add_image(gradient(2), "b"),
             lambda: reader.add_class("cell"),
             lambda: reader.set_class_color("object", "#010203"),
+            lambda: reader.rename_class("object", "cell"),
             lambda: reader.set_preprocessing(image.id, Preprocessing(low=1)),
         ):
             with pytest.raises(InfosamError, match="opened for reading"):
