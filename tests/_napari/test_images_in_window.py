@@ -342,10 +342,10 @@ def test_a_rough_mask_and_the_meaning_of_a_click_come_back(
     assert last.shown_objects() == {1}
 
 
-@pytest.mark.slow
-def test_the_slice_of_a_stack_comes_back(
+def with_a_stack(
     open_window: OpenWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> Window:
+    """Return a window at a stack of four slices, which a single picture follows."""
     stacks = tmp_path / "stacks"
     stacks.mkdir()
     np.save(stacks / "a.npy", np.stack([picture(90 + 30 * n) for n in range(4)]))
@@ -353,6 +353,14 @@ def test_the_slice_of_a_stack_comes_back(
     window = open_window()
     window.add_folder(stacks, monkeypatch)
     window.wait(lambda: names(window) == ["a.npy"])
+    return window
+
+
+@pytest.mark.slow
+def test_the_slice_of_a_stack_comes_back(
+    open_window: OpenWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = with_a_stack(open_window, tmp_path, monkeypatch)
     window.viewer.dims.set_current_step(0, 2)
     window.wait_ready()
     window.accept_at(DISCS[0])
@@ -382,13 +390,7 @@ def test_what_is_unfinished_in_any_slice_and_image_comes_back(
     open_window: OpenWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a crash: what was noted in the background is all there is."""
-    stacks = tmp_path / "stacks"
-    stacks.mkdir()
-    np.save(stacks / "a.npy", np.stack([picture(90 + 30 * n) for n in range(4)]))
-    np.save(stacks / "b.npy", picture())
-    window = open_window()
-    window.add_folder(stacks, monkeypatch)
-    window.wait(lambda: names(window) == ["a.npy"])
+    window = with_a_stack(open_window, tmp_path, monkeypatch)
     for place, number in ((0, 0), (2, 1), (3, 2)):
         to_slice(window, place)
         window.click(*DISCS[number])
