@@ -232,7 +232,9 @@ class Session:
         if self.source is None:
             self.voice.say("Open an image first, then click on an object.")
             return
-        self.work.set(prompts)
+        if prompts != self.prompts:
+            self.undoing.go_another_way()
+            self.work.set(prompts)
         self.prompts_moved()
 
     def move_prompts(self, prompts: PromptSet) -> None:
@@ -258,8 +260,7 @@ class Session:
     def clear(self) -> None:
         """Throw the proposal and its prompts away; undo brings them back."""
         if self.work.prompts:
-            self.work.set(PromptSet())
-            self.prompts_moved()
+            self.set_prompts(PromptSet())
 
     def prompts_moved(self) -> None:
         """Ask for an answer to the prompts as they are now, and say that they moved."""
@@ -338,6 +339,7 @@ class Session:
         if record is not None:
             # what was painted or imported has none: its box is a beginning
             prompts = record.prompts or PromptSet(box=record.box)
+            self.undoing.go_another_way()
             self.work.take_up(prompts, record.instance_id)
             self.prompts_moved()
 

@@ -147,7 +147,7 @@ class Undecided:
             return
         drawn = tuple(box for box in wanted if box not in self.boxes)
         taken = tuple(box for box in self.boxes if box not in wanted)
-        self._history.note(Decision(self._last_step(), drawn, taken))
+        self._note(drawn, taken)
         self._have_boxes(wanted)
 
     def _have_boxes(self, boxes: tuple[Box, ...]) -> None:
@@ -264,10 +264,19 @@ class Undecided:
         there = {number: offers[number] for number in numbers if number in offers}
         if not there:
             return
-        self._history.note(
-            Decision(self._last_step(), taken=_boxes_of(there), rejected=there)
-        )
+        self._note(taken=_boxes_of(there), rejected=there)
         self._forget(there)
+
+    def _note(
+        self,
+        drawn: tuple[Box, ...] = (),
+        taken: tuple[Box, ...] = (),
+        rejected: Mapping[int, Offer] | None = None,
+    ) -> None:
+        """Remember a decision, for undo."""
+        self._session.undoing.go_another_way()
+        decision = Decision(self._last_step(), drawn, taken, rejected or {})
+        self._history.note(decision)
 
     def _forget(self, numbers: Iterable[int]) -> None:
         boxes = {offer.box for offer in self._offers.pop(numbers)}
@@ -295,9 +304,7 @@ class Undecided:
         boxes, offers = self.boxes, self._offers.all()
         self._let_go()
         if boxes or offers:
-            self._history.note(
-                Decision(self._last_step(), taken=boxes, rejected=offers)
-            )
+            self._note(taken=boxes, rejected=offers)
             n = len(offers) + len({*boxes} - {*_boxes_of(offers)})
             it = "it" if n == 1 else "them"
             self._session.voice.say(f"Rejected {counted(n)}; undo brings {it} back.")

@@ -39,10 +39,12 @@ class Undoing:
         self._session = session
         self._accepted: dict[int, Waiting] = {}
         self._entered = (0.0, 0.0)
+        self._left: float | None = None
 
     def enter_project(self) -> None:
         """Be about the journal of the project that is open now."""
         self._accepted.clear()
+        self._left = None
         # a clock that was ahead is not to let old steps be newer than all prompts
         self._entered = time.time(), self._journal()[0] or 0.0
 
@@ -54,6 +56,12 @@ class Undoing:
         self._accepted[object_id] = source, work
         while len(self._accepted) > _KEPT:  # each holds the masks of its answers
             del self._accepted[next(iter(self._accepted))]
+
+    def go_another_way(self) -> None:
+        """Do no step that is undone in the journal again: something else is done."""
+        project = self._session.desk.project
+        if project is not None:
+            self._left = project.step_times()[1]
 
     # ------------------------------------------------------------------ order
     @property
@@ -87,9 +95,10 @@ class Undoing:
         if project is None:
             return None, None
         entered, last = self._entered
+        done, undone = project.step_times()
         back, again = (
             min(at, entered) if at is not None and at <= last else at
-            for at in project.step_times()
+            for at in (done, None if undone == self._left else undone)
         )
         return back, again
 

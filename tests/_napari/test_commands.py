@@ -222,7 +222,7 @@ def test_commands_ask_for_what_menus_ask_for(
     window.wait(lambda: len(images.rows) == 3)
     window.panel.images_view.table.selectRow(2)
     commands.remove_images()
-    assert len(images.rows) == 2
+    window.wait(lambda: len(images.rows) == 2)
 
 
 def test_classes_by_commands(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from napari_infosam._napari import layers, readers
 from napari_infosam.core.overview import CoarseLevel
 from napari_infosam.project import Project
 
-from .test_images_in_window import add, double_click, names, reopen, view
+from .test_images_in_window import double_click, names, reopen, view
 from .window import Window
 
 OpenWindow = Callable[..., Window]
@@ -43,7 +43,7 @@ def opened(
 ) -> Window:
     """Open a window with the slide in its list, and wait until it is embedded."""
     window = open_window()
-    add(window, slide.parent, monkeypatch)
+    window.add_folder(slide.parent, monkeypatch)
     window.wait(lambda: names(window) == ["slide.zarr"])
     window.wait_ready()
     return window

@@ -180,7 +180,8 @@ def test_a_folder_is_worked_through(listed: Window, projects: Path) -> None:
     # undo goes over images
     window.key(Key.Key_Z, Modifier.ControlModifier)
     window.wait(lambda: cells(window, OBJECTS) == ["2", "", ""])
-    assert cells(window, STATE)[1] == "new"
+    # its prompts wait there
+    window.wait(lambda: cells(window, STATE)[1] == "in work")
 
 
 def test_one_image_at_a_time_is_in_the_viewer_and_nothing_of_it_is_lost(

@@ -156,7 +156,7 @@ def test_a_clear_is_taken_back_from_another_picture(session: Session) -> None:
 
 def test_boxes_and_prompts_are_taken_back_in_their_order(session: Session) -> None:
     proposals = Proposals(session, AtOnce())
-    actions = ManyActions(session, proposals, cast("Any", None))
+    actions = ManyActions(session, proposals, cast("Any", None), cast("Any", None))
     click(session, 0)
     row, column = DISCS[1]
     proposals.add_box(Box(column - 19, row - 19, column + 19, row + 19))
@@ -170,6 +170,38 @@ def test_boxes_and_prompts_are_taken_back_in_their_order(session: Session) -> No
     for after in ((1, 0), (1, 1), (2, 1)):
         actions.redo()
         assert (len(session.prompts), len(proposals.boxes)) == after
+    proposals.close()
+
+
+@pytest.mark.parametrize("boxed", [False, True])
+def test_what_was_undone_before_something_else_was_done_stays_undone(
+    session: Session, boxed: bool
+) -> None:
+    proposals = Proposals(session, AtOnce())
+    actions = ManyActions(session, proposals, cast("Any", None), cast("Any", None))
+    for number in (0, 1):
+        click(session, number)
+        session.accept()
+    session.delete_at(*DISCS[1])
+    actions.undo()  # the delete
+    row, column = DISCS[2]
+    if boxed:
+        proposals.add_box(Box(column - 19, row - 19, column + 19, row + 19))
+    else:
+        click(session, 2)
+    done = (len(session.prompts), len(proposals.boxes))
+    actions.undo()
+    assert (len(session.prompts), len(proposals.boxes)) == (0, 0)
+    actions.redo()
+    assert (len(session.prompts), len(proposals.boxes)) == done
+    assert session.objects_here() == 2
+    assert not actions.can_redo
+    # a step that is undone later can be done again
+    actions.undo()
+    actions.undo()
+    assert session.objects_here() == 1
+    actions.redo()
+    assert session.objects_here() == 2
     proposals.close()
 
 
