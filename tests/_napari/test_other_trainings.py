@@ -300,6 +300,9 @@ def test_the_command_beside_the_window(session: Session, project: Project) -> No
             assert terminal.poll() is None
             time.sleep(0.1)
             session.desk.trainer.look_around()
+        while not session.learning.stage:  # until it is under way
+            time.sleep(0.1)
+            session.learning.poll()
         terminal.send_signal(signal.SIGINT)
         while session.learning.is_running:
             time.sleep(0.1)
