@@ -25,12 +25,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_infosam.project import ImageRecord, ObjectRecord
+    from napari_infosam.project.formats.stacks import Position
 
 KEPT_IN = "infosam picture"
 """In the metadata of a layer of objects: the folder of the project, and its id of the
 picture; None while no project has it."""
-
-Position = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from napari_infosam.core.channels import ChannelChoice
 from napari_infosam.project.formats.items import label_dtype
 from napari_infosam.project.formats.pictures import tiff_axes
 from napari_infosam.project.formats.pixel_size import pixel_sizes
+from napari_infosam.project.formats.stacks import MOST_PLANES, Position
 from napari_infosam.project.huge_files import open_lazily
 from napari_infosam.project.images import load_pixels
 from napari_infosam.project.painting import paint
@@ -29,14 +30,10 @@ if TYPE_CHECKING:
 
     from napari_infosam.project import ImageRecord, ObjectRecord, Project
 
-_MOST_PLANES = 1 << 16
-"""A stack of more is taken apart: its numbers are no positions."""
-
 _AT_ONCE = 1 << 28
 """A label image of more pixels is not made as a whole."""
 
 LayerData = tuple[Any, dict[str, Any], str]
-Position = tuple[int, ...]
 
 
 @dataclass(slots=True)
@@ -87,7 +84,7 @@ def stacks_in(images: Sequence[ImageRecord]) -> list[Stack]:
         found.setdefault(key, Stack(name, {})).slices[position] = image
     made: list[Stack] = []
     for stack in found.values():
-        if math.prod(stack.n_slices) <= _MOST_PLANES:
+        if math.prod(stack.n_slices) <= MOST_PLANES:
             made.append(stack)
         else:
             made += [Stack(image.name, {(): image}) for image in stack.slices.values()]

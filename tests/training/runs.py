@@ -12,6 +12,17 @@ from napari_infosam.training.reporter import CANCEL_FILE, CancelledError, Report
 from napari_infosam.training.run import Run
 
 ONE_EPOCH = {"max_epochs": 1, "max_seconds": 100.0}
+STARTED = events.Started(
+    pid=1,
+    device="cpu",
+    model="vit_t",
+    parent="base",
+    n_train_images=1,
+    n_train_objects=1,
+    n_validation_images=1,
+    n_validation_objects=1,
+)
+STOPPED = events.Finished(version_id=None, accepted=False, seconds=1, cancelled=True)
 
 
 class Listener(Reporter):

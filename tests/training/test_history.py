@@ -19,16 +19,8 @@ from napari_infosam.training.history import (
 from napari_infosam.training.living import PROCESS_FILE
 from napari_infosam.training.reporter import CANCEL_FILE, EVENTS_FILE
 
-STARTED = events.Started(
-    pid=1,
-    device="cpu",
-    model="vit_t",
-    parent="base",
-    n_train_images=1,
-    n_train_objects=1,
-    n_validation_images=1,
-    n_validation_objects=1,
-)
+from .runs import STARTED, STOPPED
+
 FAILED = events.Failed(message="no")
 JUDGED = events.Gate(
     version_id="v001",
@@ -39,7 +31,6 @@ JUDGED = events.Gate(
     candidate=None,
 )
 DONE = events.Finished(version_id="v001", accepted=False, seconds=1)
-STOPPED = events.Finished(version_id=None, accepted=False, seconds=1, cancelled=True)
 BEAT = events.Heartbeat()
 
 

@@ -27,6 +27,8 @@ from napari_infosam.training.job import (
     finetune,
 )
 
+from .runs import STARTED, STOPPED
+
 if TYPE_CHECKING:
     from napari_infosam.project import Project
 
@@ -156,27 +158,16 @@ def write_events(run_dir: Path, *said: events.TrainingEvent) -> None:
 
 NOTICE = events.Notice(message="hello")
 DONE = events.Finished(version_id="v001", accepted=True, seconds=1)
-STOPPED = events.Finished(version_id=None, accepted=False, seconds=1, cancelled=True)
-STARTED = events.Started(
-    pid=1,
-    device="cpu",
-    model="vit_t",
-    parent="base",
-    n_train_images=1,
-    n_train_objects=1,
-    n_validation_images=1,
-    n_validation_objects=1,
-    resumed=True,
-)
+RESUMED = STARTED.model_copy(update={"resumed": True})
 
 
 def test_events_are_replayed_once(old_run):
     _, run_dir = old_run
-    write_events(run_dir, STARTED, NOTICE, DONE)
+    write_events(run_dir, RESUMED, NOTICE, DONE)
     for _ in range(2):
         job = TrainingJob.attach(run_dir)
         assert not job.running
-        assert job.poll() == [STARTED, NOTICE, DONE]
+        assert job.poll() == [RESUMED, NOTICE, DONE]
         assert job.poll() == []
 
 
@@ -214,10 +205,10 @@ def test_lines_that_are_no_events_are_passed_over(old_run):
 
 def test_a_run_without_an_end_has_failed(old_run):
     _, run_dir = old_run
-    write_events(run_dir, STARTED, NOTICE)
+    write_events(run_dir, RESUMED, NOTICE)
     job = TrainingJob.attach(run_dir)
     *replayed, failed = job.poll()
-    assert replayed == [STARTED, NOTICE]
+    assert replayed == [RESUMED, NOTICE]
     assert isinstance(failed, events.Failed)
     assert "ended unexpectedly" in failed.message
     assert str(run_dir) in failed.message
@@ -229,15 +220,15 @@ def test_a_run_without_an_end_has_failed(old_run):
 
 def test_a_run_that_was_resumed_and_has_no_end_has_failed(old_run):
     _, run_dir = old_run
-    write_events(run_dir, STARTED, STOPPED, STARTED, NOTICE)
+    write_events(run_dir, RESUMED, STOPPED, RESUMED, NOTICE)
     found = TrainingJob.attach(run_dir).poll()
-    assert found[:4] == [STARTED, STOPPED, STARTED, NOTICE]
+    assert found[:4] == [RESUMED, STOPPED, RESUMED, NOTICE]
     assert [type(e) for e in found[4:]] == [events.Failed]
 
 
 def test_a_cancelled_run_without_an_end_was_cancelled(old_run):
     _, run_dir = old_run
-    write_events(run_dir, STARTED)
+    write_events(run_dir, RESUMED)
     (run_dir / "cancel").touch()
     _, finished = TrainingJob.attach(run_dir).poll()
     assert isinstance(finished, events.Finished)
@@ -247,11 +238,11 @@ def test_a_cancelled_run_without_an_end_was_cancelled(old_run):
 @pytest.mark.parametrize(
     ("said", "resumable"),
     [
-        ((STARTED,), True),
-        ((STARTED, STOPPED), True),
-        ((STARTED, events.Failed(message="full")), True),
-        ((STARTED, DONE), False),
-        ((STARTED, STOPPED, STARTED, DONE), False),
+        ((RESUMED,), True),
+        ((RESUMED, STOPPED), True),
+        ((RESUMED, events.Failed(message="full")), True),
+        ((RESUMED, DONE), False),
+        ((RESUMED, STOPPED, RESUMED, DONE), False),
         ((), True),
     ],
 )
@@ -302,7 +293,7 @@ def test_a_run_is_alive_as_long_as_its_process(old_run):
         with pytest.raises(InfosamError, match="being fine-tuned already"):
             TrainingJob.resume(project.new_run(SHORT))
         # a process that has said its last word is only tidying up
-        write_events(run_dir, STARTED, DONE)
+        write_events(run_dir, RESUMED, DONE)
         assert find_running(project.path) is None
         # but a resumed one has an earlier end before it
         note["position"] = (run_dir / EVENTS).stat().st_size

@@ -15,6 +15,8 @@ from napari_infosam.project.images import COLOUR
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from napari_infosam.project.formats.stacks import Position
+
 TABLE = "infosam-objects.csv"
 """Beside label images of objects: what they can not hold of them."""
 
@@ -32,8 +34,6 @@ _COLUMNS = (
     "reviewed",
 )
 _LEGEND_COLUMNS = ("label", "class", "color")
-
-Position = tuple[int, ...]
 
 
 def write_table(
