@@ -43,7 +43,8 @@ class ClassWidget(QWidget):
         self._session = session
         self.choice = choice(
             "The class of the next object you accept or paint, and of those that you "
-            f"point at ({shown('relabel')})"
+            f"point at ({shown('relabel')})",
+            n_letters=5,  # three buttons are beside it
         )
         self.choice.activated.connect(self._on_chosen)
         self.name = NameField()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QAbstractItemModel, Qt
+from qtpy.QtCore import QAbstractItemModel, QItemSelectionModel, Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
@@ -54,6 +54,13 @@ class ListTable(QTableView):
             columns.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
             columns.setSectionResizeMode(stretched, QHeaderView.ResizeMode.Stretch)
             columns.setHighlightSections(False)
+
+    def choose(self, row: int) -> None:
+        """Choose one row alone, whatever keys are down: `selectRow` asks for them."""
+        model, chosen = self.model(), self.selectionModel()
+        if model is not None and chosen is not None:
+            flag = QItemSelectionModel.SelectionFlag
+            chosen.setCurrentIndex(model.index(row, 0), flag.ClearAndSelect | flag.Rows)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Go along the rows; other keys go on to the viewer."""

@@ -69,21 +69,29 @@ def why_not(widget: QWidget) -> str:
     return str(widget.property(_WHY_NOT) or "")
 
 
-def choice(tip: str) -> QComboBox:
+def choice(tip: str, n_letters: int = 8) -> QComboBox:
     """Return a combo box that neither widens the panel nor keeps the keyboard."""
     made = QComboBox()
     made.setToolTip(tip)
-    tame(made)
+    tame(made, n_letters)
     return made
 
 
-def tame(box: QComboBox) -> None:
-    """Keep a combo box from widening the panel and from keeping the keyboard."""
+def tame(box: QComboBox, n_letters: int = 8) -> None:
+    """Keep a combo box from widening the panel and from keeping the keyboard.
+
+    Parameters
+    ----------
+    box
+        The combo box.
+    n_letters
+        How many letters of its text are to be seen at the least.
+    """
     box.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     box.setSizeAdjustPolicy(
         QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
     )
-    box.setMinimumContentsLength(8)
+    box.setMinimumContentsLength(n_letters)
     box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
 

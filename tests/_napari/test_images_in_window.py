@@ -69,6 +69,19 @@ def test_page_down_works_after_a_click_beside_the_buttons(listed: Window) -> Non
     window.wait(lambda: names(window) == ["1.npy"])
 
 
+@pytest.mark.parametrize("held", [Modifier.ShiftModifier, Modifier.ControlModifier])
+def test_the_image_that_opens_is_chosen_alone_whatever_key_is_down(
+    listed: Window, held: Modifier
+) -> None:
+    window = listed
+    window.click(*DISCS[0], modifier=held)  # it stays down for Qt
+    assert QApplication.keyboardModifiers() == held
+    window.panel.images.go(window.panel.images.shown[2])
+    window.wait(lambda: names(window) == ["2.npy"])
+    chosen = view(window).table.selectionModel().selectedRows()
+    assert [index.row() for index in chosen] == [2]
+
+
 def test_the_brush_stays_in_the_hand_for_the_next_image(listed: Window) -> None:
     window = listed
     window.key(Key.Key_P)
@@ -618,7 +631,7 @@ def test_notes_and_reading_ahead_go_on_beside(listed: Window, folder: Path) -> N
 
     window.key(Key.Key_PageUp)
     window.wait(lambda: names(window) == ["1.npy"])
-    view(window).table.selectRow(2)
+    view(window).table.choose(2)
     window.press(view(window).remove)
     assert cells(window, NAME) == ["0.npy", "1.npy"]
     assert (folder / "2.npy").exists()
