@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QAbstractItemModel, QItemSelectionModel, Qt
+from qtpy.QtCore import QAbstractItemModel, QItemSelection, QItemSelectionModel, Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
@@ -60,7 +60,9 @@ class ListTable(QTableView):
         model, chosen = self.model(), self.selectionModel()
         if model is not None and chosen is not None:
             flag = QItemSelectionModel.SelectionFlag
-            chosen.setCurrentIndex(model.index(row, 0), flag.ClearAndSelect | flag.Rows)
+            first, last = model.index(row, 0), model.index(row, model.columnCount() - 1)
+            chosen.setCurrentIndex(first, flag.NoUpdate)
+            chosen.select(QItemSelection(first, last), flag.ClearAndSelect)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Go along the rows; other keys go on to the viewer."""
