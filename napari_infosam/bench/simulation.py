@@ -1,7 +1,7 @@
 """A simulated annotator at work: image after image, with training in between.
 
-Everything is that of the real loop: a project, the training process, the gate. Only
-the person is not; they wait while the model trains.
+Everything is that of the real loop: a project, when to train by itself, the training
+process, the gate. Only the person is not; they wait while the model trains.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from napari_infosam.models.loading import load_version
 from napari_infosam.models.predictor import Predictor
 from napari_infosam.project import Project
 from napari_infosam.training.annotator import ACCEPTABLE, Step, annotate_object
+from napari_infosam.training.continuous import Situation, decide, options_for
 from napari_infosam.training.dataset import count_objects
 from napari_infosam.training.job import finetune
 
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     from napari_infosam.project import ImageRecord
     from napari_infosam.training.annotator import Click
     from napari_infosam.training.dataset import Sample
-
-FIRST_IMAGES, FIRST_OBJECTS = 2, 10
-"""Reviewed images, or objects, after which the model is trained for the first time."""
 
 Accept = Literal["proposal", "truth"]
 Measure = Callable[["SamModel"], dict[str, float]]
@@ -60,7 +58,8 @@ class Person:
         What becomes an object of the project: the proposal that was good enough, as
         in the window, or the true mask. Where no proposal was, it is the true mask.
     every
-        New objects after which the model is trained again.
+        New objects after which the person looks whether the model trains again, and
+        waits for it.
     seed
         Of the jitter.
     """
@@ -94,7 +93,8 @@ class Simulation:
     samples, person
         What is annotated, in this order, and by whom.
     options
-        Of every training; None never trains.
+        Of every training, as a person would have chosen them; `continuous` decides
+        over the stage. None never trains.
     path
         Where the project goes; one that is there is deleted.
     measure
@@ -125,7 +125,7 @@ class Simulation:
         self._on_event = on_event
         self._objects: list[dict[str, Any]] = []
         self._stops: list[dict[str, Any]] = []
-        self._n_images = self._n_learnt = 0
+        self._n_learnt = 0
         self._clock = _Clock()
 
     def run(self) -> dict[str, Any]:
@@ -161,9 +161,7 @@ class Simulation:
                     embedding = predictor.embed(sample.picture)
                     mask = sample.mask(index)
                     self._annotate(project, image, predictor, embedding, mask)
-                    self._n_images += index == len(sample.rles) - 1
-                    if self._is_time_to_train():
-                        predictor = self._train(project, predictor)
+                    predictor = self._train(project, predictor)
             self._on_progress("Annotating", total, total)
         return {
             "objects": self._objects,
@@ -220,40 +218,41 @@ class Simulation:
             proposal_ious=[iou(step.answer.mask, accepted) for step in steps],
         )
 
-    def _is_time_to_train(self) -> bool:
-        if self._options is None:
-            return False
-        n_objects = len(self._objects)
-        if self._n_learnt:
-            return n_objects - self._n_learnt >= self._person.every
-        enough = self._n_images >= FIRST_IMAGES or n_objects >= FIRST_OBJECTS
-        return enough and n_objects > 1
-
     def _train(self, project: Project, predictor: Predictor) -> Predictor:
-        """Return who answers from now on."""
-        if self._options is None:
+        """Train as often as it is done by itself; return who answers from now on."""
+        n_objects = len(self._objects)
+        if self._options is None or (
+            self._n_learnt and n_objects - self._n_learnt < self._person.every
+        ):
             return predictor
-        self._n_learnt = len(self._objects)
-        began = self._clock.seconds
-        version = finetune(project, self._options, self._on_event)
-        accepted = version.status != "rejected"
-        if accepted:
-            model = load_version(project, version.id, base=self._base)
-            predictor = Predictor(model, EmbeddingCache(project.cache_dir))
-        self._stop(
-            predictor.model,
-            candidate=version.id,
-            accepted=accepted,
-            reason=version.reason,
-            train_seconds=round(self._clock.seconds - began, 2),
-        )
+        while stage := decide(Situation.of(project), self._options.method).stage:
+            self._n_learnt = n_objects
+            began = self._clock.seconds
+            options = options_for(stage, self._options)
+            version = finetune(project, options, self._on_event)
+            accepted = version.status != "rejected"
+            if accepted:
+                model = load_version(project, version.id, base=self._base)
+                predictor = Predictor(model, EmbeddingCache(project.cache_dir))
+            self._stop(
+                predictor.model,
+                candidate=version.id,
+                stage=stage,
+                accepted=accepted,
+                reason=version.reason,
+                train_seconds=round(self._clock.seconds - began, 2),
+            )
         return predictor
 
     def _stop(self, model: SamModel, **training: Any) -> None:
         """Note how the model that answers from now on does on the held-out images."""
         now = {"n_annotated": len(self._objects), "seconds": self._clock.seconds}
-        with self._clock.paused():
-            figures = self._measure(model)
+        last = self._stops[-1] if self._stops else None
+        if last is not None and last["version"] == model.version:
+            figures = last["figures"]
+        else:
+            with self._clock.paused():
+                figures = self._measure(model)
         self._stops.append(
             {"version": model.version, **now, **training, "figures": figures}
         )
@@ -264,7 +263,7 @@ def describe(person: Person) -> dict[str, Any]:
     return {
         **asdict(person),
         "acceptable": ACCEPTABLE,
-        "first": [FIRST_IMAGES, FIRST_OBJECTS],
+        "trains": "by itself",
     }
 
 

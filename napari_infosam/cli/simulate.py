@@ -45,7 +45,10 @@ def simulate(
     ] = 60,
     every: Annotated[
         int,
-        typer.Option(help="New objects after which the model trains again.", min=1),
+        typer.Option(
+            help="New objects after which the annotator waits for the model again.",
+            min=1,
+        ),
     ] = 10,
     jitter: Annotated[
         float,
@@ -63,8 +66,13 @@ def simulate(
         ),
     ] = "proposal",
     max_seconds_per_training: Annotated[
-        float, typer.Option(help="Time of each training.", min=1, metavar="S")
-    ] = 120.0,
+        float,
+        typer.Option(
+            help="Time of each training; the quick stage has 50 at most.",
+            min=1,
+            metavar="S",
+        ),
+    ] = FinetuneOptions().max_seconds,
     max_steps: Annotated[
         int | None,
         typer.Option(help="Steps of each stage of a training at most.", min=1),

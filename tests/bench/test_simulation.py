@@ -31,7 +31,7 @@ from napari_infosam.training.dataset import Sample
 from .test_bench import write_folder
 
 SIDE = 40
-USUAL = FinetuneOptions()
+USUAL = FinetuneOptions(method="decoder")
 
 
 class Model:
@@ -85,15 +85,26 @@ class Trainer:
     def __init__(self, *accepts: bool) -> None:
         self.accepts = accepts
         self.learnt: list[int] = []
+        self.stages: list[str] = []
+        self.seconds: list[float] = []
 
     def __call__(self, project, options, on_event):
         accepted = self.accepts[len(self.learnt)]
         self.learnt.append(project.n_objects())
+        self.stages.append(options.stage)
+        self.seconds.append(options.max_seconds)
         name = project.reserve_version()
         (project.version_dir(name) / "student.safetensors").touch()
-        status = "active" if accepted else "rejected"
         record = VersionRecord(
-            name, "base", "decoder", "quick", {}, "", {}, status, "because"
+            id=name,
+            parent="base",
+            method=options.method,
+            stage=options.stage,
+            options=options.model_dump(mode="json"),
+            data_hash=project.data_hash(),
+            metrics={},
+            status="active" if accepted else "rejected",
+            reason="because",
         )
         project.add_version(record)
         return project.version(name)
@@ -125,8 +136,9 @@ def simulate(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("counts", "every", "learnt"),
     [
-        ((3, 3, 3, 3), 4, [6, 10]),  # two images, and then by objects
-        ((9, 9), 5, [10, 15]),  # ten objects come first
+        ((3, 3, 3, 3), 4, [4, 8, 12]),  # objects in two images, and then by objects
+        ((9, 9), 5, [10, 15]),
+        ((12, 9), 5, [10, 15, 20]),  # ten objects come first
         ((1, 0, 1, 1), 1, [2, 3]),  # an image without objects is none
         ((1, 1), 9, [2]),
     ],
@@ -138,8 +150,22 @@ def test_when_the_model_is_trained(simulate, counts, every, learnt):
     assert [stop["n_annotated"] for stop in found["held_out"]] == [0, *learnt]
 
 
+def test_it_trains_as_it_does_by_itself_in_the_window(simulate):
+    """The quick stage first, the full one on the same; less often on a plateau."""
+    trainer = Trainer(True, False, False, *[True] * 9)
+    found = simulate((3, 3, 3, 3), trainer, every=1, options=FinetuneOptions())
+    assert trainer.stages[:5] == ["quick", "full", "full", "full", "full"]
+    assert trainer.learnt[:4] == [4, 4, 5, 6]
+    assert trainer.seconds[:2] == [50, 300]
+    assert [stop.get("stage") for stop in found["held_out"]][:3] == [
+        None,
+        "quick",
+        "full",
+    ]
+
+
 def test_an_accepted_version_answers_from_then_on(simulate, tmp_path):
-    found = simulate((3, 3, 3), Trainer(False, True), every=2)
+    found = simulate((3, 3, 3), Trainer(False, True), every=4)
     objects = found["objects"]
     assert [o["clicks"] for o in objects] == [3] * 8 + [1]
     assert [o["version"] for o in objects] == ["base"] * 8 + ["v002"]
@@ -406,7 +432,7 @@ def test_the_real_loop_on_synthetic_cells(tmp_path):
     """Trainings in a process of their own; what the gate says is open."""
     data = write_folder(tmp_path / "cells", 4)
     options = FinetuneOptions(max_steps=2, max_seconds=60, threads=1)
-    person = Person(jitter=3, every=7)
+    person = Person(jitter=3, every=99)  # the quick stage and the full one
     plan = plan_of(
         data, "none,infosam", n_images=3, max_objects=2, options=options, person=person
     )
@@ -432,6 +458,7 @@ def test_the_real_loop_on_synthetic_cells(tmp_path):
             v.status != "rejected" for v in made
         ]
         assert {v.options["distill"] for v in made} == {"infosam"}
+        assert [v.options["stage"] for v in made] == ["quick", "full"]
     assert len((tmp_path / "out" / "loop.md").read_text().splitlines()) == 4
 
 
