@@ -106,8 +106,9 @@ def finetune(
     begin: Annotated[
         Begin,
         typer.Option(
-            help="What the first step begins with: the active version, where it is a "
-            "student of the same kind or of the quick stage, or the base.",
+            help="What the first step begins with: the active version, or a newer "
+            "student that gained too little on it, where it is of the same kind or of "
+            "the quick stage; or the base.",
             rich_help_panel=METHOD,
         ),
     ] = DEFAULTS.begin,

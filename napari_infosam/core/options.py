@@ -44,10 +44,11 @@ class FinetuneOptions(BaseModel):
         that and goes on with adapters in the encoder; ``auto`` is full where there
         are at least two minutes for it.
     begin
-        The weights of the first step: those of the version that is active, so that what
-        it has learnt is not learnt again, where it is a student of the same kind or has
-        changed the decoder only; or those of the base. The published recipe always
-        begins with the base.
+        The weights of the first step: those of the version that is active, or of the
+        newest student where that gained on it, but too little for the gate, so that
+        what it has learnt is not learnt again, where it is a student of the same kind
+        or has changed the decoder only; or those of the base. The published recipe
+        always begins with the base.
     method
         What the full stage tunes in the encoder. ``decoder`` leaves it frozen;
         ``hq-sam`` leaves all frozen and trains a head beside the decoder.

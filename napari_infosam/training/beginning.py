@@ -1,4 +1,4 @@
-"""What a training begins with: the base, or what the active version has learnt."""
+"""What a training begins with: the base, or what a version before has learnt."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.models.student import STUDENT_FILE, StudentSpec, read_spec
 from napari_infosam.project.versions import BASE, JUDGED_ON_IMAGES
+from napari_infosam.training.predecessor import predecessor
 from napari_infosam.training.relation import RELATION_FILE, RelationModule
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def decoder_weights(sam: Sam) -> dict[str, Tensor]:
 def begin_with(project: Project, base: SamModel, options: FinetuneOptions) -> Beginning:
     """Return where a training begins.
 
-    With the active version, if the student will be of its kind, or if the version has
+    With its `predecessor`, if the student will be of its kind, or if the version has
     changed the decoder only, where any student but HQ-SAM goes on; with the base
     otherwise. With the base, too, if all that the version learnt was in one image: of
     its objects other ones judge as soon as there are more images, and the version has
@@ -85,21 +86,23 @@ def begin_with(project: Project, base: SamModel, options: FinetuneOptions) -> Be
     options
         Of the run.
     """
-    active = project.active_version
-    if active == BASE or options.begin == "base" or options.recipe == "paper":
+    before = predecessor(project)
+    if before is None or options.begin == "base" or options.recipe == "paper":
         return Beginning()
-    if not project.version(active).metrics.get(JUDGED_ON_IMAGES):
+    if not before.metrics.get(JUDGED_ON_IMAGES):
         return Beginning()
-    file = project.version_dir(active) / STUDENT_FILE
+    file = project.version_dir(before.id) / STUDENT_FILE
     known = read_spec(file)
     method = options.method if options.stages[-1] == "full" else "decoder"
     wanted = StudentSpec.of(base, method, options.first_block)
     if known == wanted:
         goes_on = options.relation_from is None
-        return Beginning(active, load_file(file), _relation(file) if goes_on else None)
+        return Beginning(
+            before.id, load_file(file), _relation(file) if goes_on else None
+        )
     is_decoder = known.method == "decoder" and not known.published_input
     if is_decoder and wanted.method != "hq-sam":
-        return Beginning(active, load_file(file))
+        return Beginning(before.id, load_file(file))
     return Beginning()
 
 

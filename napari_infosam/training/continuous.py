@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from napari_infosam.core.options import FinetuneOptions, Method
 from napari_infosam.core.words import counted
-from napari_infosam.project.comparison import measured
 from napari_infosam.project.versions import may_know
 from napari_infosam.training.gate import MARGIN
+from napari_infosam.training.predecessor import gain, predecessor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ _PATIENCE = 2
 """So many students in a row that brought little are a plateau."""
 
 LITTLE = 2 * MARGIN
-"""Mean IoU, see `gain`; the gate lets no student pass that gains less than half."""
+"""Mean IoU, see `predecessor.gain`; the gate lets no student pass that gains less than half."""
 
 _LONGEST = 6
 """Powers of two up to which more and more objects are waited for."""
@@ -51,8 +51,8 @@ class Situation:
         Whether the newest version learnt from exactly what is there now.
     newest
         Stage of the newest version, ``quick`` or ``full``; '' if there is none.
-    active
-        Method of the version that is active; '' for the base.
+    onward
+        Method of the version that a training goes on from; '' for the base.
     stale
         Versions in a row, up to the newest, that the gate rejected, or that gained
         less than `LITTLE`.
@@ -64,7 +64,7 @@ class Situation:
     learnt: bool = False
     newest: str = ""
     stale: int = 0
-    active: str = ""
+    onward: str = ""
 
     @classmethod
     def of(cls, project: Project) -> Situation:
@@ -75,6 +75,7 @@ class Situation:
         found = project.objects(reviewed=True)
         versions = project.versions(with_deleted=True)
         newest = versions[-1] if versions else None
+        before = predecessor(project)
         new = found if newest is None else [o for o in found if not may_know(newest, o)]
         return cls(
             n_images=len({record.image_id for record in found}),
@@ -83,7 +84,7 @@ class Situation:
             learnt=newest is not None and newest.data_hash == project.data_hash(),
             newest="" if newest is None else _last_stage(newest),
             stale=_stale_in_a_row(versions),
-            active=next((v.method for v in versions if v.status == "active"), ""),
+            onward="" if before is None else before.method,
         )
 
 
@@ -107,7 +108,7 @@ def decide(now: Situation, method: Method = DEFAULTS.method) -> Decision:
     """Return what continuous mode does next while no training runs.
 
     The quick stage comes first, and the full one after it on the same objects; where
-    the active version is a student of the full stage, that goes on from there. Then it
+    there is a student of the full stage to go on from, that does. Then it
     waits for new objects: for one, and on a plateau that goes on for twice as many each
     time.
 
@@ -119,7 +120,7 @@ def decide(now: Situation, method: Method = DEFAULTS.method) -> Decision:
         What is trained; plain decoder tuning has no full stage.
     """
     has_full = method != "decoder"
-    stage = "full" if has_full and now.active == method else "quick"
+    stage = "full" if has_full and now.onward == method else "quick"
     if now.n_objects < _FEWEST or not (now.newest or _enough(now)):
         return Decision("", f"Starts by itself {_missing(now)}.")
     if now.learnt and now.newest == "quick" and has_full:
@@ -171,25 +172,6 @@ def _missing(now: Situation) -> str:
         more = _more(ENOUGH_OBJECTS - now.n_objects)
         return f"with an object in another image, or after {more}"
     return f"once {ENOUGH_IMAGES} images have objects, or one has {ENOUGH_OBJECTS}"
-
-
-def gain(version: VersionRecord) -> float | None:
-    """Return what a version gained over the one that was active, as the gate sees it.
-
-    The mean of the gains in IoU after 1, 3 and 5 clicks and of a box; None where that
-    was not measured.
-    """
-    found = measured(version)
-    before, after = found.get(version.parent), found.get(version.id)
-    if before is None or after is None:
-        return None
-    gains = (
-        after.iou_1 - before.iou_1,
-        after.iou_3 - before.iou_3,
-        after.iou_5 - before.iou_5,
-        after.iou_box - before.iou_box,
-    )
-    return sum(gains) / len(gains)
 
 
 def _wanted(stale: int) -> int:

@@ -396,7 +396,7 @@ def test_the_command_prints_one_object(small, tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     (plan,) = seen
     assert plan.person == Person(2.0, "proposal", 10, 3)
-    assert (plan.options.max_steps, plan.options.max_seconds) == (5, 120)
+    assert (plan.options.max_steps, plan.options.max_seconds) == (5, 300)
     answer = json.loads(result.stdout)
     assert answer["policies"][0]["policy"] == "none"
     assert answer["policies"][0]["n_objects"] == 1

@@ -23,6 +23,8 @@ from napari_infosam.training.batches import Group
 from napari_infosam.training.dataset import Sample
 from napari_infosam.training.features import FrozenFeatures
 
+from .versions import figures
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -118,6 +120,9 @@ def add_student(base):
         shift: float = 0.0,
         *,
         judged_on_images: bool = True,
+        status: str = "active",
+        parent: str = "base",
+        gained: float | None = None,
         **changes: object,
     ) -> Path:
         """Add a student whose weights are all a little beside those of the base."""
@@ -132,13 +137,13 @@ def add_student(base):
         project.add_version(
             VersionRecord(
                 id=version_id,
-                parent="base",
+                parent=parent,
                 method=method,
                 stage="quick",
                 options={},
                 data_hash="",
-                metrics={JUDGED_ON_IMAGES: judged_on_images},
-                status="active",
+                metrics={JUDGED_ON_IMAGES: judged_on_images} | figures(gained),
+                status=status,
                 reason="",
             )
         )

@@ -47,6 +47,18 @@ def test_a_training_goes_on_from_the_active_version(
         assert (card["begun_with"], card["parent"]) == (version, "v001")
 
 
+@pytest.mark.usefixtures("frugal")
+def test_it_goes_on_from_a_student_that_gained_too_little(project_of, add_student):
+    with project_of([2, 2]) as project:
+        add_student(project, shift=SHIFT)
+        rejected = {"status": "rejected", "parent": "v001", "gained": 0.01}
+        path = add_student(project, shift=2 * SHIFT, **rejected)
+        found, outcome, _ = execute(project, **STILL)
+        assert (found[0].begun_with, found[0].parent) == ("v002", "v001")
+        made = load_file(project.version_dir(outcome.version_id) / STUDENT_FILE)
+        assert distance(made, load_file(path)) < 1e-6
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("frugal")
 def test_a_whole_student_goes_on_without_the_quick_stage(project_of, add_student):

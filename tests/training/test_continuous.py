@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_infosam.core.events import Metrics
 from napari_infosam.core.options import FinetuneOptions
-from napari_infosam.project import Project, VersionRecord
-from napari_infosam.project.versions import KNOWN_NUMBERS, WEIGHTS_NAME, known_numbers
+from napari_infosam.project import Project
 from napari_infosam.training.continuous import (
     LITTLE,
     Situation,
@@ -20,6 +18,8 @@ from napari_infosam.training.continuous import (
     options_for,
     retry_after,
 )
+
+from .versions import add_version
 
 
 @pytest.mark.parametrize(
@@ -66,19 +66,19 @@ def test_plain_decoder_tuning_has_one_stage() -> None:
     n_objects=st.integers(0, 40),
     newest=st.sampled_from(["", "quick", "full"]),
     stale=st.integers(0, 40),
-    active=st.sampled_from(["", "decoder", "adapter", "lora"]),
+    onward=st.sampled_from(["", "decoder", "adapter", "lora"]),
 )
 def test_it_comes_to_rest_and_wakes_up(
-    n_images: int, n_objects: int, newest: str, stale: int, active: str
+    n_images: int, n_objects: int, newest: str, stale: int, onward: str
 ) -> None:
     if not newest:
-        stale, active = 0, ""
-    learnt = Situation(n_images, n_objects, 0, bool(newest), newest, stale, active)
+        stale, onward = 0, ""
+    learnt = Situation(n_images, n_objects, 0, bool(newest), newest, stale, onward)
     if decide(learnt).stage:  # once more on the same objects, and it is the last time
-        after = Situation(n_images, n_objects, 0, True, "full", stale + 1, active)
+        after = Situation(n_images, n_objects, 0, True, "full", stale + 1, onward)
         assert not decide(after).stage
-    enough = Situation(3, n_objects + 64, 64, False, newest, stale, active)
-    assert decide(enough).stage == ("full" if active == "adapter" else "quick")
+    enough = Situation(3, n_objects + 64, 64, False, newest, stale, onward)
+    assert decide(enough).stage == ("full" if onward == "adapter" else "quick")
 
 
 def test_the_options_of_the_person_are_kept() -> None:
@@ -104,43 +104,6 @@ def mask(column: int) -> np.ndarray:
     return made
 
 
-def figures(gained: float | None) -> dict[str, object]:
-    """Return what the gate measured of a student that is better by so much IoU."""
-    if gained is None:
-        return {}
-    return {
-        name: Metrics(
-            n_images=1,
-            n_objects=4,
-            noc85=2,
-            max_clicks=8,
-            **dict.fromkeys(("iou_1", "iou_3", "iou_5", "iou_box"), level),
-        ).model_dump()
-        for name, level in (("base", 0.4), ("active", 0.5), ("candidate", 0.5 + gained))
-    }
-
-
-def add_version(
-    project: Project, status: str, stage: str = "quick", gained: float | None = None
-) -> None:
-    options = FinetuneOptions(stage=stage)
-    known = known_numbers(project.objects(reviewed=True))
-    version_id = project.reserve_version()
-    (project.version_dir(version_id) / WEIGHTS_NAME).touch()
-    project.add_version(
-        VersionRecord(
-            id=version_id,
-            parent="base",
-            method=options.method,
-            stage=stage,
-            options=options.model_dump(mode="json"),
-            data_hash=project.data_hash(),
-            metrics={KNOWN_NUMBERS: known} | figures(gained),
-            status=status,
-        )
-    )
-
-
 def test_the_situation_is_read_from_the_project(tmp_path: Path) -> None:
     with Project.create(tmp_path / "cells") as project:
         assert Situation.of(project) == Situation(0, 0)
@@ -159,7 +122,11 @@ def test_the_situation_is_read_from_the_project(tmp_path: Path) -> None:
         project.undo()
         assert Situation.of(project) == Situation(1, 2, 0, True, "full", 1)
         add_version(project, "active", "full")
-        assert Situation.of(project).active == "adapter"
+        assert Situation.of(project).onward == "adapter"
+        project.activate("base")
+        assert Situation.of(project).onward == ""
+        add_version(project, "rejected", "full", 0.01)
+        assert Situation.of(project).onward == "adapter"
 
 
 def test_students_that_hardly_gain_are_a_plateau(tmp_path: Path) -> None:
