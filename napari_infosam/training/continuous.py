@@ -26,7 +26,7 @@ _PATIENCE = 2
 """So many students in a row that brought little are a plateau."""
 
 LITTLE = 2 * MARGIN
-"""Mean IoU, see `predecessor.gain`; the gate lets no student pass that gains less than half."""
+"""Mean IoU, see `gain`; the gate lets no student pass that gains less than half."""
 
 _LONGEST = 6
 """Powers of two up to which more and more objects are waited for."""
