@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,13 +13,14 @@ from napari_infosam._napari.outlines import dash_outlined, edge_width
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_infosam._napari.image_source import ImageSource
     from napari_infosam.core.prompts import Box
     from napari_infosam.core.small_masks import SmallMask
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Offer:
-    """A proposed object.
+    """A proposed object, equal to itself alone.
 
     Attributes
     ----------
@@ -34,6 +35,40 @@ class Offer:
     small: SmallMask
     box: Box | None
     version: str
+
+
+def likeness(one: Offer | Box) -> object:
+    """Return what one that is read again has in common with the one that was kept."""
+    if not isinstance(one, Offer):
+        return one
+    small = one.small
+    return one.box, one.version, small.score, small.corner, small.part.shape
+
+
+class Pending(NamedTuple):
+    """What is undecided in a picture.
+
+    Attributes
+    ----------
+    source
+        The picture.
+    boxes
+        The boxes that were drawn, each for an object.
+    offers
+        What is proposed, by number.
+    """
+
+    source: ImageSource
+    boxes: tuple[Box, ...]
+    offers: dict[int, Offer]
+
+    def each(self) -> list[Offer | Box]:
+        """Return the offers, and the boxes that have none yet."""
+        answered = {offer.box for offer in self.offers.values()}
+        return [
+            *self.offers.values(),
+            *(box for box in self.boxes if box not in answered),
+        ]
 
 
 class Offers:
@@ -56,9 +91,13 @@ class Offers:
 
     def add(self, offers: Iterable[Offer]) -> None:
         """Take up offers, in this order."""
-        for offer in offers:
-            self._last += 1
-            self._offers[self._last] = offer
+        self._offers.update(self.numbered(offers))
+
+    def numbered(self, offers: Iterable[Offer]) -> dict[int, Offer]:
+        """Give offers, in this order, the numbers with which they are put back."""
+        numbered = dict(enumerate(offers, self._last + 1))
+        self._last += len(numbered)
+        return numbered
 
     def keep(self, wanted: Callable[[Offer], bool]) -> None:
         """Let go of all others."""

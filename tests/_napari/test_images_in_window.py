@@ -428,7 +428,7 @@ def test_what_is_unfinished_in_any_slice_and_image_comes_back(
     broken: list[Any] = ["?", {"slice": [1]}, {**notes["slices"][0], "slice": [9]}]
     broken += [{**notes["slices"][0], "at": float("nan")}]
     project.listing.begin({one: {"slices": [*broken, *notes["slices"]]}})
-    monkeypatch.setattr(project.listing, "begin", lambda _: None)  # killed
+    monkeypatch.setattr(project.listing, "begin", lambda *_: None)  # killed
 
     again = reopen(window, open_window)
     again.wait(lambda: names(again) == ["b.npy"])
