@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from napari_infosam._napari.outlines import dash_outlined, edge_width
+from napari_infosam.core.tiles import is_huge
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from napari_infosam.core.small_masks import SmallMask
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Offer:
     """A proposed object, equal to itself alone.
 
@@ -35,6 +37,23 @@ class Offer:
     small: SmallMask
     box: Box | None
     version: str
+
+    @cached_property
+    def drawn(self) -> NDArray[np.uint8]:
+        """Its mask as of `dash_outlined`, made once: ``(h, w)`` like the part.
+
+        In a huge picture its edge is as wide as in the tile in which it was found.
+        """
+        tile, shape = self.small.tile, self.small.shape
+        if tile is not None:
+            width = tile.stride * edge_width(tile.shape)
+        else:
+            width = 1 if is_huge(shape) else edge_width(shape)
+        return dash_outlined(self.small.part, width)
+
+    def draw(self) -> None:
+        """Spare the window's thread `drawn`; for a worker."""
+        _ = self.drawn
 
 
 def likeness(one: Offer | Box) -> object:
@@ -83,7 +102,6 @@ class Offers:
     def __init__(self, min_score: float) -> None:
         self.min_score = min_score
         self._offers: dict[int, Offer] = {}
-        self._drawn: dict[int, NDArray[np.uint8]] = {}
         self._last = 0
 
     def __len__(self) -> int:
@@ -132,26 +150,17 @@ class Offers:
         shown = self.shown()
         if not shown:
             return None
-        image, width = np.zeros(shape, np.uint8), edge_width(shape)
+        image = np.zeros(shape, np.uint8)
         for offer in shown.values():
-            part = offer.small.part
-            image[offer.small.place][part] = dash_outlined(part, width)[part]
+            small = offer.small
+            np.copyto(image[small.place], offer.drawn, where=small.part)
         return image
 
     def crops(self) -> Iterator[tuple[NDArray[np.uint8], int, int]]:
-        """Yield `dash_outlined` masks of a huge picture, with row and column of each.
-
-        Their edges are as wide as in the tile in which they were found.
-        """
-        drawn, self._drawn = self._drawn, {}
-        for number, offer in self.shown().items():
-            small, tile = offer.small, offer.small.tile
-            if number not in drawn:
-                width = 1 if tile is None else tile.stride * edge_width(tile.shape)
-                drawn[number] = dash_outlined(small.part, width)
-            self._drawn[number] = drawn[number]
-            row, column = small.corner
-            yield drawn[number], row, column
+        """Yield what is drawn of a huge picture, with row and column of each."""
+        for offer in self.shown().values():
+            row, column = offer.small.corner
+            yield offer.drawn, row, column
 
     def number_at(self, row: float, column: float) -> int:
         """Return the number of what is shown at a pixel, the one on top; or 0."""

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from napari_infosam._napari.huge_picture import Read
     from napari_infosam._napari.image_source import ImageSource
     from napari_infosam._napari.session import Session
-    from napari_infosam.core.small_masks import SmallMask
     from napari_infosam.project import HistoryEntry, Project
 
 _FIRST_SCORE = 0.88
@@ -204,10 +203,13 @@ class Undecided:
         self.changed.emit()
         self._ask_boxes()
 
-    def _add(self, masks: Iterable[tuple[SmallMask, Box | None]]) -> None:
+    def _version(self) -> str:
+        """Return which model version answers."""
         model = self._session.engine.model
-        version = "base" if model is None else model.version
-        self._offers.add(Offer(small, box, version) for small, box in masks)
+        return "base" if model is None else model.version
+
+    def _add(self, offers: Iterable[Offer]) -> None:
+        self._offers.add(offers)
         self.changed.emit()
 
     def _offered_sentence(self) -> str:

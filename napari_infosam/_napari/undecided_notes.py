@@ -9,6 +9,7 @@ from psygnal import Signal
 
 from napari_infosam._napari.image_slices import image_of
 from napari_infosam._napari.noted_image import NotedImage
+from napari_infosam._napari.offers import Offer
 from napari_infosam._napari.undecided_json import Undecision, undecision_from_json
 from napari_infosam._napari.unfinished import Damage
 from napari_infosam.core.words import counted
@@ -139,7 +140,9 @@ def _read(project: Project, listed_id: int, shape: tuple[int, int]) -> _Read:
         try:
             if value is None:
                 raise ValueError("this is no JSON object")
-            notes.found[number] = undecision_from_json(value, shape)
+            one = notes.found[number] = undecision_from_json(value, shape)
+            if isinstance(one.what, Offer):
+                one.what.draw()
         except Damage as error:
             notes.damaged[number] = repr(error)
     return notes

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+
+from napari_infosam.core.errors import InfosamError
 
 from .helpers import DISCS, disc, picture
 from .window import Button, Modifier, Window, reopen
@@ -138,3 +141,40 @@ def test_boxes_and_proposals_of_all_slices_survive_a_kill(
     again.wait(lambda: n_noted(again) == [0, 0])
     states = [row.state for row in again.panel.images.rows.values()]
     assert states == ["in work", "new"]  # for what was accepted
+
+
+def test_a_failing_disk_and_a_busy_thread_lose_nothing(
+    listed: Window, open_window: OpenWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window, proposals = listed, listed.panel.proposals
+    project = window.session.desk.project
+    assert project is not None
+
+    def drag(number: int) -> None:
+        row, column = DISCS[number]
+        window.drag((row - 19, column - 19), (row + 19, column + 19))
+        window.wait(lambda: len(proposals.offered) == number + 1)
+
+    def fail(*_: object) -> None:
+        raise InfosamError("The disk is full.")
+
+    window.key(Key.Key_B, Modifier.ShiftModifier)
+    with monkeypatch.context() as patch:
+        patch.setattr(project.listing, "begin", fail)
+        drag(0)
+        window.wait(lambda: "disk is full" in window.panel.status.text())
+    assert n_noted(window) == [0, 0]
+    drag(1)
+    window.wait(lambda: n_noted(window) == [2, 0])
+
+    # what is on its way when the window closes is written by the window
+    notes = window.panel._lists[2]
+    is_free = Event()
+    notes._executor.submit(lambda: is_free.wait(60), lambda _: None, lambda _: None)
+    drag(2)
+    window.wait(lambda: notes._on_the_way)
+    again = reopen(window, open_window)
+    is_free.set()
+    wait_for(again, "a.npy", 0)
+    again.wait(lambda: len(again.panel.proposals.offered) == 3)
+    assert n_noted(again) == [3, 0]
