@@ -27,6 +27,7 @@ from napari_infosam.core.tiles import Tile
 from napari_infosam.project import Project
 
 from .helpers import AtOnce, picture, source
+from .turns import slowness
 
 if TYPE_CHECKING:
     from napari_infosam._napari.session import Session
@@ -243,13 +244,6 @@ def test_damaged_notes_are_one_sentence_and_cost_nothing_else(
 
 N_MANY = 5000
 LONGEST = 0.05
-QUIET_SECONDS = 0.0053
-
-
-def slowness() -> float:
-    start = time.thread_time()
-    sum(range(500_000))
-    return max(1.0, (time.thread_time() - start) / QUIET_SECONDS)
 
 
 def test_a_decision_among_five_thousand_is_a_line(
