@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from napari_infosam._napari.outlines import dash_outlined, edge_width
+from napari_infosam.core.tiles import is_huge
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_infosam._napari.image_source import ImageSource
     from napari_infosam.core.prompts import Box
     from napari_infosam.core.small_masks import SmallMask
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Offer:
-    """A proposed object.
+    """A proposed object, equal to itself alone.
 
     Attributes
     ----------
@@ -35,6 +38,57 @@ class Offer:
     box: Box | None
     version: str
 
+    @cached_property
+    def drawn(self) -> NDArray[np.uint8]:
+        """Its mask as of `dash_outlined`, made once: ``(h, w)`` like the part.
+
+        In a huge picture its edge is as wide as in the tile in which it was found.
+        """
+        tile, shape = self.small.tile, self.small.shape
+        if tile is not None:
+            width = tile.stride * edge_width(tile.shape)
+        else:
+            width = 1 if is_huge(shape) else edge_width(shape)
+        return dash_outlined(self.small.part, width)
+
+    def draw(self) -> None:
+        """Spare the window's thread `drawn`; for a worker."""
+        _ = self.drawn
+
+
+def likeness(one: Offer | Box) -> object:
+    """Return what one that is read again has in common with the one that was kept."""
+    if not isinstance(one, Offer):
+        return one
+    small = one.small
+    return one.box, one.version, small.score, small.corner, small.part.shape
+
+
+class Pending(NamedTuple):
+    """What is undecided in a picture.
+
+    Attributes
+    ----------
+    source
+        The picture.
+    boxes
+        The boxes that were drawn, each for an object.
+    offers
+        What is proposed, by number.
+    """
+
+    source: ImageSource
+    boxes: tuple[Box, ...]
+    offers: dict[int, Offer]
+
+    def each(self) -> list[Offer | Box]:
+        """Return the offers, and the boxes that have none yet."""
+        answered = {offer.box for offer in self.offers.values()}
+        return [
+            *self.offers.values(),
+            *(box for box in self.boxes if box not in answered),
+        ]
+
 
 class Offers:
     """Offers of one picture; a number is never given twice.
@@ -48,7 +102,6 @@ class Offers:
     def __init__(self, min_score: float) -> None:
         self.min_score = min_score
         self._offers: dict[int, Offer] = {}
-        self._drawn: dict[int, NDArray[np.uint8]] = {}
         self._last = 0
 
     def __len__(self) -> int:
@@ -56,9 +109,13 @@ class Offers:
 
     def add(self, offers: Iterable[Offer]) -> None:
         """Take up offers, in this order."""
-        for offer in offers:
-            self._last += 1
-            self._offers[self._last] = offer
+        self._offers.update(self.numbered(offers))
+
+    def numbered(self, offers: Iterable[Offer]) -> dict[int, Offer]:
+        """Give offers, in this order, the numbers with which they are put back."""
+        numbered = dict(enumerate(offers, self._last + 1))
+        self._last += len(numbered)
+        return numbered
 
     def keep(self, wanted: Callable[[Offer], bool]) -> None:
         """Let go of all others."""
@@ -93,26 +150,17 @@ class Offers:
         shown = self.shown()
         if not shown:
             return None
-        image, width = np.zeros(shape, np.uint8), edge_width(shape)
+        image = np.zeros(shape, np.uint8)
         for offer in shown.values():
-            part = offer.small.part
-            image[offer.small.place][part] = dash_outlined(part, width)[part]
+            small = offer.small
+            np.copyto(image[small.place], offer.drawn, where=small.part)
         return image
 
     def crops(self) -> Iterator[tuple[NDArray[np.uint8], int, int]]:
-        """Yield `dash_outlined` masks of a huge picture, with row and column of each.
-
-        Their edges are as wide as in the tile in which they were found.
-        """
-        drawn, self._drawn = self._drawn, {}
-        for number, offer in self.shown().items():
-            small, tile = offer.small, offer.small.tile
-            if number not in drawn:
-                width = 1 if tile is None else tile.stride * edge_width(tile.shape)
-                drawn[number] = dash_outlined(small.part, width)
-            self._drawn[number] = drawn[number]
-            row, column = small.corner
-            yield drawn[number], row, column
+        """Yield what is drawn of a huge picture, with row and column of each."""
+        for offer in self.shown().values():
+            row, column = offer.small.corner
+            yield offer.drawn, row, column
 
     def number_at(self, row: float, column: float) -> int:
         """Return the number of what is shown at a pixel, the one on top; or 0."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from threading import Event
 from typing import TYPE_CHECKING
 
+from napari_infosam._napari.offers import Offer
 from napari_infosam._napari.undecided import Undecided
 from napari_infosam.core.cores import FreeCores
 from napari_infosam.core.small_masks import apart
@@ -97,7 +98,7 @@ class Proposals(Undecided):
             )
             return
         predictor, embedding = now
-        taken = self._session.objects.taken()
+        version, taken = self._version(), self._session.objects.taken()
         n_side = self.points_per_side
         cancel, on_progress = self._begin()
         self._session.voice.say(
@@ -105,7 +106,7 @@ class Proposals(Undecided):
             "Cancel."
         )
 
-        def work() -> list[SmallMask]:
+        def work() -> list[Offer]:
             from napari_infosam.models import TiledEmbedding
             from napari_infosam.models.automatic import (
                 AutomaticOptions,
@@ -129,14 +130,14 @@ class Proposals(Undecided):
                 on_progress=on_progress,
             )
             left = apart([one.small for one in found], taken, min_share=0.5)
-            return [one for one in left if one is not None]
+            return [_offer(one, None, version) for one in left if one is not None]
 
-        def done(masks: list[SmallMask]) -> None:
+        def done(offers: list[Offer]) -> None:
             if self._end(cancel):
                 # what nobody asked for by itself makes room for the new
                 self._offers.keep(lambda offer: offer.box is not None)
                 self._history.clear()
-                self._add((mask, None) for mask in masks)
+                self._add(offers)
                 self._session.voice.say(self._offered_sentence())
 
         self._submit(work, done, cancel, "proposing objects")
@@ -149,21 +150,23 @@ class Proposals(Undecided):
         if self.progress is not None or now is None or not boxes:
             return
         predictor, embedding = now
+        version = self._version()
         cancel, on_progress = self._begin()
 
-        def work() -> list[SmallMask]:
+        def work() -> list[Offer]:
             self._take_cores()
-            return predictor.predict_boxes(
+            masks = predictor.predict_boxes(
                 [box.as_array() for box in boxes],
                 embedding=embedding,
                 cancelled=cancel.is_set,
                 on_progress=on_progress,
             )
+            pairs = zip(masks, boxes, strict=True)
+            return [_offer(mask, box, version) for mask, box in pairs]
 
-        def done(masks: list[SmallMask]) -> None:
+        def done(offers: list[Offer]) -> None:
             if self._end(cancel):
-                pairs = zip(masks, boxes, strict=True)
-                self._add((mask, box) for mask, box in pairs if box in self.boxes)
+                self._add(offer for offer in offers if offer.box in self.boxes)
                 self._ask_boxes()  # of those drawn meanwhile
 
         self._submit(work, done, cancel, "answering the boxes")
@@ -199,8 +202,8 @@ class Proposals(Undecided):
 
     def _submit(
         self,
-        work: Callable[[], list[SmallMask]],
-        done: Callable[[list[SmallMask]], None],
+        work: Callable[[], list[Offer]],
+        done: Callable[[list[Offer]], None],
         cancel: Event,
         doing: str,
     ) -> None:
@@ -246,6 +249,13 @@ class Proposals(Undecided):
         self._cancel = Event()
         self.progress = None
         super()._let_go()
+
+
+def _offer(small: SmallMask, box: Box | None, version: str) -> Offer:
+    """Return an offer that is drawn already; runs on the worker."""
+    offer = Offer(small, box, version)
+    offer.draw()
+    return offer
 
 
 def _extent(box: Box) -> float:

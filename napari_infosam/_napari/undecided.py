@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from napari_infosam._napari.huge_picture import reader_of_crops
-from napari_infosam._napari.offers import Offer, Offers
+from napari_infosam._napari.offers import Offer, Offers, Pending, likeness
 from napari_infosam._napari.proposal_history import Decision, ProposalHistory
-from napari_infosam.core.prompts import PromptSet
+from napari_infosam.core.prompts import Box, PromptSet
 from napari_infosam.core.words import counted
 from napari_infosam.project.objects import Origin
 
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_infosam._napari.huge_picture import Read
+    from napari_infosam._napari.image_source import ImageSource
     from napari_infosam._napari.session import Session
-    from napari_infosam.core.prompts import Box
-    from napari_infosam.core.small_masks import SmallMask
     from napari_infosam.project import HistoryEntry, Project
 
 _FIRST_SCORE = 0.88
@@ -38,7 +37,7 @@ class _Accepted:
     """What was accepted in one step."""
 
     project: Project
-    key: Hashable
+    source: ImageSource
     offers: dict[int, Offer]
 
 
@@ -67,7 +66,7 @@ class Undecided:
         self._source = session.source
         self._history = ProposalHistory()
         self._accepted: dict[int, _Accepted] = {}
-        self._aside: dict[Hashable, tuple[tuple[Box, ...], dict[int, Offer]]] = {}
+        self._aside: dict[Hashable, Pending] = {}
         self.boxes: tuple[Box, ...] = ()
 
     def _ask_boxes(self) -> None:
@@ -80,16 +79,64 @@ class Undecided:
         if source is old:
             return
         if old is not None and not self.is_empty:
-            self._aside[old.key] = (self.boxes, self._offers.all())
+            self._aside[old.key] = Pending(old, self.boxes, self._offers.all())
         self._source = source
         self._let_go()
         self._history.clear()
         if source is not None:
-            self.boxes, offers = self._aside.pop(source.key, ((), {}))
+            waiting = self._aside.pop(source.key, Pending(source, (), {}))
+            self.boxes = waiting.boxes
             # with other channels the model would see other objects
             if old is None or old.key != source.key:
-                self._offers.put_back(offers)
+                self._offers.put_back(waiting.offers)
         self.changed.emit()
+
+    # -------------------------------------------------------------------- keep
+    def all(self) -> list[Pending]:
+        """Return what is undecided, in the picture in view and in those that wait."""
+        here = [] if self._source is None else [self._pending(self._source)]
+        return [*here, *self._aside.values()]
+
+    def put(
+        self, source: ImageSource, found: Sequence[Offer | Box]
+    ) -> list[Offer | Box]:
+        """Take up what was undecided in a picture before, in view or not.
+
+        Returns
+        -------
+        list of Offer or Box
+            The same, but that which was here already in the place of its like.
+        """
+        there = self._pending(source)
+        known = {likeness(one): one for one in there.each()}
+        own = [known.setdefault(likeness(one), one) for one in found]
+        earlier = set(there.offers.values())
+        offers = [one for one in own if isinstance(one, Offer) and one not in earlier]
+        boxes = (one if isinstance(one, Box) else one.box for one in own)
+        there = Pending(
+            source,
+            tuple(dict.fromkeys((*there.boxes, *filter(None, boxes)))),
+            {**there.offers, **self._offers.numbered(dict.fromkeys(offers))},
+        )
+        if self._have(there):
+            self.changed.emit()
+            self._ask_boxes()
+        return own
+
+    def _pending(self, source: ImageSource) -> Pending:
+        if self._source is not None and self._source.key == source.key:
+            return Pending(source, self.boxes, self._offers.all())
+        return self._aside.get(source.key, Pending(source, (), {}))
+
+    def _have(self, pending: Pending) -> bool:
+        """Let this, and nothing else, be undecided; return whether it is in view."""
+        if self._source is None or self._source.key != pending.source.key:
+            self._aside[pending.source.key] = pending
+            return False
+        self._let_go()
+        self.boxes = pending.boxes
+        self._offers.put_back(pending.offers)
+        return True
 
     # -------------------------------------------------------------------- see
     @property
@@ -156,10 +203,13 @@ class Undecided:
         self.changed.emit()
         self._ask_boxes()
 
-    def _add(self, masks: Iterable[tuple[SmallMask, Box | None]]) -> None:
+    def _version(self) -> str:
+        """Return which model version answers."""
         model = self._session.engine.model
-        version = "base" if model is None else model.version
-        self._offers.add(Offer(small, box, version) for small, box in masks)
+        return "base" if model is None else model.version
+
+    def _add(self, offers: Iterable[Offer]) -> None:
+        self._offers.add(offers)
         self.changed.emit()
 
     def _offered_sentence(self) -> str:
@@ -213,7 +263,7 @@ class Undecided:
         step = None if project is None else project.last_step()
         if project is None or step is None or source is None:
             return
-        self._accepted[step.object_id] = _Accepted(project, source.key, offers)
+        self._accepted[step.object_id] = _Accepted(project, source, offers)
         while len(self._accepted) > _KEPT:
             del self._accepted[next(iter(self._accepted))]
 
@@ -226,11 +276,8 @@ class Undecided:
             or accepted.project is not self._session.desk.project
         ):
             return
-        key, own = accepted.key, _boxes_of(accepted.offers)
-        is_here = self._source is not None and self._source.key == key
-        boxes, offers = self.boxes, self._offers.all()
-        if not is_here:
-            boxes, offers = self._aside.get(key, ((), {}))
+        own = _boxes_of(accepted.offers)
+        source, boxes, offers = self._pending(accepted.source)
         if undone:
             boxes = tuple(dict.fromkeys((*boxes, *own)))
             offers = {**offers, **accepted.offers}
@@ -241,12 +288,7 @@ class Undecided:
                 for number, offer in offers.items()
                 if number not in accepted.offers and offer.box not in own
             }
-        if not is_here:
-            self._aside[key] = (boxes, offers)
-            return
-        self._let_go()
-        self.boxes = boxes
-        self._offers.put_back(offers)
+        self._have(Pending(source, boxes, offers))
         self.changed.emit()
 
     def _origin(self, offer: Offer) -> Origin:

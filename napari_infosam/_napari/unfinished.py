@@ -7,9 +7,20 @@ import time
 from typing import Any, NamedTuple
 
 from napari_infosam._napari.object_in_work import ObjectInWork
+from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.prompts import Box, Point, PromptSet
 from napari_infosam.core.rough_mask import RoughMask
 from napari_infosam.project.painting import run_lengths
+
+Damage = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    InfosamError,
+)
+"""What the values of a damaged note may raise when they are read."""
 
 
 class Unfinished(NamedTuple):
@@ -64,7 +75,7 @@ def unfinished_from_json(value: dict[str, Any]) -> Unfinished:
 
     Raises
     ------
-    KeyError, TypeError, ValueError, InfosamError
+    Damage
         If the value is another one.
     """
     target, number = value["target"], value.get("number")
@@ -105,7 +116,7 @@ def prompts_from_json(value: dict[str, Any]) -> PromptSet:
 
     Raises
     ------
-    KeyError, TypeError, ValueError, InfosamError
+    Damage
         If the value is another one.
     """
     points = tuple(
@@ -121,10 +132,20 @@ def prompts_from_json(value: dict[str, Any]) -> PromptSet:
 
 
 def _rough_mask(value: dict[str, Any]) -> RoughMask:
-    """Return a rough mask whose runs fill its picture, so that it can be decoded."""
+    return RoughMask(*encoding_from_json(value))
+
+
+def encoding_from_json(value: dict[str, Any]) -> tuple[bytes, tuple[int, int]]:
+    """Return a COCO encoding and its (height, width), from ``counts`` and ``size``.
+
+    Raises
+    ------
+    Damage
+        If its runs do not fill the picture, so that it can not be decoded.
+    """
     height, width = map(int, value["size"])
     rle = str(value["counts"]).encode("ascii")
     lengths = run_lengths(rle)
     if (lengths < 0).any() or lengths.sum() != height * width:
-        raise ValueError(f"the rough mask has {lengths.sum()} pixels")
-    return RoughMask(rle, (height, width))
+        raise ValueError(f"the mask has {lengths.sum()} pixels")
+    return rle, (height, width)

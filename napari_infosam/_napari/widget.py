@@ -161,7 +161,12 @@ class InfoSAMWidget(QWidget):
             self,
         )
         notes = UnfinishedNotes(
-            self.session, self.link, self.images, ThreadExecutor(), self
+            self.session,
+            self.proposals,
+            self.link,
+            self.images,
+            ThreadExecutor(),
+            self,
         )
         self.what_next = WhatNext(self.session, self.images, ThreadExecutor())
         thumbnails = Thumbnails(self.images, ThreadExecutor())

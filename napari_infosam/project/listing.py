@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_infosam.core.errors import InfosamError
+from napari_infosam.project import notes
 
 if TYPE_CHECKING:
     import sqlite3
@@ -69,7 +69,8 @@ class ListedImage:
     is_reviewed
         Whether a person has marked it so.
     is_begun
-        Whether there are prompts of an object that is not finished.
+        Whether there are prompts of an object that is not finished, or proposals that
+        are not decided about.
     counts
         Number of accepted objects of each class that has some, over all slices.
     """
@@ -169,8 +170,8 @@ class Listing:
         with self._database.read() as connection:
             counts = _counts(connection)
             found = connection.execute(
-                "SELECT id, name, path, reviewed, unfinished IS NOT NULL"
-                " FROM listed ORDER BY id"
+                "SELECT id, name, path, reviewed, unfinished IS NOT NULL OR"
+                f" {notes.HAS_UNDECIDED} FROM listed ORDER BY id"
             ).fetchall()
         return [
             ListedImage(
@@ -250,20 +251,46 @@ class Listing:
         self._require_lock()
         with self._database.write() as connection:
             connection.execute(
-                "UPDATE listed SET view = ? WHERE id = ?", (_text(view), listed_id)
+                "UPDATE listed SET view = ? WHERE id = ?",
+                (notes.to_text(view), listed_id),
             )
             connection.execute(
                 "INSERT OR REPLACE INTO settings VALUES (?, ?)", (_LAST, str(listed_id))
             )
 
-    def begin(self, unfinished: Mapping[int, dict[str, Any] | None]) -> None:
-        """Note the objects that are in work in images, by id; None where none is."""
+    def begin(
+        self,
+        unfinished: Mapping[int, dict[str, Any] | None],
+        undecided: Mapping[int, Mapping[int, dict[str, Any] | None]] | None = None,
+    ) -> None:
+        """Note what is in work in images, by id, in one transaction.
+
+        Parameters
+        ----------
+        unfinished
+            The objects that are in work; None where none is.
+        undecided
+            Boxes and proposals that are not decided about, by a number of their own;
+            None for those that are. Others stay as they are.
+        """
         self._require_lock()
+        # a window that waits for the database waits the shorter
+        begun = [(notes.to_text(value), one) for one, value in unfinished.items()]
+        changed = {
+            one: {number: notes.to_text(value) for number, value in values.items()}
+            for one, values in (undecided or {}).items()
+        }
         with self._database.write() as connection:
             connection.executemany(
-                "UPDATE listed SET unfinished = ? WHERE id = ?",
-                [(_text(value), one) for one, value in unfinished.items()],
+                "UPDATE listed SET unfinished = ? WHERE id = ?", begun
             )
+            for listed_id, texts in changed.items():
+                notes.write_undecided(connection, listed_id, texts)
+
+    def undecided(self, listed_id: int) -> dict[int, dict[str, Any] | None]:
+        """Return what is not decided about, by number; None for what is damaged."""
+        with self._database.read() as connection:
+            return notes.read_undecided(connection, listed_id)
 
     def left(self, listed_id: int) -> Left:
         """Return how an image was left; what can not be read is as if it never was."""
@@ -271,7 +298,7 @@ class Listing:
             row = connection.execute(
                 "SELECT view, unfinished FROM listed WHERE id = ?", (listed_id,)
             ).fetchone()
-        return Left() if row is None else Left(*map(_parsed, row))
+        return Left() if row is None else Left(*map(notes.from_text, row))
 
     def last(self) -> int | None:
         """Return the image that was open last, if it is still in the list."""
@@ -328,18 +355,6 @@ def _counts(connection: sqlite3.Connection) -> dict[int, dict[str, int]]:
         of_image = counts.setdefault(listed_id, {})
         of_image[name] = of_image.get(name, 0) + number
     return counts
-
-
-def _text(value: dict[str, Any] | None) -> str | None:
-    return None if value is None else json.dumps(value)
-
-
-def _parsed(text: str | None) -> dict[str, Any] | None:
-    try:
-        value = None if text is None else json.loads(text)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _storable(text: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.project import prompt_extras
+from napari_infosam.project import notes, prompt_extras
 from napari_infosam.project.listing import IMAGE_LIST
 
 if TYPE_CHECKING:
@@ -174,11 +174,14 @@ _VERSION_2 = (
 
 _VERSION_4 = (prompt_extras.TABLE,)
 
+_VERSION_5 = (notes.UNDECIDED,)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _VERSION_1,
     _VERSION_2,
     IMAGE_LIST,
     _VERSION_4,
+    _VERSION_5,
 )
 """``MIGRATIONS[n]`` turns schema version n into n + 1, statement by statement."""
 

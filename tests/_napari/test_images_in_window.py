@@ -23,7 +23,7 @@ from napari_infosam._napari.images_model import NAME, OBJECTS, SIDE, STATE
 from napari_infosam.project.image_files import CancelledError
 
 from .helpers import DISCS, picture
-from .window import Modifier, Window
+from .window import Modifier, Window, reopen
 
 if TYPE_CHECKING:
     from napari_infosam._napari.images_widget import ImagesWidget
@@ -143,16 +143,6 @@ def to_slice(window: Window, place: int) -> None:
     window.viewer.dims.set_current_step(0, place)
     window.wait(lambda: window.session.source.slice_index == (place,))
     window.wait_ready()
-
-
-def reopen(window: Window, open_window: OpenWindow) -> Window:
-    """Close the window and open its project in another one."""
-    project = window.session.desk.path
-    window.panel.close_down()
-    window.viewer.close()
-    again = open_window()
-    again.session.desk.open(project)
-    return again
 
 
 def test_a_folder_is_worked_through(listed: Window, projects: Path) -> None:
@@ -428,7 +418,7 @@ def test_what_is_unfinished_in_any_slice_and_image_comes_back(
     broken: list[Any] = ["?", {"slice": [1]}, {**notes["slices"][0], "slice": [9]}]
     broken += [{**notes["slices"][0], "at": float("nan")}]
     project.listing.begin({one: {"slices": [*broken, *notes["slices"]]}})
-    monkeypatch.setattr(project.listing, "begin", lambda _: None)  # killed
+    monkeypatch.setattr(project.listing, "begin", lambda *_: None)  # killed
 
     again = reopen(window, open_window)
     again.wait(lambda: names(again) == ["b.npy"])

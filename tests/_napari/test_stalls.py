@@ -18,7 +18,7 @@ from napari_infosam._napari.objects_model import AREA
 from napari_infosam.project import Project
 
 from .helpers import DISCS, picture
-from .turns import TurnWatch
+from .turns import TurnWatch, slowness
 from .window import Modifier, Window
 
 if TYPE_CHECKING:
@@ -35,21 +35,6 @@ LONGEST = 0.25
 
 The aim is 0.05; what it takes, and why, is in docs/benchmarks.md.
 """
-QUIET_SECONDS = 0.0053
-"""What `slowness` adds up takes on such a core."""
-
-
-def slowness() -> float:
-    """Return how much longer than that it takes now: others use the same cores.
-
-    On a shared host that changes from one second to the next, by a factor of two.
-    """
-    spent = []
-    for _ in range(3):
-        start = time.thread_time()
-        sum(range(500_000))
-        spent.append(time.thread_time() - start)
-    return max(1.0, sorted(spent)[1] / QUIET_SECONDS)
 
 
 @pytest.fixture

@@ -14,6 +14,21 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
 _PAUSE_SECONDS = 0.002
+_QUIET_SECONDS = 0.0053
+"""What `slowness` adds up takes on a core that does nothing else."""
+
+
+def slowness() -> float:
+    """Return how much longer than on such a core things take now: others use the same.
+
+    On a shared host that changes from one second to the next, by a factor of two.
+    """
+    spent = []
+    for _ in range(3):
+        start = time.thread_time()
+        sum(range(500_000))
+        spent.append(time.thread_time() - start)
+    return max(1.0, sorted(spent)[1] / _QUIET_SECONDS)
 
 
 class TurnWatch(QObject):

@@ -245,3 +245,13 @@ class Window:
 def choose_folder(folder: Path, patch: pytest.MonkeyPatch) -> None:
     """Have a folder chosen whenever the system's dialog would ask for one."""
     patch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
+
+
+def reopen(window: Window, open_window: Callable[..., Window]) -> Window:
+    """Close the window and open its project in another one."""
+    project = window.session.desk.path
+    window.panel.close_down()
+    window.viewer.close()
+    again = open_window()
+    again.session.desk.open(project)
+    return again

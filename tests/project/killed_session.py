@@ -42,7 +42,12 @@ def changes(project: Project, seed: int) -> Iterator[None]:
         elif kind == "begin":
             (row,) = project.listing.rows()
             places = rng.integers(0, 99, (2000, 2)).tolist()
-            project.listing.begin({row.id: {"slices": [{"points": places}]}})
+            proposed = {
+                number: {"at": number} if rng.random() < 0.7 else None
+                for number in rng.integers(0, 99, 40).tolist()
+            }
+            begun = {"slices": [{"points": places}]}
+            project.listing.begin({row.id: begun}, {row.id: proposed})
         elif kind == "import":
             with project.one_step("import") as step:
                 for _ in range(20):

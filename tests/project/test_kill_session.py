@@ -42,7 +42,8 @@ def state(project: Project) -> list[tuple[object, ...]]:
         for o in project.objects()
     ]
     notes = [
-        (project.listing.left(row.id).unfinished,) for row in project.listing.rows()
+        (project.listing.left(row.id).unfinished, project.listing.undecided(row.id))
+        for row in project.listing.rows()
     ]
     return [*objects, *notes, *((c.name, c.color) for c in project.classes())]
 

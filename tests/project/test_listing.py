@@ -118,6 +118,36 @@ def test_how_an_image_was_left(project: Project, tmp_path: Path) -> None:
         assert again.listing.last() is None
 
 
+def test_what_is_undecided_is_a_row_each(project: Project) -> None:
+    one, other = add(project, "a.png", "b.png")
+    many = {number: {"at": [number]} for number in range(1, 6)}
+    project.listing.begin({other: {"slices": []}}, {one: many})
+    assert project.listing.undecided(one) == many
+    assert project.listing.undecided(other) == project.listing.undecided(99) == {}
+    project.listing.begin({}, {one: {2: None, 4: {"at": [9]}, 7: None}})
+    assert project.listing.undecided(one) == {
+        number: {"at": [9]} if number == 4 else many[number] for number in (1, 3, 4, 5)
+    }
+    project.listing.begin({other: None})
+    assert [row.is_begun for row in project.listing.rows()] == [True, False]
+    # with an image that is taken out of the list they go, and none comes after it
+    assert project.listing.remove([one]) == 1
+    project.listing.begin({}, {one: many})
+    assert project.listing.undecided(one) == {}
+    with closing(sqlite3.connect(project.path / "project.sqlite")) as connection:
+        assert connection.execute("SELECT * FROM undecided").fetchall() == []
+
+
+def test_a_damaged_row_is_none_among_others(project: Project) -> None:
+    (one,) = add(project, "a.png")
+    project.listing.begin({}, {one: {1: {"at": 1}, 2: {"at": 2}, 3: {"at": 3}}})
+    with closing(sqlite3.connect(project.path / "project.sqlite")) as connection:
+        connection.execute("UPDATE undecided SET note = X'FF80' WHERE number = 1")
+        connection.execute("UPDATE undecided SET note = 'nonsense' WHERE number = 3")
+        connection.commit()
+    assert project.listing.undecided(one) == {1: None, 2: {"at": 2}, 3: None}
+
+
 @pytest.mark.parametrize("text", ["nonsense", "[1]", "3"])
 def test_a_note_that_can_not_be_read_is_none(project: Project, text: str) -> None:
     (one,) = add(project, "a.png")
@@ -146,6 +176,7 @@ def test_a_project_that_was_opened_for_reading_keeps_its_list(project: Project) 
             lambda: reader.listing.review(one, is_reviewed=True),
             lambda: reader.listing.leave(one, None),
             lambda: reader.listing.begin({one: None}),
+            lambda: reader.listing.begin({}, {one: {1: None}}),
             lambda: reader.listing.remove([one]),
             lambda: reader.listing.relink({one: "/c"}),
         ):
