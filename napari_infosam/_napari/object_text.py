@@ -22,6 +22,9 @@ _STEPS: dict[Action, str] = {
     "paint": "stroke",
     "propagate": "accept in several slices",
     "import": "import",
+    "add_class": "new class {0}",
+    "rename_class": "rename of the class {1} to {0}",
+    "recolor_class": "new colour of the class {0}",
 }
 
 
@@ -85,6 +88,9 @@ def step_sentence(step: HistoryEntry, elsewhere: str = "", *, undone: bool) -> s
     what = _STEPS[step.action]
     if step.action == "import":
         what += f" of {counted(step.n_objects)}"
+    elif step.classes:
+        ((before, after),) = step.classes
+        what = what.format(after.name, before and before.name)
     if undone:
         return f"Took back the last {what}{where}; redo does it again."
     return f"Did the last {what}{where} again."

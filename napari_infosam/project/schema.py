@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.project import prompt_extras
+from napari_infosam.project import classes, prompt_extras
 from napari_infosam.project.listing import IMAGE_LIST
 
 if TYPE_CHECKING:
@@ -179,6 +179,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _VERSION_2,
     IMAGE_LIST,
     _VERSION_4,
+    classes.TABLES,
 )
 """``MIGRATIONS[n]`` turns schema version n into n + 1, statement by statement."""
 
