@@ -119,11 +119,9 @@ def old(tmp_path: Path) -> Path:
     with closing(sqlite3.connect(database, isolation_level=None)) as new:
         tables = ("settings", "images", "classes", "objects", "prompts")
         rows = {
-            table: new.execute(
-                f"SELECT {'id, name, color' if table == 'classes' else '*'} FROM {table}"
-            ).fetchall()
-            for table in tables
+            table: new.execute(f"SELECT * FROM {table}").fetchall() for table in tables
         }
+        rows["classes"] = new.execute("SELECT id, name, color FROM classes").fetchall()
         steps = new.execute(
             "SELECT id, action, object_id, undone, created FROM history"
             " JOIN changes ON step_id = id"
