@@ -69,21 +69,35 @@ class Accepted(PictureObjects):
         """The same where nobody is asked."""
         return "allow" if self._overlap == "ask" else self._overlap
 
+    @property
+    def asks(self) -> bool:
+        """Whether somebody is asked where new objects lie on earlier ones."""
+        return self._overlap == "ask" and self.ask is not None
+
+    def settle_said(self, said: str) -> Overlap | None:
+        """Return what becomes of pixels that earlier objects have.
+
+        None if the person would rather not accept, or is in another project when they
+        answer. ``said`` is how new objects lie on earlier ones; '' asks nobody.
+        """
+        if not said or self.ask is None:
+            return self.overlap_unasked
+        project = self._desk.project
+        overlap = self.ask(said)
+        return overlap if self._desk.project is project else None
+
     def settle(
         self, masks: Sequence[SmallMask], target: int | None = None
     ) -> Overlap | None:
         """Return what becomes of pixels that earlier objects have, asking if so set.
 
-        None if the person would rather not accept, or is elsewhere when they answer.
+        None as of `settle_said`, or if another picture is in view when they answer.
         Parameters as of `laid`, which is looked up only if somebody is to be asked.
         """
-        asks = self._overlap == "ask" and self.ask is not None
-        laid = self.laid(masks, target) if asks else None
-        if laid is None or self.ask is None:
-            return self.overlap_unasked
-        before = self._source, self._desk.project
-        overlap = self.ask(laid.sentence("the new object"))
-        return overlap if before == (self._source, self._desk.project) else None
+        laid = self.laid(masks, target) if self.asks else None
+        source = self._source
+        overlap = self.settle_said(laid.sentence("the new object") if laid else "")
+        return overlap if self._source == source else None
 
     def laid(
         self, masks: Sequence[SmallMask], target: int | None = None
@@ -104,7 +118,7 @@ class Accepted(PictureObjects):
             rows, columns = (range(place.start, place.stop) for place in mask.place)
             return self.window(rows, columns, without=target)
 
-        return Laid.of(masks, below)
+        return Laid.of(masks, map(below, masks))
 
     def taken(self, *, earlier: bool = True) -> BoolArray | TakenParts:
         """Return the pixels that objects have, for `apart`; or none, to begin with."""

@@ -120,7 +120,7 @@ class Desk:
         self._voice.say("")
         with self._voice.guard("making the project"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._enter(Project.create(path, model=self.model_name))
+            self._enter(self._create(path, self.model_name))
 
     def open(self, path: Path) -> None:
         """Work in another project from now on."""
@@ -143,7 +143,7 @@ class Desk:
                 project = self._try_open(self.path)
             else:
                 make_folder(self.path.parent, "choose another place for the project")
-                project = Project.create(self.path, model=self._model)
+                project = self._create(self.path, self._model)
             self._enter(project)
             return project
         return self.project
@@ -154,6 +154,9 @@ class Desk:
         if self.project is not None:
             self.project.close()
             self.project = None
+
+    def _create(self, path: Path, model: str) -> Project:
+        return Project.create(path, model=model, classes=self._new_classes)
 
     def _try_open(self, path: Path) -> Project:
         try:
@@ -170,7 +173,7 @@ class Desk:
         self.refused = self._chosen = None
         new_classes, self._new_classes = self._new_classes, []
         for name in new_classes:
-            if name != DEFAULT_CLASS:  # which was made with the project, or renamed
+            if name != DEFAULT_CLASS:  # which is there, or was renamed
                 project.add_class(name)
         self.trainer.leave()
         self._engine.keep_embeddings_in(project.cache_dir)

@@ -22,6 +22,9 @@ _STEPS: dict[Action, str] = {
     "paint": "stroke",
     "propagate": "accept in several slices",
     "import": "import",
+    "add_class": "addition of the class {0}",
+    "rename_class": "rename of the class {1} to {0}",
+    "recolor_class": "change of colour of the class {0}",
 }
 
 
@@ -82,9 +85,12 @@ def step_sentence(step: HistoryEntry, elsewhere: str = "", *, undone: bool) -> s
         Name of the image it was in, if that is not the one in view.
     """
     where = f" in {elsewhere}" if elsewhere else ""
-    what = _STEPS[step.action]
+    what = f"last {_STEPS[step.action]}"
     if step.action == "import":
         what += f" of {counted(step.n_objects)}"
+    elif step.classes:
+        ((before, after),) = step.classes
+        what = _STEPS[step.action].format(after.name, before and before.name)
     if undone:
-        return f"Took back the last {what}{where}; redo does it again."
-    return f"Did the last {what}{where} again."
+        return f"Took back the {what}{where}; redo does it again."
+    return f"Did the {what}{where} again."

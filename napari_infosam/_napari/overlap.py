@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -58,7 +58,7 @@ class Laid:
     def of(
         cls,
         masks: Sequence[SmallMask],
-        labels_below: Callable[[SmallMask], NDArray[np.int32]],
+        labels_below: Iterable[NDArray[np.int32]],
     ) -> Laid | None:
         """Return how masks lie on earlier objects; None if they are beside them.
 
@@ -67,10 +67,12 @@ class Laid:
         masks
             The new ones.
         labels_below
-            The labels where a mask's part is, as high and wide.
+            For each of them the labels where its part is, as high and wide.
         """
-        below = [labels_below(mask)[mask.part] for mask in masks]
-        below = [labels[labels > 0] for labels in below]
+        below = [
+            labels[mask.part & (labels > 0)]
+            for mask, labels in zip(masks, labels_below, strict=True)
+        ]
         n_pixels = sum(map(len, below))
         if not n_pixels:
             return None
@@ -87,4 +89,18 @@ class Laid:
             verb = "lies" if self.n_on == 1 else "lie"
             new = counted(self.n_masks, "new object")
             return f"{self.n_on} of {new} {verb} on {named(self.numbers)}"
-        return f"{max(self.share, 0.01):.0%} of {it} is on {named(self.numbers)}"
+        return f"{self._percent} of {it} is on {named(self.numbers)}"
+
+    def sentence_of_slices(self) -> str:
+        """Say it of one new object, of which each mask is in a slice of its own."""
+        if self.n_masks == 1:
+            return self.sentence("the new object")
+        where = f"In {self.n_on} of {counted(self.n_masks, 'slice')}"
+        return (
+            f"{where} the new object lies on "
+            f"{named(self.numbers)}, with {self._percent} of all its pixels"
+        )
+
+    @property
+    def _percent(self) -> str:
+        return f"{max(self.share, 0.01):.0%}"

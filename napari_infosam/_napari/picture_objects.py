@@ -11,8 +11,8 @@ from napari_infosam._napari.desk import DEFAULT_CLASS
 from napari_infosam._napari.strokes import Strokes
 from napari_infosam.core.huge_image import HugeImage
 from napari_infosam.project.channels import show_channels
+from napari_infosam.project.classes import PALETTE
 from napari_infosam.project.files import content_hash
-from napari_infosam.project.images import PALETTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -135,11 +135,10 @@ class PictureObjects:
 
     def rename_class(self, new: str) -> bool:
         """Give the class of the next object another name; False if that failed."""
-        old, new = self.class_name, new.strip()
-        if not self._desk.rename_class(old, new):
+        if not self._desk.rename_class(self.class_name, new):
             return False
-        self.class_name = new
-        self.changed.emit()
+        self.class_name = new.strip()
+        self.follow(None)
         return True
 
     def _forget(self) -> None:
@@ -307,14 +306,16 @@ class PictureObjects:
             self.chosen_changed.emit()
 
     # ------------------------------------------------------------------- keep
-    def follow(self, step: HistoryEntry | None) -> None:
+    def follow(self, step: HistoryEntry | None, *, undone: bool = False) -> None:
         """Show the objects after a step of the journal was done or taken back.
 
         Without a step the labels are right already.
         """
         self._revision += 1
         project, labels = self._desk.project, self.labels
-        if step is not None and step.box is None:
+        if step is not None and step.classes:
+            self._follow_classes(step, undone=undone)
+        if step is not None and step.box is None and step.n_objects:
             # in several pictures; this one may be new to the project
             self._looked_up = None
             self.look_up()
@@ -331,6 +332,21 @@ class PictureObjects:
             self.choose(number for number in self.chosen if number in there)
         self.changed.emit()
         self._desk.changed.emit()
+
+    def _follow_classes(self, step: HistoryEntry, *, undone: bool) -> None:
+        """Let the class of the next object be one that there is, by its name of now."""
+        for before, after in step.classes:
+            was, now = (after, before) if undone else (before, after)
+            # who adds a class has chosen it
+            is_chosen = (
+                step.action == "add_class"
+                if was is None
+                else was.name == self.class_name
+            )
+            if is_chosen and now is not None:
+                self.class_name = now.name
+        if self.class_name not in self._desk.classes():
+            self._find_class()
 
 
 def _find_objects(

@@ -12,10 +12,10 @@ from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.masks import iter_objects
 from napari_infosam.core.tiles import is_huge
 from napari_infosam.project import Project
+from napari_infosam.project.classes import PALETTE
 from napari_infosam.project.database import FILE_NAME
 from napari_infosam.project.formats.importing import DEFAULT_CLASS
 from napari_infosam.project.formats.items import Item, Picture, select
-from napari_infosam.project.images import PALETTE
 from napari_infosam.project.painting import paint
 from napari_infosam.project.split import stacks_of
 

@@ -172,7 +172,7 @@ class Undoing:
 
     def _after_step(self, entry: HistoryEntry, *, undone: bool) -> None:
         session, elsewhere = self._session, ""
-        session.objects.follow(entry)
+        session.objects.follow(entry, undone=undone)
         session.stepped.emit(entry, undone)
         session.prompts_moved()
         project = session.desk.project

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 from psygnal import Signal
 
 from napari_infosam._napari.object_in_work import Answer, ObjectInWork
+from napari_infosam._napari.overlap import Laid
 from napari_infosam.core.errors import InfosamError
+from napari_infosam.core.small_masks import small_mask
 from napari_infosam.core.words import counted
+from napari_infosam.project.files import content_hash
 from napari_infosam.project.objects import Origin
 
 if TYPE_CHECKING:
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     from napari_infosam._napari.session import Session
     from napari_infosam.core.prompts import PromptSet
     from napari_infosam.project import HistoryEntry, ObjectRecord, Project
+    from napari_infosam.project.records import Overlap
 
 Slice = tuple["ImageSource", ObjectInWork]
 
@@ -53,17 +58,37 @@ class _Decided:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Accept:
-    """Proposals on their way to the disk."""
+    """Proposals on their way to the disk.
+
+    ``overlap`` is what becomes of pixels that earlier objects have, None until a person
+    who is asked has answered.
+    """
 
     project: Project
     class_name: str
     decided: list[_Decided]
+    overlap: Overlap | None = None
 
     @property
     def works(self) -> list[ObjectInWork]:
         return [one.work for one in self.decided]
+
+    def laid(self) -> Laid | None:
+        """Return how they lie on earlier objects of their slices; None beside them."""
+        found = {}
+        for one in self.decided:
+            pixels, answer = one.source.read(), one.answer.prediction
+            mask = small_mask(answer.mask, answer.score)
+            below = np.zeros(mask.part.shape, np.int32)
+            digest, how = content_hash(pixels), one.source.preprocessing
+            image = self.project.find_image(digest, preprocessing=how)
+            if image is not None and mask.area:
+                below = self.project.label_part(image.id, mask.box)
+            found[digest] = mask, below  # slices of equal pixels are one
+        masks, labels = zip(*found.values(), strict=True)
+        return Laid.of(masks, labels)
 
     def add_images(self) -> list[int]:
         """Let the project know their slices; return the ids of these."""
@@ -176,7 +201,10 @@ class WaitingSlices:
         self.changed.emit()
 
     def accept_all(self) -> None:
-        """Write all proposals that wait, as they are now, in one step of undo."""
+        """Write all proposals that wait, as they are now, in one step of undo.
+
+        Where it is to be asked about overlaps, one question is about all of them.
+        """
         session = self._session
         pending = [
             _Decided(source, work, work.answer, work.prompts, work.number)
@@ -199,6 +227,17 @@ class WaitingSlices:
             self._accepts.remove(accept)
             self.changed.emit()
 
+        def settle(laid: Laid | None) -> None:
+            said = laid.sentence_of_slices() if laid else ""
+            accept.overlap = session.objects.settle_said(said)
+            if accept not in self._accepts:
+                return  # the window was closed during the question
+            if accept.overlap is None:
+                session.voice.say("Nothing was accepted: the proposals still wait.")
+                ended()
+            else:
+                self._executor.submit(accept.add_images, done, failed)
+
         def done(image_ids: list[int]) -> None:
             with session.voice.guard("accepting the proposals"):
                 self._commit(accept, image_ids)
@@ -211,15 +250,23 @@ class WaitingSlices:
         session.voice.say(f"Accepting in {len(pending)} slices …")
         self._accepts.append(accept)
         self.changed.emit()
-        self._executor.submit(accept.add_images, done, failed)
+        if session.objects.asks:
+            self._executor.submit(accept.laid, settle, failed)
+        else:
+            settle(None)
 
     def close(self) -> None:
-        """Write what is being accepted, here: the thread is not waited for."""
+        """Write what is being accepted, here: the thread is not waited for.
+
+        But not where somebody was to be asked, and has not answered.
+        """
         project = self._session.desk.project
         for accept in self._accepts:
             if accept.project is not project:
                 continue
             with self._session.voice.guard("accepting the proposals"):
+                if accept.overlap is None and accept.laid() is not None:
+                    continue
                 chosen = accept.newest(accept.add_images())
                 if chosen:
                     self._write(accept, chosen)
@@ -236,7 +283,7 @@ class WaitingSlices:
             )
             for image_id, alike in chosen.items()
         ]
-        overlap = self._session.objects.overlap_unasked
+        overlap = accept.overlap or self._session.objects.overlap_unasked
         return accept.project.edits.commit_across(items, overlap=overlap)
 
     def _commit(self, accept: _Accept, image_ids: list[int]) -> None:

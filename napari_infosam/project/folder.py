@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.project import images, settings, versions
+from napari_infosam.project import settings, versions
+from napari_infosam.project.classes import add_class
 from napari_infosam.project.database import FILE_NAME, new_database
 from napari_infosam.project.failures import one_sentence
 from napari_infosam.project.files import sync_directory
@@ -18,7 +20,7 @@ SUFFIX = ".infosam"
 AnyPath = str | os.PathLike[str]
 
 
-def create_folder(path: AnyPath, model: str) -> Path:
+def create_folder(path: AnyPath, model: str, classes: Sequence[str] = ()) -> Path:
     """Make a project folder with all a new project holds, and return where it is.
 
     The project is there completely or not at all: it is made beside its place and
@@ -41,7 +43,8 @@ def create_folder(path: AnyPath, model: str) -> Path:
             with new_database(draft) as connection:
                 settings.put(connection, "model", model)
                 settings.put(connection, "active_version", versions.BASE)
-                images.insert_class(connection, "object", None)
+                for name in ("object", *classes):
+                    add_class(connection, name, None)
             if folder.exists():
                 folder.rmdir()
             draft.rename(folder)

@@ -1,4 +1,4 @@
-"""The undo journal: every change of the objects, kept in the database.
+"""The undo journal: every change of objects and classes, kept in the database.
 
 Objects are never removed from their table, only hidden; a change hides the old state
 and shows the new one, so that a step back is a few flags. Steps that were undone stay
@@ -13,7 +13,12 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from napari_infosam.core.prompts import Box
-from napari_infosam.project.records import Action, HistoryEntry
+from napari_infosam.project.classes import (
+    record_changes,
+    select_changes,
+    turn_changes,
+)
+from napari_infosam.project.records import Action, ClassChange, HistoryEntry
 
 if TYPE_CHECKING:
     import sqlite3
@@ -28,6 +33,7 @@ def record(
     *,
     shown: Collection[int] = (),
     hidden: Collection[int] = (),
+    classes: Collection[ClassChange] = (),
 ) -> None:
     """Add a step that was done; what could have been redone no longer can.
 
@@ -35,6 +41,8 @@ def record(
     ----------
     shown, hidden
         Ids of the rows that are seen since this step, and of those that are not.
+    classes
+        What became of classes.
     """
     connection.execute("DELETE FROM history WHERE undone = 1")
     step_id = connection.execute(
@@ -46,6 +54,7 @@ def record(
             "INSERT INTO changes SELECT ?, value, ? FROM json_each(?)",
             (step_id, are_shown, json.dumps(list(ids))),
         )
+    record_changes(connection, step_id, classes)
 
 
 def hide(connection: sqlite3.Connection, object_ids: Collection[int]) -> None:
@@ -114,6 +123,7 @@ def _turn(
             " (SELECT object_id FROM changes WHERE step_id = ? AND shown = ?)",
             (deleted, row["id"], shown),
         )
+    turn_changes(connection, row["id"], undone=undone)
     connection.execute(
         "UPDATE history SET undone = ? WHERE id = ?", (undone, row["id"])
     )
@@ -121,11 +131,14 @@ def _turn(
 
 
 def _entry(connection: sqlite3.Connection, row: sqlite3.Row) -> HistoryEntry:
+    classes = select_changes(connection, row["id"])
     first = connection.execute(
         "SELECT min(object_id) AS object_id, count(*) AS n_objects FROM changes"
         " WHERE step_id = ? GROUP BY shown ORDER BY shown DESC LIMIT 1",
         (row["id"],),
     ).fetchone()
+    if first is None:
+        return HistoryEntry(row["action"], 0, 0, n_objects=0, classes=classes)
     place = connection.execute(
         "SELECT image_id, slice_index FROM objects WHERE id = ?", (first["object_id"],)
     ).fetchone()
@@ -136,6 +149,7 @@ def _entry(connection: sqlite3.Connection, row: sqlite3.Row) -> HistoryEntry:
         n_objects=first["n_objects"],
         box=None if row["action"] in _ACROSS else _box(connection, row["id"]),
         slice_index=tuple(json.loads(place["slice_index"])),
+        classes=classes,
     )
 
 

@@ -1,9 +1,8 @@
-"""The images and classes of a project, in its database and in ``images/``."""
+"""The images of a project, in its database and in ``images/``."""
 
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 import time
 from dataclasses import dataclass
@@ -19,21 +18,7 @@ from napari_infosam.core.preprocess import Preprocessing, check_image
 from napari_infosam.project.failures import one_sentence
 from napari_infosam.project.files import content_hash, write_array
 from napari_infosam.project.listing import link
-from napari_infosam.project.records import ClassRecord, ImageRecord
-
-PALETTE = (
-    "#e69f00",
-    "#56b4e9",
-    "#009e73",
-    "#f0e442",
-    "#0072b2",
-    "#d55e00",
-    "#cc79a7",
-    "#999999",
-)
-"""Colours of new classes in turn: Okabe and Ito, told apart by colour-blind people."""
-
-COLOUR = re.compile("#[0-9a-fA-F]{6}")
+from napari_infosam.project.records import ImageRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,77 +232,6 @@ def update_preprocessing(
             f"Image {image_id} is in the project a second time with this "
             "preprocessing: annotate that one."
         ) from None
-
-
-def select_last_class(connection: sqlite3.Connection) -> str | None:
-    """Return the class of the newest object, None while there is none."""
-    row = connection.execute(
-        "SELECT name FROM objects JOIN classes ON classes.id = class_id"
-        " WHERE deleted = 0 ORDER BY objects.id DESC LIMIT 1"
-    ).fetchone()
-    return None if row is None else str(row["name"])
-
-
-def select_classes(connection: sqlite3.Connection) -> list[ClassRecord]:
-    """Return all classes in the order in which they were added."""
-    rows = connection.execute("SELECT id, name, color FROM classes ORDER BY id")
-    return [ClassRecord(**row) for row in rows]
-
-
-def insert_class(
-    connection: sqlite3.Connection, name: str, color: str | None
-) -> ClassRecord:
-    """Add a class, or return the one of this name."""
-    name = _class_name(name)
-    if color is not None and not COLOUR.fullmatch(color):
-        raise InfosamError(f"{color!r} is not a colour: give it as #rrggbb.")
-    known = select_classes(connection)
-    for record in known:
-        if record.name == name:
-            return record
-    color = color or PALETTE[len(known) % len(PALETTE)]
-    cursor = connection.execute(
-        "INSERT INTO classes (name, color) VALUES (?, ?) RETURNING id", (name, color)
-    )
-    return ClassRecord(cursor.fetchone()["id"], name, color)
-
-
-def update_class_name(connection: sqlite3.Connection, name: str, new: str) -> None:
-    """Give a class another name, which none has yet."""
-    new = _class_name(new)
-    known = _check_class(connection, name)
-    if new == name:
-        return
-    if new in known:
-        raise InfosamError(
-            f"There is a class {new!r} already: choose objects and give them that one."
-        )
-    connection.execute("UPDATE classes SET name = ? WHERE name = ?", (new, name))
-
-
-def update_class_color(connection: sqlite3.Connection, name: str, color: str) -> None:
-    """Change the colour of a class."""
-    if not COLOUR.fullmatch(color):
-        raise InfosamError(f"{color!r} is not a colour: give it as #rrggbb.")
-    _check_class(connection, name)
-    connection.execute("UPDATE classes SET color = ? WHERE name = ?", (color, name))
-
-
-def _class_name(name: str) -> str:
-    name = name.strip()
-    if not name:
-        raise InfosamError("A class needs a name: type at least one letter.")
-    return name
-
-
-def _check_class(connection: sqlite3.Connection, name: str) -> list[str]:
-    """Return the names of all classes, among which this one must be."""
-    known = [record.name for record in select_classes(connection)]
-    if name not in known:
-        raise InfosamError(
-            f"The project has no class {name!r}: choose one of {', '.join(known)}."
-        )
-    return known
 
 
 def _text(name: str) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.prompts import Box, Point, PromptSet
+from napari_infosam.project.classes import find_class
 from napari_infosam.project.images import select_images
 from napari_infosam.project.lookups import check_there, slice_text
 from napari_infosam.project.prompt_extras import (
@@ -99,7 +100,7 @@ def write_object(
     values: dict[str, Any] = {
         "image_id": image_id,
         "slice_index": position,
-        "class_id": _class_id(connection, origin.class_name),
+        "class_id": find_class(connection, origin.class_name).id,
         "instance_id": instance_id,
         "rle": mask.rle,
         "height": mask.shape[0],
@@ -138,7 +139,7 @@ def copy_objects(
     new = {
         "first": first,
         "old": json.dumps(list(object_ids)),
-        "class_id": _class_id(connection, class_name),
+        "class_id": find_class(connection, class_name).id,
         "created": time.time(),
     }
     kept = (
@@ -279,19 +280,6 @@ def data_hash(connection: sqlite3.Connection) -> str:
         where = f"{image.content_hash} {how} {image.split} {record.slice_index} "
         lines.append(where.encode() + record.rle)
     return hashlib.sha256(b"\n".join(sorted(lines))).hexdigest()
-
-
-def _class_id(connection: sqlite3.Connection, name: str) -> int:
-    names = {
-        row["name"]: row["id"]
-        for row in connection.execute("SELECT id, name FROM classes ORDER BY id")
-    }
-    if name not in names:
-        raise InfosamError(
-            f"The project has no class {name!r}: add it, or choose one of "
-            f"{', '.join(names)}."
-        )
-    return int(names[name])
 
 
 def _insert_prompts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Self
@@ -52,7 +53,9 @@ class OpenFolder:
             self._resources = resources.pop_all()
 
     @classmethod
-    def create(cls, path: AnyPath, *, model: str = "vit_t") -> Self:
+    def create(
+        cls, path: AnyPath, *, model: str = "vit_t", classes: Sequence[str] = ()
+    ) -> Self:
         """Make a new project and open it with its lock.
 
         Parameters
@@ -62,13 +65,16 @@ class OpenFolder:
             An empty folder is taken over.
         model
             Name (``vit_t``, ``vit_b``, ...) or path of the base model.
+        classes
+            Names of classes to begin with, after ``object``; they are no steps of
+            undo.
 
         Raises
         ------
         InfosamError
             If something is there already, or the place can not be written to.
         """
-        return cls(create_folder(path, model))
+        return cls(create_folder(path, model, classes))
 
     @classmethod
     def open(cls, path: AnyPath, *, lock: bool = True) -> Self:

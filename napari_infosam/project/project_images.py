@@ -8,9 +8,10 @@ import numpy as np
 
 from napari_infosam.core.huge_image import HugeImage
 from napari_infosam.core.preprocess import Preprocessing
-from napari_infosam.project import images
+from napari_infosam.project import classes, images
 from napari_infosam.project.images import StoredPixels
 from napari_infosam.project.opened import OpenFolder
+from napari_infosam.project.steps import Step
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -121,15 +122,15 @@ class ProjectImages(OpenFolder):
     def classes(self) -> list[ClassRecord]:
         """Return all classes; a new project has one, ``object``."""
         with self._database.read() as connection:
-            return images.select_classes(connection)
+            return classes.select_classes(connection)
 
     def last_class(self) -> str | None:
         """Return the class of the newest object, None while there is none."""
         with self._database.read() as connection:
-            return images.select_last_class(connection)
+            return classes.select_last_class(connection)
 
     def add_class(self, name: str, color: str | None = None) -> ClassRecord:
-        """Add a class, or return the one that has this name already.
+        """Add a class, one step of undo, or return the one that has this name already.
 
         Parameters
         ----------
@@ -140,10 +141,13 @@ class ProjectImages(OpenFolder):
         """
         self._require_lock()
         with self._database.write() as connection:
-            return images.insert_class(connection, name, color)
+            step = Step(connection, "add_class")
+            added = step.add_class(name, color)
+            step.record()
+            return added
 
     def rename_class(self, name: str, new: str) -> None:
-        """Give a class, and with it its objects, another name.
+        """Give a class, and with it its objects, another name; one step of undo.
 
         Raises
         ------
@@ -152,10 +156,17 @@ class ProjectImages(OpenFolder):
         """
         self._require_lock()
         with self._database.write() as connection:
-            images.update_class_name(connection, name, new)
+            step = Step(connection, "rename_class")
+            step.rename_class(name, new)
+            step.record()
 
     def set_class_color(self, name: str, color: str) -> None:
-        """Change the colour, ``#rrggbb``, that the objects of a class are shown in."""
+        """Change the colour, ``#rrggbb``, that the objects of a class are shown in.
+
+        It is one step of undo.
+        """
         self._require_lock()
         with self._database.write() as connection:
-            images.update_class_color(connection, name, color)
+            step = Step(connection, "recolor_class")
+            step.recolor_class(name, color)
+            step.record()

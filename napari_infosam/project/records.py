@@ -25,6 +25,9 @@ Action = Literal[
     "paint",
     "propagate",
     "import",
+    "add_class",
+    "rename_class",
+    "recolor_class",
 ]
 Overlap = Literal["allow", "keep", "replace"]
 """What becomes of pixels that earlier objects have: both have them (``allow``), the
@@ -65,6 +68,13 @@ class ClassRecord:
     id: int
     name: str
     color: str
+
+
+class ClassChange(NamedTuple):
+    """A class before a step and after it; one that is new was none before."""
+
+    before: ClassRecord | None
+    after: ClassRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,17 +167,20 @@ class VersionRecord:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """A step of the undo journal: what was done to which object.
+    """A step of the undo journal: what was done to which object, or to which class.
 
     Attributes
     ----------
-    object_id
-        The first object that the step made; of a delete the first that it hid.
+    object_id, image_id
+        The first object that the step made, and its image; of a delete the first that
+        it hid. 0 where the step is about a class.
     n_objects
         Number of objects it made, or hid if it made none.
     box, slice_index
         Where its pixels lie: outside of them the label image is as it was before. No
-        box where the step may be in several images.
+        box where the step may be in several images, or in none.
+    classes
+        What became of classes.
     """
 
     action: Action
@@ -176,3 +189,4 @@ class HistoryEntry:
     n_objects: int = 1
     box: Box | None = field(default=None, compare=False)
     slice_index: tuple[int, ...] = field(default=(), compare=False)
+    classes: tuple[ClassChange, ...] = ()

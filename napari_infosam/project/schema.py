@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.project import notes, prompt_extras
+from napari_infosam.project import classes, notes, prompt_extras
 from napari_infosam.project.listing import IMAGE_LIST
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ _VERSION_2 = (
 
 _VERSION_4 = (prompt_extras.TABLE,)
 
-_VERSION_5 = (notes.UNDECIDED,)
+_VERSION_5 = (notes.UNDECIDED, *classes.TABLES)
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _VERSION_1,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_infosam.core.errors import InfosamError
-from napari_infosam.project import history
+from napari_infosam.project import classes, history
 from napari_infosam.project.encoded import Encoded, encode_pixels
 from napari_infosam.project.objects import (
     Origin,
@@ -18,6 +18,7 @@ from napari_infosam.project.objects import (
     write_object,
 )
 from napari_infosam.project.painting import Pixels, among, pixels_of
+from napari_infosam.project.records import ClassChange
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from napari_infosam.project.records import (
         Action,
+        ClassRecord,
         ImageRecord,
         ObjectRecord,
         Overlap,
@@ -56,6 +58,7 @@ class Step:
         self._action = action
         self._shown: list[int] = []
         self._hidden: list[int] = []
+        self._classes: list[ClassChange] = []
 
     def hide(self, object_ids: Collection[int]) -> None:
         """Take objects out of sight."""
@@ -155,6 +158,24 @@ class Step:
                     self._put(other, left, reviewed=False)
         return place
 
+    def add_class(self, name: str, color: str | None = None) -> ClassRecord:
+        """Add a class, or return the one of this name, as `Project.add_class`."""
+        made = classes.add_class(self._connection, name, color)
+        if isinstance(made, ClassChange):
+            self._classes.append(made)
+            return made.after
+        return made
+
+    def rename_class(self, name: str, new: str) -> None:
+        """Give a class another name, as `Project.rename_class`."""
+        change = classes.rename_class(self._connection, name, new)
+        self._classes += [] if change is None else [change]
+
+    def recolor_class(self, name: str, color: str) -> None:
+        """Give a class another colour, as `Project.set_class_color`."""
+        change = classes.recolor_class(self._connection, name, color)
+        self._classes += [] if change is None else [change]
+
     def finish(self) -> list[ObjectRecord]:
         """Write the step to the journal, if anything changed.
 
@@ -168,12 +189,13 @@ class Step:
 
     def record(self) -> None:
         """Write the step to the journal, if anything changed; nothing is read."""
-        if self._shown or self._hidden:
+        if self._shown or self._hidden or self._classes:
             history.record(
                 self._connection,
                 self._action,
                 shown=self._shown,
                 hidden=self._hidden,
+                classes=self._classes,
             )
 
     def _put(self, record: ObjectRecord, pixels: Pixels, reviewed: object) -> None:

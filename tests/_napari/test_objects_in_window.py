@@ -313,6 +313,58 @@ def test_the_colour_of_a_class_is_changed_and_kept(
         assert reader.classes()[0].color == "#0a141e"
 
 
+def test_changes_of_classes_are_taken_back_by_key(
+    window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window.accept_at(*DISCS[:2])
+    objects, classes = listed(window), window.panel.annotate.classes
+    first = window.session.objects.next_color()
+
+    def seen() -> tuple[list[str], str, str, set[str]]:
+        names = [classes.choice.itemText(n) for n in range(classes.choice.count())]
+        model = objects.model
+        listed_as = {
+            str(model.data(model.index(row, CLASS))) for row in range(model.rowCount())
+        }
+        image = classes.color.icon().pixmap(12, 12).toImage()
+        swatch = image.pixelColor(image.width() // 2, image.height() // 2).name()
+        return names, classes.choice.currentText(), swatch, listed_as
+
+    def typed(name: str) -> None:
+        window.qtbot.keyClicks(classes.name, name)  # the old one is selected
+        window.key(Key.Key_Return, at=classes.name)
+
+    states = [(["object"], "object", first, {"object"})]
+    assert seen() == states[0]
+    window.press(classes.rename)
+    typed("cell")
+    states.append((["cell"], "cell", first, {"cell"}))
+    window.wait(lambda: seen() == states[1])
+    monkeypatch.setattr(QColorDialog, "getColor", lambda *_: QColor("#123456"))
+    window.press(classes.color)
+    states.append((["cell"], "cell", "#123456", {"cell"}))
+    window.wait(lambda: seen() == states[2])
+    window.press(classes.add)
+    typed("nucleus")
+    nucleus = window.session.objects.next_color()
+    states.append((["cell", "nucleus"], "nucleus", nucleus, {"cell"}))
+    window.wait(lambda: seen() == states[3])
+
+    taken_back = ("addition of the class nucleus", "change of colour of the class cell")
+    for what, state in zip(
+        (*taken_back, "rename of the class object to cell"), states[2::-1], strict=True
+    ):
+        window.key(Key.Key_Z, Modifier.ControlModifier)
+        window.wait(lambda state=state: seen() == state)
+        assert f"Took back the {what}; redo" in window.panel.status.text()
+    assert window.session.objects_here() == 2
+    again = Modifier.ControlModifier | Modifier.ShiftModifier
+    for state in states[1:]:
+        window.key(Key.Key_Z, again)
+        window.wait(lambda state=state: seen() == state)
+    assert window.panel.status.text() == "Did the addition of the class nucleus again."
+
+
 def test_every_change_is_a_command(window: Window) -> None:
     window.accept_at(*DISCS)
     session = window.session

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 
 from napari_infosam._napari import layers, undoing
+from napari_infosam._napari.overlap_question import OverlapQuestion
 from napari_infosam._napari.session import Session
 from napari_infosam._napari.unfinished import Unfinished
 from napari_infosam.core.metrics import iou
@@ -21,6 +22,8 @@ from .window import Modifier, Window
 
 if TYPE_CHECKING:
     from napari_infosam._napari.image_source import ImageSource
+    from napari_infosam.project import ObjectRecord
+    from napari_infosam.project.records import Overlap
 
 Key = Qt.Key
 ROW, COLUMN = DISCS[0]
@@ -377,6 +380,82 @@ def test_slices_in_which_earlier_objects_keep_the_pixels_are_left_out(
     ]
 
 
+def lie_below(session: Session, slices: list[ImageSource]) -> ObjectRecord:
+    """Follow the disc, and have an object where it was found in the second slice."""
+    session.propagation.start(slices[1:])
+    _, (found, work), *_ = session.propagation.waiting.pending
+    assert work.answer is not None
+    project = session.desk.require()
+    image = project.add_image(found.read(), found.name)
+    return project.commit(image.id, work.answer.prediction.mask)
+
+
+@pytest.mark.parametrize("answer", ["allow", "keep", "replace"])
+def test_a_person_is_asked_once_for_all_slices(
+    session: Session,
+    slices: list[ImageSource],
+    said: list[tuple[str, bool]],
+    answer: Overlap,
+) -> None:
+    record = lie_below(session, slices)
+    project = session.desk.require()
+    before = project.images(), project.last_step()
+    answers: list[Overlap | None] = [None, answer]
+    asked: list[str] = []
+
+    def ask(laid: str) -> Overlap | None:
+        asked.append(laid)
+        return answers.pop(0)
+
+    session.objects.ask, session.objects.overlap = ask, "ask"
+    waiting = session.propagation.waiting
+    waiting.accept_all()
+    assert (project.images(), project.last_step()) == before
+    assert len(waiting.pending) == N_SEEN
+    assert said[-1] == ("Nothing was accepted: the proposals still wait.", False)
+
+    waiting.accept_all()
+    assert asked[0] == asked[1]
+    assert asked[0].startswith("In 1 of 4 slices the new object lies on object 1, with")
+    share = int(asked[0].removesuffix("% of all its pixels").split()[-1])
+    assert 20 < share < 40
+    assert not waiting.pending
+    here = [o.instance_id for o in project.objects(record.image_id)]
+    assert here == {"allow": [1, 2], "keep": [1], "replace": [2]}[answer]
+    assert len(numbers(session)) == N_SEEN + (answer == "allow")
+    session.undo()
+    assert project.objects() == [record]
+    assert not answers
+
+
+def test_nobody_is_asked_about_slices_without_earlier_objects(
+    session: Session, slices: list[ImageSource]
+) -> None:
+    session.objects.ask = lambda laid: pytest.fail(laid)
+    session.objects.overlap = "ask"
+    session.propagation.start(slices[1:])
+    session.propagation.waiting.accept_all()
+    assert numbers(session) == [(f"s [{z}]", 1) for z in range(N_SEEN)]
+
+
+@pytest.mark.parametrize("lies", [False, True])
+def test_what_a_question_is_still_to_be_asked_about_is_not_written_at_the_end(
+    session: Session, slices: list[ImageSource], executor: AtOnce, lies: bool
+) -> None:
+    if lies:
+        lie_below(session, slices)
+    else:
+        session.propagation.start(slices[1:])
+    session.objects.ask = lambda laid: pytest.fail(laid)
+    session.objects.overlap = "ask"
+    executor.holds = True
+    session.propagation.waiting.accept_all()
+    project = session.desk.require()
+    session.close()
+    with Project.open(project.path) as again:
+        assert again.n_objects() == (1 if lies else N_SEEN)
+
+
 def test_a_new_object_gets_a_number_that_is_free_in_all_slices(
     session: Session, slices: list[ImageSource]
 ) -> None:
@@ -458,6 +537,63 @@ def test_a_stack_by_mouse_and_keys(open_window: Callable[..., Window]) -> None:
     assert [
         one.slice_index for one, _ in window.session.propagation.waiting.pending
     ] == [(0,)]
+
+
+def test_a_question_is_asked_for_all_slices_at_once(
+    open_window: Callable[..., Window],
+) -> None:
+    window = open_window(("stack", stack()))
+    propagation = window.session.propagation
+
+    def click_in(z: int) -> None:
+        window.viewer.dims.set_current_step(0, z)
+        window.wait(lambda: window.session.source.slice_index == (z,))
+        window.wait_ready()
+        window.click(ROW + 2 * z, COLUMN + 3 * z)
+        window.wait_answer()
+
+    for z in (1, 2):
+        click_in(z)
+        window.key(Key.Key_C)
+    click_in(0)
+    objects = window.panel.annotate.objects
+    objects.overlap.setCurrentIndex(3)
+    objects.overlap.activated.emit(3)
+    window.key(Key.Key_X)
+    window.wait(lambda: not propagation.is_running)
+    n_found = len(propagation.waiting.pending)
+    assert n_found == N_SEEN
+    asked: list[str] = []
+
+    def answer(title: str) -> None:
+        """Press a button of the question as soon as it is there."""
+        timer = QTimer(window.panel)
+
+        def look() -> None:
+            for question in window.panel.findChildren(OverlapQuestion):
+                if question.isVisible():
+                    timer.stop()
+                    asked.append(question.text())
+                    (wanted,) = [b for b in question.buttons() if b.text() == title]
+                    window.press(wanted)
+
+        timer.timeout.connect(look)
+        timer.start(50)
+
+    answer("Cancel")
+    window.press(window.panel.annotate.propagate.accept_all)
+    window.wait(lambda: "Nothing was accepted" in window.panel.status.text())
+    assert len(numbers(window.session)) == 2
+    window.wait(lambda: len(propagation.waiting.pending) == N_SEEN)
+    answer("New object takes them")
+    window.key(Key.Key_X, Modifier.ShiftModifier)
+    window.wait(lambda: len(numbers(window.session)) == N_SEEN)
+    assert [question.split(", with")[0] for question in asked] == [
+        "In 2 of 4 slices the new object lies on object 1"
+    ] * 2
+    assert not propagation.waiting.pending
+    window.key(Key.Key_Z, Modifier.ControlModifier)
+    window.wait(lambda: len(numbers(window.session)) == 2)
 
 
 def test_of_two_sliders_it_is_the_last_one_or_the_one_that_was_moved(

@@ -205,6 +205,98 @@ def test_what_was_undone_before_something_else_was_done_stays_undone(
     proposals.close()
 
 
+def test_changes_of_classes_are_taken_back_in_their_order(
+    session: Session, said: list[tuple[str, bool]]
+) -> None:
+    click(session, 0)
+    session.accept()
+    assert session.desk.add_class("cell")
+    session.class_name = "cell"
+    click(session, 1)
+    session.accept()
+    assert session.objects.rename_class(" nucleus ")
+    click(session, 2)
+    session.desk.set_class_color("nucleus", "#010203")
+    session.undo()
+    assert session.objects.next_color() != "#010203"
+    assert said[-1][0] == (
+        "Took back the change of colour of the class nucleus; redo does it again."
+    )
+    session.undo()
+    assert not session.prompts
+    session.undo()
+    assert session.class_name == "cell"
+    assert session.desk.classes() == ["object", "cell"]
+    assert [o.class_name for o in session.objects.summaries()] == ["object", "cell"]
+    assert said[-1][0] == (
+        "Took back the rename of the class cell to nucleus; redo does it again."
+    )
+    for _ in range(3):  # the accept, its prompt, the class
+        session.undo()
+    assert session.desk.classes() == ["object"]
+    assert session.class_name == "object"
+    assert said[-1][0] == (
+        "Took back the addition of the class cell; redo does it again."
+    )
+    assert session.objects_here() == 1
+    session.redo()
+    assert session.class_name == "cell"  # who added it had chosen it
+    assert said[-1][0] == "Did the addition of the class cell again."
+    while session.can_redo:
+        session.redo()
+    assert session.desk.classes() == ["object", "nucleus"]
+    assert session.class_name == "nucleus"
+    assert session.objects.next_color() == "#010203"
+    assert len(session.prompts) == 1
+    assert [o.class_name for o in session.objects.summaries()] == ["object", "nucleus"]
+
+
+def test_a_rename_of_another_class_leaves_the_chosen_one(session: Session) -> None:
+    click(session, 0)
+    session.accept()
+    session.objects.rename_class("cell")
+    session.desk.add_class("nucleus")
+    session.class_name = "nucleus"
+    session.undo()
+    session.undo()
+    assert session.class_name == "object"
+    session.redo()
+    session.redo()
+    session.class_name = "cell"
+    session.undo()
+    assert session.class_name == "cell"
+
+
+def test_a_change_of_a_class_is_something_else_that_was_done(session: Session) -> None:
+    click(session, 0)
+    session.accept()
+    session.delete_at(*DISCS[0])
+    session.undo()
+    session.desk.set_class_color("object", "#010203")
+    assert not session.can_redo
+    session.undo()
+    assert session.can_redo
+    click(session, 1)  # what was undone before it stays undone
+    session.undo()
+    session.redo()
+    assert len(session.prompts) == 1
+    assert session.objects.next_color() != "#010203"
+    assert not session.can_redo
+
+
+def test_classes_that_a_project_is_made_with_are_no_steps(session: Session) -> None:
+    session.desk.add_class("cell")
+    session.class_name = "cell"
+    click(session, 0)
+    session.accept()
+    session.undo()
+    session.undo()
+    assert not session.prompts
+    assert not session.can_undo
+    assert session.desk.classes() == ["object", "cell"]
+    assert session.class_name == "cell"
+
+
 def test_a_clock_that_was_ahead_makes_no_old_step_the_newest(session: Session) -> None:
     click(session, 0)
     session.accept()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 KINDS = (
     *["commit"] * 5,
     *("delete", "undo", "redo", "merge", "relabel", "replace", "paint", "color"),
-    *("begin", "import"),
+    *("begin", "import", "class"),
 )
 
 
@@ -54,6 +54,13 @@ def changes(project: Project, seed: int) -> Iterator[None]:
                     step.write(image.id, encode(mask(), image), Origin("object"))
         elif kind == "color":
             project.set_class_color("object", f"#{rng.integers(1 << 24):06x}")
+        elif kind == "class":
+            name = f"class {rng.integers(99)}"
+            added = [record.name for record in project.classes()][2:]
+            if added and name not in added and rng.random() < 0.5:
+                project.rename_class(str(rng.choice(added)), name)
+            else:
+                project.add_class(name)
         elif kind == "paint":
             number = int(rng.integers(0, 9))
             project.edits.paint(image.id, np.argwhere(mask()), number)

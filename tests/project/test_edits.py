@@ -465,8 +465,7 @@ def test_readers_are_refused(
 
 def test_sixty_steps_over_images_and_slices_survive_closing(tmp_path: Path) -> None:
     states = []
-    with Project.create(tmp_path / "a") as project:
-        project.add_class("cell")
+    with Project.create(tmp_path / "a", classes=["cell"]) as project:
         ids = [project.add_image(gradient(i), str(i)).id for i in range(3)]
         for number in range(60):
             where_to = {"image_id": ids[number % 3], "slice_index": (number % 2,)}

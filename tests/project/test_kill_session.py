@@ -60,9 +60,8 @@ def test_what_was_acknowledged_survives_kill_9(
 ) -> None:
     rng = random.Random(rng_seed)
     folder, twin = tmp_path / "cells.infosam", tmp_path / "twin.infosam"
-    with Project.create(folder) as project:
+    with Project.create(folder, classes=["cell"]) as project:
         project.add_image(gradient(), "a")
-        project.add_class("cell")
     n_acknowledged = 0
     for seed in range(times):
         shutil.rmtree(twin, ignore_errors=True)

@@ -121,6 +121,7 @@ def old(tmp_path: Path) -> Path:
         rows = {
             table: new.execute(f"SELECT * FROM {table}").fetchall() for table in tables
         }
+        rows["classes"] = new.execute("SELECT id, name, color FROM classes").fetchall()
         steps = new.execute(
             "SELECT id, action, object_id, undone, created FROM history"
             " JOIN changes ON step_id = id"

@@ -184,7 +184,7 @@ class Importer:
         new = _new_items(self._project, record.id, image.items)
         self.n_known += len(image.items) - len(new)
         for name in sorted({_class_name(item.class_name) for item in new}):
-            self._project.add_class(name, self._colours.get(name))
+            step.add_class(name, self._colours.get(name))
         for item in new:
             step.write(record.id, encode(item.encoded(), record), _origin(item))
         return len(new)

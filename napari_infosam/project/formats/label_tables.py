@@ -6,11 +6,11 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from napari_infosam.project.classes import COLOUR
 from napari_infosam.project.failures import one_sentence
 from napari_infosam.project.formats.importing import DEFAULT_CLASS, refuse
 from napari_infosam.project.formats.items import IMPORTED, Item
 from napari_infosam.project.formats.mask_runs import connected
-from napari_infosam.project.images import COLOUR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

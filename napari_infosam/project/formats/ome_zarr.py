@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_infosam.core.errors import InfosamError
 from napari_infosam.core.preprocess import Preprocessing
+from napari_infosam.project.classes import COLOUR
 from napari_infosam.project.failures import one_sentence
 from napari_infosam.project.files import content_hash
 from napari_infosam.project.formats.importing import Draft, refuse
@@ -31,7 +32,7 @@ from napari_infosam.project.formats.targets import (
     file_target,
     open_target,
 )
-from napari_infosam.project.images import COLOUR, check_pixels
+from napari_infosam.project.images import check_pixels
 from napari_infosam.project.split import slice_name
 
 if TYPE_CHECKING:

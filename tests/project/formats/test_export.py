@@ -273,6 +273,8 @@ def test_names_of_classes_are_put_in_order(project: Project) -> None:
     colours = {c.name: c.color for c in project.classes()}
     assert colours["cat"] == "#0a0b0c"
     assert write_draft(project, draft).n_objects == 0
+    project.undo()  # the import, and the classes that it made
+    assert {c.name for c in project.classes()} == {*colours} - {"cat", "\\ud800"}
 
 
 def test_an_import_is_one_step_over_all_its_images(project: Project) -> None:
