@@ -39,7 +39,7 @@ class TurnWatch(QObject):
         self.undrawn: dict[str, float] = {}
         self._drawing = 0.0
         self._restore: Callable[[], object] = bool
-        self._doing = ""
+        self._doing, self._begun = "", 0.0
         self._clock = time.pthread_getcpuclockid(threading.get_ident())
         self._arrived, self._over = threading.Event(), threading.Event()
         self._arrived.set()
@@ -73,7 +73,8 @@ class TurnWatch(QObject):
     @contextmanager
     def doing(self, what: str, settle: Callable[[], None]) -> Iterator[None]:
         """Put the turns of a block, and those until it has settled, down to it."""
-        self._doing = what
+        # an event may have been on its way since before
+        self._doing, self._begun, self._drawing = what, time.thread_time(), 0.0
         for known in (self.longest, self.undrawn):
             known.setdefault(what, 0.0)
         yield
@@ -89,7 +90,7 @@ class TurnWatch(QObject):
 
     @Slot(float)
     def _on_beat(self, sent: float) -> None:
-        seconds = time.thread_time() - sent
+        seconds = time.thread_time() - max(sent, self._begun)
         undrawn, self._drawing = seconds - self._drawing, 0.0
         if self._doing:
             self.longest[self._doing] = max(self.longest[self._doing], seconds)
