@@ -33,7 +33,9 @@ def test_a_collection_passes_over_what_stays(
     everything = seconds_to_collect()
     window = open_window(("discs", picture()))
     window.wait_ready()
-    assert seconds_to_collect() < everything / 5
+    what_comes_and_goes = seconds_to_collect()
+    print(f"{1000 * everything:.0f} ms, then {1000 * what_comes_and_goes:.1f} ms")
+    assert what_comes_and_goes < everything / 5
     window.close()
     assert gc.get_freeze_count() == 0
 
