@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from napari_infosam._napari.object_in_work import Answer, ObjectInWork
     from napari_infosam._napari.overlap import OverlapPolicy, Settle
     from napari_infosam.core.masks import BoolArray
+    from napari_infosam.core.placed import PlacedMask
     from napari_infosam.core.prompts import Point
     from napari_infosam.core.small_masks import SmallMask
     from napari_infosam.project import ObjectRecord, Project
@@ -317,7 +318,7 @@ class Accepted(PictureObjects):
             return
         whole = record
 
-        def done(parts: list[BoolArray]) -> None:
+        def done(parts: list[PlacedMask]) -> None:
             project = self._desk.project
             if project is None or len(parts) < 2:
                 self._voice.say(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
+from qtpy.QtCore import QTimer
 
 from napari_infosam._napari.layers import CHOSEN
 from napari_infosam._napari.outlines import dashes
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
     from napari.viewer import Viewer
+    from qtpy.QtWidgets import QWidget
 
     from napari_infosam._napari.accepted import Accepted
     from napari_infosam._napari.layers import PromptLayers
@@ -40,6 +43,8 @@ class ChosenView:
         Of the picture, and which of them are chosen.
     image
         Returns the layer that is annotated.
+    parent
+        The panel.
     """
 
     def __init__(
@@ -48,6 +53,7 @@ class ChosenView:
         layers: PromptLayers,
         objects: Accepted,
         image: Callable[[], Image | None],
+        parent: QWidget,
     ) -> None:
         self._viewer = viewer
         self._layers = layers
@@ -55,17 +61,28 @@ class ChosenView:
         self._image = image
         self._is_empty = True
         self._shown: tuple[object, ...] = ()
-        objects.chosen_changed.connect(self._show)
-        objects.changed.connect(self._show)
+        # a merge changes objects and choice, one after the other
+        self._soon = QTimer(parent)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self._show)
+        objects.chosen_changed.connect(self._later)
+        objects.changed.connect(self._later)
 
     def close(self) -> None:
         """Follow the choice no longer."""
-        self._objects.chosen_changed.disconnect(self._show)
-        self._objects.changed.disconnect(self._show)
+        with suppress(RuntimeError):  # the panel, and the timer with it, may be gone
+            self._soon.stop()
+        self._objects.chosen_changed.disconnect(self._later)
+        self._objects.changed.disconnect(self._later)
+
+    def _later(self) -> None:
+        if self._objects.chosen or not self._is_empty:
+            self._soon.start()
 
     def _show(self) -> None:
         image, numbers = self._image(), self._objects.chosen[:_MOST_OBJECTS]
-        if image is None or (self._is_empty and not numbers):
+        if image is None:
             return
         pixel = seen_at(self._viewer, image)
         # a choice changes with its objects, and both are told of

@@ -88,7 +88,7 @@ class Hover:
         tool.changed.connect(self._later)
         session.prompts_changed.connect(self._anew)
         session.image_changed.connect(self._anew)
-        session.engine.changed.connect(self._later)
+        session.engine.changed.connect(self._on_engine)
         preview.changed.connect(self._show)
         preview.switched.connect(self._on_switched)
 
@@ -103,7 +103,7 @@ class Hover:
         self._tool.changed.disconnect(self._later)
         self._session.prompts_changed.disconnect(self._anew)
         self._session.image_changed.disconnect(self._anew)
-        self._session.engine.changed.disconnect(self._later)
+        self._session.engine.changed.disconnect(self._on_engine)
         self._preview.changed.disconnect(self._show)
         self._preview.switched.disconnect(self._on_switched)
 
@@ -148,6 +148,11 @@ class Hover:
         """Return whether the pointer rests where the mask of a click is to come."""
         waiting = self._session.prompts and not self._session.is_answered
         return bool(waiting) and (self._is_pressed or self._clicked is not None)
+
+    def _on_engine(self) -> None:
+        if self._preview.is_on and self._session.engine.is_ready:
+            self._layers.begin_preview()
+        self._later()
 
     def _later(self) -> None:
         if self._preview.is_on and not self._soon.isActive():

@@ -17,7 +17,6 @@ from napari_infosam._napari.parts import parts_of
 from napari_infosam.core.huge_image import HugeImage
 from napari_infosam.core.placed import Place, PlacedMask, place_of
 from napari_infosam.core.prompts import Point
-from napari_infosam.core.tiles import is_huge
 from napari_infosam.project.windows import label_window, places_within
 
 if TYPE_CHECKING:
@@ -159,14 +158,17 @@ def keep_tile(
         project.tiles.keep(image_id, place.tile, pixels.read_tile(place.tile))
 
 
-def parts_of_object(record: ObjectRecord, points: Sequence[Point]) -> list[BoolArray]:
-    """Return the parts of an object, see `parts_of`; of a huge picture as crops."""
-    if not is_huge(record.shape):
-        return parts_of(record.mask(), points)
+def parts_of_object(record: ObjectRecord, points: Sequence[Point]) -> list[PlacedMask]:
+    """Return the parts of an object, see `parts_of`."""
     box = record.box
     row, column = int(box.y0), int(box.x0)
     rows, columns = range(row, int(box.y1) + 1), range(column, int(box.x1) + 1)
     crop = label_window([record], rows, columns) > 0
     inside = [Point(p.x - column, p.y - row, p.positive) for p in points]
-    place = Place(row, column, record.shape)
-    return [PlacedMask(part, place) for part in parts_of(crop, inside)]
+    parts = []
+    for part in parts_of(crop, inside):
+        at = part.place
+        if at is not None:
+            place = Place(row + at.row, column + at.column, record.shape)
+            parts.append(PlacedMask(part, place))
+    return parts

@@ -341,12 +341,23 @@ class PromptLayers:
         width
             In pixels of the picture.
         """
-        if dashes is not None and name not in self._layers and self._image:
-            self._wanted.add(name)
-            self.put_on(self._image, self._shape)
+        if dashes is not None:
+            self._make_dashes(name)
         layer = self._layers.get(name)
         if layer is not None:
             dashes_layer.fill_dashes(layer, dashes, width, _DASHED[name])
+
+    def _make_dashes(self, name: str) -> None:
+        image = self._image
+        if name not in self._layers and image is not None:
+            if image not in self._viewer.layers:
+                return  # it was removed a moment ago
+            self._wanted.add(name)
+            self.put_on(image, self._shape)
+
+    def begin_preview(self) -> None:
+        """Make the layer of previews, before the first one is waited for."""
+        self._make_dashes(PREVIEW)
 
     def end_preview(self) -> None:
         """Take the layer of previews out of the viewer."""

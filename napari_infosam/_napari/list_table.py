@@ -54,6 +54,8 @@ class ListTable(QTableView):
             columns.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
             columns.setSectionResizeMode(stretched, QHeaderView.ResizeMode.Stretch)
             columns.setHighlightSections(False)
+            # of the rows' own, it would ask about each row that is chosen
+            columns.setSelectionModel(QItemSelectionModel(model, columns))
 
     def choose(self, row: int) -> None:
         """Choose one row alone, whatever keys are down: `selectRow` asks for them."""

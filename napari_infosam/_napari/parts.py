@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_infosam.core.masks import mask_box
+from napari_infosam.core.placed import Place, PlacedMask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +22,7 @@ _SPECK_SHARE = 0.05
 """A piece of fewer pixels, and a smaller part of the largest one, is no object."""
 
 
-def parts_of(mask: BoolArray, points: Sequence[Point] = ()) -> list[BoolArray]:
+def parts_of(mask: BoolArray, points: Sequence[Point] = ()) -> list[PlacedMask]:
     """Return the parts of an object, the largest one first.
 
     Parameters
@@ -35,8 +36,9 @@ def parts_of(mask: BoolArray, points: Sequence[Point] = ()) -> list[BoolArray]:
 
     Returns
     -------
-    list of BoolArray
-        ``(H, W)`` each; together they are the mask and no pixel is in two of them.
+    list of PlacedMask
+        Crops of masks ``(H, W)``: there may be hundreds. Together they are the mask,
+        and no pixel is in two of them.
     """
     # a quarter of a second for the first one to ask; no matter on a thread
     from scipy import ndimage
@@ -61,11 +63,12 @@ def parts_of(mask: BoolArray, points: Sequence[Point] = ()) -> list[BoolArray]:
     elif n_pieces > 1:
         labels = _without_specks(labels, piece)
     sizes = np.bincount(labels.ravel())[1:]
+    boxes = ndimage.find_objects(labels)
     parts = []
     for number in np.argsort(-sizes, kind="stable")[: np.count_nonzero(sizes)] + 1:
-        part = np.zeros_like(mask)
-        part[crop] = labels == number
-        parts.append(part)
+        rows, columns = own = boxes[number - 1]
+        at = Place(offset[0] + rows.start, offset[1] + columns.start, mask.shape)
+        parts.append(PlacedMask(labels[own] == number, at))
     return parts
 
 

@@ -103,7 +103,7 @@ class ViewerLink:
         self._rough = RoughPainting(self._layers, session, parent)
         self.objects = ObjectsView(self._layers, session.objects, parent)
         self._chosen = ChosenView(
-            viewer, self._layers, session.objects, lambda: self._image
+            viewer, self._layers, session.objects, lambda: self._image, parent
         )
         self._pointer = Pointer(
             viewer, session, self._layers, self.tool, proposals, lambda: self._image

@@ -28,6 +28,7 @@ from napari_infosam._napari.keys import is_typing
 from napari_infosam._napari.learn_widget import LearnWidget
 from napari_infosam._napari.legible import make_legible
 from napari_infosam._napari.list_changes import ListChanges
+from napari_infosam._napari.long_lived import LongLived
 from napari_infosam._napari.model_dialog import ModelExportDialog
 from napari_infosam._napari.objects_dialogs import ExportDialog, ImportDialog
 from napari_infosam._napari.overlap_question import OverlapQuestion
@@ -114,7 +115,7 @@ class InfoSAMWidget(QWidget):
             self.session, self.improvement, self.continuous, str(viewer.theme)
         )
         self.learn.tools.export_wanted.connect(self.show_model_export)
-        self._beside: tuple[Closable, ...] = (
+        self._closed_with: tuple[Closable, ...] = (
             self._preferring,
             *self._lists,
             self.proposals,
@@ -122,6 +123,10 @@ class InfoSAMWidget(QWidget):
             self.continuous,
             self.versus,
             TilePrefetch(self.session, ThreadExecutor()),
+            self.link,
+            self.session,
+            # last: the others take layers out of the viewer
+            LongLived(viewer, self.session.engine, self),
         )
         self._polling = QTrainingJob(self.session, self)
         self._build()
@@ -139,7 +144,7 @@ class InfoSAMWidget(QWidget):
         self.improvement.changed.connect(self._fit_later)
         viewer.events.theme.connect(self._on_theme)
         # a window that is closed takes its panels along without asking them
-        self.destroyed.connect(partial(_let_go, self.session, self.link, self._beside))
+        self.destroyed.connect(partial(_let_go, self._closed_with))
         application = QApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.close_down)
@@ -351,17 +356,13 @@ class InfoSAMWidget(QWidget):
         self.annotate.close_down()
         self.compare.close_down()
         self.learn.close_down()
-        _let_go(self.session, self.link, self._beside)
+        _let_go(self._closed_with)
 
 
-def _let_go(
-    session: Session, link: ViewerLink, beside: Iterable[Closable], *_: object
-) -> None:
+def _let_go(helpers: Iterable[Closable], *_: object) -> None:
     """Give viewer, project and threads back; works without the widgets as well."""
-    for helper in beside:
+    for helper in helpers:
         helper.close()
-    link.close()
-    session.close()
 
 
 def _close_others(viewer: napari.viewer.Viewer) -> Path | None:

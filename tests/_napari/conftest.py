@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -53,8 +54,8 @@ def _one_base_model() -> Iterator[None]:
     prepare_torch()
     import napari.window  # noqa: F401 (and all that windows share)
 
-    import napari_infosam._napari.widget  # noqa: F401
     import napari_infosam.models as models
+    from napari_infosam._napari import widget
     from napari_infosam.models import loading
 
     real = loading.load_model
@@ -71,13 +72,27 @@ def _one_base_model() -> Iterator[None]:
         patch.setattr(models, "load_model", load_model)
         patch.setattr(loading, "load_model", load_model)
         patch.setattr(models, "EmbeddingCache", lambda *_: memory)
-        # napari collects garbage for every layer it removes: not through all of torch,
-        # and of napari itself
+        # what `LongLived` does in each window is done once for all tests
+        patch.setattr(widget, "LongLived", Mock())
         bundled("auto")
         gc.collect()
         gc.freeze()
         yield
         gc.unfreeze()
+
+
+@pytest.fixture
+def own_garbage(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let each window set aside what is there, as in use; ask for it first."""
+    from napari_infosam._napari import long_lived, widget
+
+    monkeypatch.setattr(widget, "LongLived", long_lived.LongLived)
+    # what hundreds of tests before have left is not looked through in the middle of one
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -446,14 +446,14 @@ def test_a_choice_leaves_the_active_layer_alone(window: Window) -> None:
     for events in (selection.events.active, selection.events.changed):
         events.connect(lambda event: told.append(event.type))
     window.session.objects.choose((1, 2))
-    assert layers.CHOSEN in window.viewer.layers
+    window.wait(lambda: layers.CHOSEN in window.viewer.layers)
     assert selection.active == active
     assert set(selection) == {active}
     assert not told
     window.viewer.layers.remove(layers.CHOSEN)
     told.clear()
     window.session.objects.choose((3,))
-    assert layers.CHOSEN in window.viewer.layers
+    window.wait(lambda: layers.CHOSEN in window.viewer.layers)
     assert not told
     # and the list of layers at the left knows which one is active
     window.viewer.layers.selection.active = window.layer(layers.CHOSEN)
@@ -499,6 +499,7 @@ def test_the_list_shows_sorts_and_jumps(window: Window) -> None:
 
 def edges_of_chosen(window: Window) -> NDArray[np.float32]:
     """Return where the dashes around the chosen objects begin, ``(N, 2)``."""
+    QApplication.processEvents()  # they are drawn once the action is over
     return np.asarray(window.layer(layers.CHOSEN).data)[:, 0]
 
 

@@ -32,10 +32,11 @@ def slowness() -> float:
 
 
 class TurnWatch(QObject):
-    """Sends itself one event after the other, and measures what each waited for.
+    """Sends itself one event after the other, and measures what lies between two.
 
     It counts the processor time that the window's thread took meanwhile, and not the
-    time that passed: other programs take their part of the machine.
+    time that passed: other programs take their part of the machine. Turns that are
+    shorter than the pause between two events count as one.
 
     Attributes
     ----------
@@ -46,7 +47,7 @@ class TurnWatch(QObject):
         that is done in this thread.
     """
 
-    _beat = Signal(float)
+    _beat = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,8 +55,7 @@ class TurnWatch(QObject):
         self.undrawn: dict[str, float] = {}
         self._drawing = 0.0
         self._restore: Callable[[], object] = bool
-        self._doing = ""
-        self._clock = time.pthread_getcpuclockid(threading.get_ident())
+        self._doing, self._last = "", time.thread_time()
         self._arrived, self._over = threading.Event(), threading.Event()
         self._arrived.set()
         self._beat.connect(self._on_beat, Qt.ConnectionType.QueuedConnection)
@@ -88,11 +88,12 @@ class TurnWatch(QObject):
     @contextmanager
     def doing(self, what: str, settle: Callable[[], None]) -> Iterator[None]:
         """Put the turns of a block, and those until it has settled, down to it."""
-        self._doing = what
+        self._doing, self._last, self._drawing = what, time.thread_time(), 0.0
         for known in (self.longest, self.undrawn):
             known.setdefault(what, 0.0)
         yield
         settle()
+        self._count()
         self._doing = ""
 
     def _run(self) -> None:
@@ -100,13 +101,18 @@ class TurnWatch(QObject):
         while not self._over.wait(_PAUSE_SECONDS):
             if self._arrived.is_set():
                 self._arrived.clear()
-                self._beat.emit(time.clock_gettime(self._clock))
+                self._beat.emit()
 
-    @Slot(float)
-    def _on_beat(self, sent: float) -> None:
-        seconds = time.thread_time() - sent
+    @Slot()
+    def _on_beat(self) -> None:
+        self._count()
+        self._arrived.set()
+
+    def _count(self) -> None:
+        """Note how long it took since the last time."""
+        now = time.thread_time()
+        seconds, self._last = now - self._last, now
         undrawn, self._drawing = seconds - self._drawing, 0.0
         if self._doing:
             self.longest[self._doing] = max(self.longest[self._doing], seconds)
             self.undrawn[self._doing] = max(self.undrawn[self._doing], undrawn)
-        self._arrived.set()
