@@ -134,10 +134,11 @@ def main() -> None:
             clicks.click(*spot)
             wait(lambda: session.is_answered, "an answer")
             panel.link.actions["accept"]()
-        session.desk.options = session.desk.options.model_copy(
+        trainer = session.desk.trainer
+        trainer.options = trainer.options.model_copy(
             update={"stage": "full", "max_seconds": 600}
         )
-        session.desk.finetune()
+        trainer.finetune()
         wait(lambda: session.learning.step > 0, "the start of the training")
         training = clicks.measure(number)
         still_running = session.learning.is_running
