@@ -82,7 +82,8 @@ class Engine:
     between_objects
         Says whether no object is in work; only then is a model exchanged.
     is_training
-        Says whether a training process works beside; each then takes half the cores.
+        Says whether a training process works beside, and is not held; each then takes
+        half the cores.
         Otherwise it takes those that other programs leave free.
 
     Attributes
@@ -95,6 +96,8 @@ class Engine:
     """The activity, the model or the readiness is another one."""
     load_failed = Signal(object)
     """The request of a model that could not be loaded."""
+    asked = Signal()
+    """Prompts are about to be answered."""
     answered = Signal()
     """There is a new answer to the prompts of the object in work."""
 
@@ -383,6 +386,7 @@ class Engine:
         if not prompts or work.answer is not None:
             return
         self._asking = True
+        self.asked.emit()
         previous = before.prediction if before else None
         version = predictor.model.version
 

@@ -55,6 +55,8 @@ class Learning:
         Whether that was because something went wrong.
     was_cancelled
         Whether that was because somebody cancelled it.
+    is_held
+        Whether the process stands still for a moment, see `hold`.
     """
 
     changed = Signal()
@@ -76,7 +78,7 @@ class Learning:
         self.step = self.steps = 0
         self.seconds_left: float | None = None
         self.message = ""
-        self.is_cancelling = False
+        self.is_cancelling = self.is_held = False
         self.losses: list[tuple[float, float]] = []
         self.ious: list[tuple[float, float, float]] = []
         self.notices: list[str] = []
@@ -138,6 +140,7 @@ class Learning:
         """Ask the run to stop; it ends within two seconds and can be resumed."""
         if self._job is None or self.is_cancelling:
             return
+        self.go_on()
         self.is_cancelling = True
         self.message = "Cancelling …"
         self._job.cancel()
@@ -145,8 +148,24 @@ class Learning:
 
     def leave(self) -> None:
         """Stop following; the process goes on by itself."""
+        self.go_on()
         self._job = None
         self._reset()
+
+    def hold(self) -> None:
+        """Let the process stand still, for the moment in which a click is answered.
+
+        It gives its core and the memory's bandwidth to the window; where the system
+        does not allow that, it works on.
+        """
+        if self._job is not None and not self.is_cancelling:
+            self.is_held = self._job.hold()
+
+    def go_on(self) -> None:
+        """Let the process work again."""
+        if self._job is not None and self.is_held:
+            self._job.go_on()
+        self.is_held = False
 
     # ----------------------------------------------------------------- follow
     def poll(self) -> None:
@@ -201,7 +220,7 @@ class Learning:
         """Come to rest, with every button alive again."""
         is_kept = self._job is not None and self._job.has_checkpoint
         self._job = self._closing = None
-        self.is_cancelling = False
+        self.is_cancelling = self.is_held = False
         self.message, self.seconds_left = "", None
         if isinstance(closing, events.Failed):
             self.has_failed = True

@@ -81,7 +81,7 @@ class Session:
             executor,
             self.voice,
             between_objects=lambda: not self.work.prompts,
-            is_training=lambda: self.learning.is_running,
+            is_training=lambda: self.learning.is_running and not self.learning.is_held,
         )
         self.desk = Desk(self.engine, self.learning, self.voice, model, device)
         self.objects = Accepted(executor, self.desk, self.engine, self.voice)

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 from napari_infosam._napari.annotate_widget import AnnotateWidget
 from napari_infosam._napari.channels_dialog import ChannelsDialog
 from napari_infosam._napari.continuous import Continuous
+from napari_infosam._napari.giving_way import GivingWay
 from napari_infosam._napari.help_dialog import HelpDialog
 from napari_infosam._napari.image_list import ImageList
 from napari_infosam._napari.image_opening import ImageOpening
@@ -129,6 +130,7 @@ class InfoSAMWidget(QWidget):
             LongLived(viewer, self.session.engine, self),
         )
         self._polling = QTrainingJob(self.session, self)
+        self._giving_way = GivingWay(self.session, self)
         self._build()
         make_legible(self, str(viewer.theme))
         self._line.follow(self.link, self.proposals)
@@ -351,6 +353,7 @@ class InfoSAMWidget(QWidget):
         self.improvement.changed.disconnect(self._fit_later)
         self._fit_soon.stop()
         self._polling.stop()
+        self._giving_way.stop()
         self.images.reset.disconnect(self._fit_later)
         self.images_view.close_down()
         self.annotate.close_down()

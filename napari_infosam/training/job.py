@@ -166,6 +166,26 @@ class TrainingJob:
             found.append(self._obituary())
         return found
 
+    def hold(self) -> bool:
+        """Let the process stand still until `go_on`; return whether it does.
+
+        If the owner is killed meanwhile, whoever looks for trainings next wakes it, see
+        `noted_process`.
+        """
+        try:
+            if self._process is not None:
+                self._process.suspend()
+                return True
+        except psutil.Error:
+            pass
+        return False
+
+    def go_on(self) -> None:
+        """Let a process work again that was held."""
+        if self._process is not None:
+            with suppress(psutil.Error):
+                self._process.resume()
+
     def cancel(self) -> None:
         """End the run; returns at once, and the process is gone within 2 s.
 

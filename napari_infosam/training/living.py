@@ -51,14 +51,22 @@ def read_note(path: Path) -> dict[str, Any]:
 
 
 def noted_process(path: Path) -> psutil.Process | None:
-    """Return the process of a note if it is alive; pids are reused: compare times."""
+    """Return the process of a note if it is alive; pids are reused: compare times.
+
+    One that stands still works again: a window held it, and was killed meanwhile.
+    """
     try:
         known = read_note(path)
         process = psutil.Process(known["pid"])
         same = abs(process.create_time() - known["created"]) < 1
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return None
-    return process if same and is_alive(process) else None
+    if not same or not is_alive(process):
+        return None
+    with suppress(psutil.Error):
+        if process.status() == psutil.STATUS_STOPPED:
+            process.resume()
+    return process
 
 
 def is_alive(process: psutil.Process | None) -> bool:

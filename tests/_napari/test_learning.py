@@ -31,12 +31,20 @@ class Job:
         self.running = running
         self.cancelled = 0
         self.has_checkpoint = False
+        self.held, self.can_be_held = False, True
 
     def poll(self) -> list[TrainingEvent]:
         return self.polls.pop(0) if self.polls else []
 
     def cancel(self) -> None:
         self.cancelled += 1
+
+    def hold(self) -> bool:
+        self.held = True
+        return self.can_be_held
+
+    def go_on(self) -> None:
+        self.held = False
 
 
 def follow(*polls: list[TrainingEvent]) -> tuple[Learning, Job]:
@@ -171,3 +179,32 @@ def test_leaving_a_project_keeps_no_figures_of_its_run() -> None:
     assert not learning.is_running
     assert learning.losses == []
     assert job.cancelled == 0
+
+
+def test_a_training_is_held_for_a_moment() -> None:
+    learning, job = follow()
+    learning.hold()
+    assert (job.held, learning.is_held) == (True, True)
+    learning.go_on()
+    assert (job.held, learning.is_held) == (False, False)
+    learning.hold()
+    learning.cancel()  # it must be awake to end itself
+    assert (job.held, learning.is_held, job.cancelled) == (False, False, 1)
+    learning.hold()
+    assert not job.held
+
+
+def test_a_training_that_nobody_follows_is_not_held() -> None:
+    learning, job = follow()
+    learning.hold()
+    learning.leave()
+    assert (job.held, learning.is_held) == (False, False)
+    learning.hold()
+    assert not learning.is_held
+
+
+def test_where_a_process_can_not_be_held_it_is_not() -> None:
+    learning, job = follow()
+    job.can_be_held = False
+    learning.hold()
+    assert not learning.is_held

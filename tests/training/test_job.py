@@ -379,6 +379,24 @@ def test_an_attached_job_can_cancel(project_of, start):
         assert isinstance(rest_of(job)[-1], events.Finished)
 
 
+def test_a_held_process_stands_still_and_goes_on(project_of, start):
+    with project_of([1, 1]) as project:
+        job = start(project)
+        assert job.hold()
+        assert job.running
+        assert job._process.status() == psutil.STATUS_STOPPED
+        job.go_on()
+        wait_until(lambda: job._process.status() != psutil.STATUS_STOPPED)
+        job.hold()
+        # its window was killed: the next one that looks for trainings wakes it
+        assert find_running(project.path) == job.run_dir
+        wait_until(lambda: job._process.status() != psutil.STATUS_STOPPED)
+        job.kill()
+        wait_until(lambda: not job.running)
+        assert not job.hold()
+        job.go_on()
+
+
 # ---------------------------------------------------------------- with torch
 
 
