@@ -122,6 +122,7 @@ def main() -> None:
     number = parser.parse_args().clicks
     with tempfile.TemporaryDirectory() as folder:
         os.environ["INFOSAM_PROJECTS"] = folder
+        os.environ["INFOSAM_TRAININGS"] = f"{folder}/trainings"
         viewer = napari.Viewer()
         viewer.window.resize(1200, 800)
         viewer.add_image(coins(), name="coins")
