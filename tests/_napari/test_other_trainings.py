@@ -291,7 +291,11 @@ def test_the_window_says_who_trains(
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 def test_the_command_beside_the_window(session: Session, project: Project) -> None:
     """The real one, until Ctrl-C in the terminal."""
-    program = "from napari_infosam.cli import main; main()"
+    # a test in the background inherits that SIGINT is ignored: a terminal does not
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from napari_infosam.cli import main; main()"
+    )
     command = [sys.executable, "-c", program, "finetune", str(project.path)]
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
