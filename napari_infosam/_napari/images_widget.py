@@ -283,8 +283,7 @@ class ImagesWidget(QWidget):
     def _show_current(self) -> None:
         place = self.model.place(self._images.current)
         if place is not None and self.section.is_open:
-            self.table.choose(place)
-            self.table.scrollTo(self.model.index(place, NAME))
+            self.table.choose([place])
         self._show_buttons()
 
     def _show_buttons(self, *_: object) -> None:

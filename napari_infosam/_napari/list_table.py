@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import QAbstractItemModel, QItemSelection, QItemSelectionModel, Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from qtpy.QtGui import QKeyEvent
 
 _MOVING = (
@@ -57,14 +60,24 @@ class ListTable(QTableView):
             # of the rows' own, it would ask about each row that is chosen
             columns.setSelectionModel(QItemSelectionModel(model, columns))
 
-    def choose(self, row: int) -> None:
-        """Choose one row alone, whatever keys are down: `selectRow` asks for them."""
+    def choose(self, rows: Sequence[int]) -> None:
+        """Choose rows and no others, whatever keys are down; the last comes to sight.
+
+        `selectRow` asks for the keys, and takes one row at a time.
+        """
         model, chosen = self.model(), self.selectionModel()
-        if model is not None and chosen is not None:
-            flag = QItemSelectionModel.SelectionFlag
-            first, last = model.index(row, 0), model.index(row, model.columnCount() - 1)
-            chosen.setCurrentIndex(first, flag.NoUpdate)
-            chosen.select(QItemSelection(first, last), flag.ClearAndSelect)
+        if model is None or chosen is None:
+            return
+        wanted, flag = QItemSelection(), QItemSelectionModel.SelectionFlag
+        for first, last in stretches(rows):
+            wanted.select(
+                model.index(first, 0), model.index(last, model.columnCount() - 1)
+            )
+        if rows:
+            chosen.setCurrentIndex(model.index(rows[-1], 0), flag.NoUpdate)
+        chosen.select(wanted, flag.ClearAndSelect)
+        if rows:
+            self.scrollTo(model.index(rows[-1], 0))
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Go along the rows; other keys go on to the viewer."""
@@ -77,3 +90,12 @@ class ListTable(QTableView):
 def _moves(event: QKeyEvent) -> bool:
     """Return whether a key chooses rows."""
     return event.key() in _MOVING or event.matches(QKeySequence.StandardKey.SelectAll)
+
+
+def stretches(places: Iterable[int]) -> list[tuple[int, int]]:
+    """Return first and last of each stretch of rows: Qt is slow with thousands."""
+    rows = np.array(list(places), int)
+    begins = np.flatnonzero(np.diff(rows, prepend=-2) != 1)
+    ends = np.append(begins[1:], rows.size) - 1
+    firsts, lasts = rows[begins], rows[ends[: begins.size]]
+    return list(zip(firsts.tolist(), lasts.tolist(), strict=True))

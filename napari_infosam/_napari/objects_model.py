@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 
+from napari_infosam._napari.list_table import stretches
 from napari_infosam._napari.small_widgets import swatch
 
 if TYPE_CHECKING:
@@ -163,12 +163,3 @@ class ObjectsModel(QAbstractTableModel):
         if role == Role.TextAlignmentRole and column in _RIGHT:
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         return None
-
-
-def stretches(places: Iterable[int]) -> list[tuple[int, int]]:
-    """Return first and last of each stretch of rows: Qt is slow with thousands."""
-    rows = np.array(list(places), int)
-    begins = np.flatnonzero(np.diff(rows, prepend=-2) != 1)
-    ends = np.append(begins[1:], rows.size) - 1
-    firsts, lasts = rows[begins], rows[ends[: begins.size]]
-    return list(zip(firsts.tolist(), lasts.tolist(), strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, Qt, QTimer
+from qtpy.QtCore import QItemSelection, QModelIndex, Qt, QTimer
 from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from napari_infosam._napari.keys import shown
@@ -16,7 +16,6 @@ from napari_infosam._napari.objects_model import (
     NUMBER,
     VERSION,
     ObjectsModel,
-    stretches,
 )
 from napari_infosam._napari.overlap import ALL_TITLES
 from napari_infosam._napari.small_widgets import (
@@ -201,15 +200,10 @@ class ObjectsWidget(QWidget):
     def _show_chosen(self) -> None:
         """Select the rows of the chosen objects."""
         chosen = self._session.objects.chosen
-        model = self.table.selectionModel()
-        if set(chosen) != set(self._selected()) and model is not None:
-            wanted, rows = set(chosen), QItemSelection()
-            places = [i for i, n in enumerate(self.model.numbers()) if n in wanted]
-            for first, last in stretches(places):
-                rows.select(self.model.index(first, 0), self.model.index(last, VERSION))
-            model.select(rows, QItemSelectionModel.SelectionFlag.ClearAndSelect)
-            if places:
-                self.table.scrollTo(self.model.index(places[-1], 0))
+        if set(chosen) != set(self._selected()):
+            wanted = set(chosen)
+            numbers = enumerate(self.model.numbers())
+            self.table.choose([place for place, n in numbers if n in wanted])
         self._show_buttons()
 
     def _show_buttons(self) -> None:

@@ -220,7 +220,7 @@ def test_commands_ask_for_what_menus_ask_for(
     answer("getOpenFileNames", tmp_path / "three.png")
     commands.add_files()
     window.wait(lambda: len(images.rows) == 3)
-    window.panel.images_view.table.choose(2)
+    window.panel.images_view.table.choose([2])
     commands.remove_images()
     window.wait(lambda: len(images.rows) == 2)
 

@@ -628,7 +628,7 @@ def test_notes_and_reading_ahead_go_on_beside(listed: Window, folder: Path) -> N
 
     window.key(Key.Key_PageUp)
     window.wait(lambda: names(window) == ["1.npy"])
-    view(window).table.choose(2)
+    view(window).table.choose([2])
     window.press(view(window).remove)
     assert cells(window, NAME) == ["0.npy", "1.npy"]
     assert (folder / "2.npy").exists()
